@@ -111,7 +111,7 @@ def picture(record: Activation, kind: str = "") -> str:
         "small": ("-small", "", "svg"),
         "errors": ("-errors", f"{record.name}: the error of each implementation in ULP", "png"),
     }[kind]
-    plot = " .plot" if suffix == "png" else ""  # wide on a phone too: its letters are small
+    plot = " .plot .narrow" if suffix == "png" else ""
     return "".join(
         f"![{text}]({record.name}{kind}-{scheme}.{suffix}#only-{scheme}){{ loading=lazy{plot} }}" for scheme in figures.INKS
     )
@@ -170,8 +170,8 @@ def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
 
 
 def boost(name: str) -> int:
-    """How much a search prefers a page: that of gelu before that of gelu_tanh, and either before those that mention it."""
-    return 4 if any(other != name and other.startswith(name) for other in crosscheck.activations) else 2
+    """How much a search prefers a page: softmax before log_softmax, and both before those that mention it."""
+    return 4 if any(name in other.split("_") and name != other for other in crosscheck.activations) else 2
 
 
 def facts(record: Activation) -> str:

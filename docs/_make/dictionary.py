@@ -36,6 +36,7 @@ were run. A derivative is that of the sum of the result |
 | the defaults differ | the call with its default arguments differs. The entry has the code of both sides, and an input \
 that shows the difference |
 | a similar call differs | a call that looks like the counterpart is another function. The entry has both, with an input |"""
+WIDE = "hide: [toc] # the table of defaults is wide"
 NO_ANCHOR = re.compile(r"[^a-z0-9]+")
 
 
@@ -57,7 +58,9 @@ def files(report: TranslationReport) -> dict[str, Content]:
 
 def overview(report: TranslationReport) -> Iterator[str]:
     """How to read the dictionary, what is in it, and the defaults that differ."""
-    yield front("What a call of PyTorch is in JAX, optax, flax and equinox: code for both sides that was run and compared.")
+    yield front(
+        "What a call of PyTorch is in JAX, optax, flax and equinox: code for both sides that was run and compared.", WIDE
+    )
     yield "# Dictionary"
     yield (
         "The dictionary says how to write a call of PyTorch in JAX, optax, flax nnx and equinox, and the reverse. Both "
@@ -209,5 +212,5 @@ def in_a_cell(code: str) -> str:
     return (called(code) if "\n" in code else code).replace("|", "\\|")
 
 
-def front(description: str) -> str:
-    return f"---\ndescription: {description!r}\n---"
+def front(description: str, *more: str) -> str:
+    return "\n".join(["---", f"description: {description!r}", *more, "---"])

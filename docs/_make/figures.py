@@ -51,18 +51,18 @@ def _curves(x: np.ndarray, value: np.ndarray, gradient: np.ndarray, ink: str, *,
         axes.set_yticks([])
     else:
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False, loc="upper left")
+        axes.legend(frameon=False, loc="best")
         axes.set_xlabel("x")
     return inked(figure, ink)
 
 
 def _errors(record: Activation) -> Figure:
-    """The lower half of the figure that `crosscheck plot` draws, one panel below the other to be legible on a phone."""
+    """The lower half of the figure that `crosscheck plot` draws, one below the other, as wide as a phone shows whole."""
     figure = crosscheck.plot(record)
     curves_above, errors = figure.axes[:2], figure.axes[2:]
     for axes in curves_above:
         axes.remove()
-    figure.set_size_inches(7, 6)
+    figure.set_size_inches(5.6, 6)
     figure.suptitle("")
     grid = figure.add_gridspec(len(errors), 1)
     for row, axes in enumerate(errors):
@@ -70,7 +70,7 @@ def _errors(record: Activation) -> Figure:
     (legend,) = figure.legends
     legend.remove()
     handles, labels = errors[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5 if len(labels) <= 5 else 4, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

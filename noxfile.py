@@ -286,6 +286,14 @@ def browser(session: nox.Session) -> None:
     session.run("pytest", "--confcutdir=tests/browser", "tests/browser", *session.posargs, env=env)
 
 
+# A fresh environment each time: it has what the pages say to install, and nothing else.
+@nox.session(reuse_venv=False, requires=["docs"])
+def reader(session: nox.Session) -> None:
+    """Run what the built site shows and offers as a reader does: programs as they are printed, notebooks as downloaded."""
+    session.install(".[all,dictionary]", *group("reader"))
+    session.run("pytest", "--confcutdir=tests/reader", "tests/reader", *session.posargs, env=COMPILED)
+
+
 @nox.session(python=RENDERER or None, requires=NEEDED)
 def versions(session: nox.Session) -> None:
     """Build the documentation as one version among several, on the branch gh-pages: `nox -s versions -- 1.0 latest`."""

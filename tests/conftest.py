@@ -105,7 +105,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-collect_ignore = ["browser", "site"]  # the built site, and what renders it: sessions of their own run these
+collect_ignore = ["browser", "reader", "site"]  # the built site, and what renders it: sessions of their own run these
 
 
 class Verified(NamedTuple):

@@ -200,7 +200,11 @@ def anchor(title: str) -> str:
 def prose(text: str) -> str:
     """Text that Markdown takes for nothing else, but for code between backticks."""
     parts = text.split("`")
-    return "`".join(part if i % 2 else re.sub(r"([\\*_\[\]<>|#])", r"\\\1", part) for i, part in enumerate(parts))
+    return "`".join(part if i % 2 else plain(part) for i, part in enumerate(parts))
+
+
+def plain(text: str) -> str:
+    return re.sub(r"([\\*_\[\]>|#])", r"\\\1", text).replace("<", "&lt;")  # which no backslash escapes
 
 
 def cell(text: str) -> str:

@@ -28,7 +28,7 @@ from torch import nn
 
 import crosscheck
 from crosscheck._allocator import trim
-from crosscheck._models import memory
+from crosscheck._models.run import memory
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from zoo import ARCHITECTURES

@@ -14,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from crosscheck._compare.report import PairReport
-    from crosscheck._models.report import ModelsReport
+    from crosscheck._models.report.report import ModelsReport
     from crosscheck._report.report import Report
 
     Judged = TypeVar("Judged", PairReport, ModelsReport)

@@ -11,9 +11,9 @@ import torch
 from jax import lax
 from ports import compared, linear, normal
 
-from crosscheck._models.compiling import REPEATED, repeated
-from crosscheck._models.jax_recording import JaxProgramFlat, trace
-from crosscheck._models.running import Run, Watch
+from crosscheck._models.record.jax_recording import JaxProgramFlat, trace
+from crosscheck._models.run.compiling import REPEATED, repeated
+from crosscheck._models.run.running import Run, Watch
 from crosscheck._shadow.base import Noise
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

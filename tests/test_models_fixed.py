@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crosscheck._models.fixed import Fixed
-from crosscheck._models.jax_recording import trace
-from crosscheck._models.running import Run
+from crosscheck._models.record.jax_recording import trace
+from crosscheck._models.run.fixed import Fixed
+from crosscheck._models.run.running import Run
 from crosscheck._shadow.base import Noise
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

@@ -16,10 +16,11 @@ from torch import nn
 
 import crosscheck
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models import memory, spilled
 from crosscheck._models.arguments import both_inputs
-from crosscheck._models.recording import returned
-from crosscheck._models.torch_recording import TorchRecord, record
+from crosscheck._models.record.torch_recording import TorchRecord, record
+from crosscheck._models.run import memory
+from crosscheck._models.run.recording import returned
+from crosscheck._models.values import spilled
 
 
 class Overwriting(nn.Module):

@@ -16,7 +16,9 @@ from click.testing import CliRunner
 
 import crosscheck
 from crosscheck._compare import run as comparing
-from crosscheck._models import copying, engine, recording
+from crosscheck._models import engine
+from crosscheck._models.copy import copying
+from crosscheck._models.run import recording
 from crosscheck._training import optimizers, training
 
 MODEL = torch.nn.Linear(4, 2)
@@ -80,7 +82,7 @@ def test_a_fault_of_crosscheck_says_in_which_part_it_is(
 
 def test_a_fault_in_a_library_that_crosscheck_calls_is_one_of_crosscheck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "record", np.linalg.solve)
-    with pytest.raises(crosscheck.InternalError, match=r"in _models/recording\.py, line \d+, recorded: LinAlgError"):
+    with pytest.raises(crosscheck.InternalError, match=r"in _models/run/recording\.py, line \d+, recorded: LinAlgError"):
         crosscheck.copy_weights(MODEL, port, INPUTS, params=PARAMS)
 
 

@@ -17,29 +17,31 @@ from crosscheck._allocator import trim
 from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models import jax_recording, memory, uncompared
-from crosscheck._models.alignment import PRODUCTS
-from crosscheck._models.distances import blank
-from crosscheck._models.ends import ends
-from crosscheck._models.fixed import Fixed
-from crosscheck._models.forcing import FLOOR, Forced, Forcing, Progress
-from crosscheck._models.gradients import BackwardError, gradients
-from crosscheck._models.jax_models import JaxModel
-from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.jumps import without_jumps
-from crosscheck._models.kept_runs import KeptRuns, comparison_of
-from crosscheck._models.landmarks import Landmark, landmarks
-from crosscheck._models.pairing import Pair, pair
-from crosscheck._models.quantities import other_quantities
-from crosscheck._models.recording import fitting, returned
-from crosscheck._models.records import Gradient
-from crosscheck._models.running import Run
-from crosscheck._models.searching import locate
-from crosscheck._models.tolerances import DRAWS, tolerances
-from crosscheck._models.torch_recording import TorchRecord, record
-from crosscheck._models.uses import Use, fingerprint
-from crosscheck._models.weights import Accounted, account
-from crosscheck._models.whole import Models, without_hidden
+from crosscheck._models.backward.gradients import BackwardError, gradients
+from crosscheck._models.copy.alignment import PRODUCTS
+from crosscheck._models.cut.ends import ends
+from crosscheck._models.cut.landmarks import Landmark, landmarks
+from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing, Progress
+from crosscheck._models.judge.jumps import without_jumps
+from crosscheck._models.judge.quantities import other_quantities
+from crosscheck._models.judge.searching import locate
+from crosscheck._models.judge.tolerances import DRAWS, tolerances
+from crosscheck._models.judge.whole import Models, without_hidden
+from crosscheck._models.pair.pairing import Pair, pair
+from crosscheck._models.pair.weights import Accounted, account
+from crosscheck._models.record import jax_recording
+from crosscheck._models.record.jax_models import JaxModel
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.torch_recording import TorchRecord, record
+from crosscheck._models.report import uncompared
+from crosscheck._models.report.records import Gradient
+from crosscheck._models.run import memory
+from crosscheck._models.run.fixed import Fixed
+from crosscheck._models.run.kept_runs import KeptRuns, comparison_of
+from crosscheck._models.run.recording import fitting, returned
+from crosscheck._models.run.running import Run
+from crosscheck._models.values.distances import blank
+from crosscheck._models.values.uses import Use, fingerprint
 from crosscheck._shadow.base import Noise
 
 NEAR = 4.0

@@ -13,8 +13,8 @@ from crosscheck import _arguments
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import lacking
 from crosscheck._frameworks.settings import spared, undisturbed
-from crosscheck._models.records import WeightMatch
-from crosscheck._models.report import ModelsReport
+from crosscheck._models.report.records import WeightMatch
+from crosscheck._models.report.report import ModelsReport
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import both_frameworks
@@ -83,9 +83,9 @@ def compare_models(
     """
     both_frameworks()
     from crosscheck._models.arguments import both_inputs, laid_out
-    from crosscheck._models.copying import copied
+    from crosscheck._models.copy.copying import copied
     from crosscheck._models.engine import run
-    from crosscheck._models.unproven import not_copied
+    from crosscheck._models.explain.unproven import not_copied
 
     if not isinstance(order, int) or order not in (0, 1) or isinstance(order, bool):
         raise UsageError(f"order: got {order!r}, expected 0 or 1")
@@ -126,11 +126,11 @@ def _name(model: Any) -> str:
 
 
 def _report(found: Any, name: str, begun: float) -> ModelsReport:
-    from crosscheck._models.faults import faults, layers
-    from crosscheck._models.stretches import segments
-    from crosscheck._models.uncompared import left_out, named, notes, refusal
-    from crosscheck._models.unproven import set_aside
-    from crosscheck._models.weights import UNMATCHED
+    from crosscheck._models.explain.faults import faults, layers
+    from crosscheck._models.explain.stretches import segments
+    from crosscheck._models.explain.unproven import set_aside
+    from crosscheck._models.pair.weights import UNMATCHED
+    from crosscheck._models.report.uncompared import left_out, named, notes, refusal
 
     set_aside(found)
     wrong = faults(found)

@@ -14,12 +14,12 @@ import numpy as np
 from crosscheck._frameworks.jax_backend import scope
 from crosscheck._frameworks.jax_shardings import as_held, like
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._models import jax_recording
-from crosscheck._models.jax_models import JaxModel
-from crosscheck._models.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.recording import traceable
-from crosscheck._models.running import Run, Seen, Watch
-from crosscheck._models.weights import used_in_jax
+from crosscheck._models.pair.weights import used_in_jax
+from crosscheck._models.record import jax_recording
+from crosscheck._models.record.jax_models import JaxModel
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.run.recording import traceable
+from crosscheck._models.run.running import Run, Seen, Watch
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import Noise
 

@@ -13,16 +13,16 @@ import numpy as np
 from crosscheck._arithmetic.formats import widen
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models import jax_recording
-from crosscheck._models.names import likeness
-from crosscheck._models.pairing import pair
-from crosscheck._models.places import TorchPlaces
-from crosscheck._models.records import WeightMatch
-from crosscheck._models.running import Run
-from crosscheck._models.sums import Sum
-from crosscheck._models.torch_recording import record
-from crosscheck._models.uses import WEIGHT
-from crosscheck._models.weights import BY_NAME, account
+from crosscheck._models.pair.pairing import pair
+from crosscheck._models.pair.sums import Sum
+from crosscheck._models.pair.weights import BY_NAME, account
+from crosscheck._models.record import jax_recording
+from crosscheck._models.record.torch_recording import record
+from crosscheck._models.report.records import WeightMatch
+from crosscheck._models.run.places import TorchPlaces
+from crosscheck._models.run.running import Run
+from crosscheck._models.values.names import likeness
+from crosscheck._models.values.uses import WEIGHT
 from crosscheck._records.errors import UsageError
 from crosscheck._training.jax_steps import JaxStep, JaxSteps
 from crosscheck._training.torch_steps import AVERAGE, Slot, TorchStep, TorchSteps

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._models.distances import blank
+from crosscheck._models.values.distances import blank
 from crosscheck._training.jax_steps import LOSS, JaxStep, Program
 from crosscheck._training.partners import Partners, said
 from crosscheck._training.torch_steps import TorchStep

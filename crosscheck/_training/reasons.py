@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._explain.facts import digits
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models import engine
-from crosscheck._models.faults import faults
+from crosscheck._models.explain.faults import faults
 from crosscheck._records.errors import UsageError
 from crosscheck._training.average_reasons import of_average
 from crosscheck._training.data import other_data

@@ -10,7 +10,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._frameworks.torch_backend import to_array
-from crosscheck._models.tolerances import allowed
+from crosscheck._models.judge.tolerances import allowed
 from crosscheck._shadow.base import Noise
 from crosscheck._training.jax_steps import LOSS, JaxStep, JaxSteps
 from crosscheck._training.partners import Partners, others, partners

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._frameworks.programs import Array, Inputs, watching
 from crosscheck._frameworks.torch_backend import one_thread, to_array, to_tensor
-from crosscheck._models.torch_recording import widened
+from crosscheck._models.record.torch_recording import widened
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.torch_lift import TorchLifted

@@ -15,7 +15,7 @@ from crosscheck._report.written import Documented
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from crosscheck._models.records import WeightMatch
+    from crosscheck._models.report.records import WeightMatch
     from crosscheck._training.records import Drift
 
 SCHEMA = "crosscheck.training/1"

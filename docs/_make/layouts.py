@@ -26,9 +26,9 @@ from crosscheck._atlas.diff_report import AtlasDiffFile
 from crosscheck._atlas.report import SCHEMA as ATLAS
 from crosscheck._atlas.report import AtlasFile
 from crosscheck._dictionary.records import Translation
-from crosscheck._models.records import Gradient, WeightMatch
-from crosscheck._models.report import SCHEMA as MODELS
-from crosscheck._models.report import Fault, Layer
+from crosscheck._models.report.records import Gradient, WeightMatch
+from crosscheck._models.report.report import SCHEMA as MODELS
+from crosscheck._models.report.report import Fault, Layer
 from crosscheck._recorded.files import SCHEMA as RECORDED
 from crosscheck._recorded.files import RecordFile
 from crosscheck._recorded.files import files as recorded_files

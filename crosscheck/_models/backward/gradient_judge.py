@@ -1,0 +1,152 @@
+"""The gradient by each parameter of torch against those by the arrays of JAX that hold its numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from crosscheck._arithmetic.formats import BoolArray
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.pair.weights import Accounted
+from crosscheck._models.record.jax_models import JaxModel
+from crosscheck._models.record.torch_recording import TorchRecord
+from crosscheck._models.report.records import BLANK, IN_TORCH_ALONE, Gradient
+from crosscheck._models.run.places import Places
+from crosscheck._models.values.distances import blank, distance
+from crosscheck._models.values.spilled import Stored
+
+FLOOR = 1e-8
+"""The error of a gradient that is due to float64, relative to its size."""
+
+
+@dataclass
+class _Gathered:
+    """What JAX has for one parameter of torch, number by number.
+
+    Attributes:
+        gradient: The gradients, added up: JAX may hold a number several times.
+        spread: How far rounding moves them.
+        known: The numbers that JAX holds.
+    """
+
+    gradient: Array
+    spread: Array
+    known: BoolArray
+
+
+class Judging:
+    """Judges the gradient by a parameter as soon as those by all its arrays in JAX are there, and keeps none of them."""
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        record: TorchRecord,
+        model: JaxModel,
+        accounted: Accounted,
+        mine: Mapping[str, Stored | None],
+    ) -> None:
+        """``mine``: torch's gradients by name; a parameter that is a view of another one has no numbers of its own."""
+        self._module, self._model, self._accounted = module, model, accounted
+        self._mine, self._names = mine, [name for name in mine if name in record.weights]
+        self._places = Places({name: one.shape for name, one in record.weights.items()})
+        self._holders: dict[str, list[str]] = defaultdict(list)
+        for leaf in model.names:
+            for owner in self._owners(leaf):
+                self._holders[owner].append(leaf)
+        self._left = {name: len(leaves) for name, leaves in self._holders.items()}
+        self._gathered: dict[str, _Gathered] = {}
+        self._found: dict[str, Gradient] = {}
+
+    def _owners(self, leaf: str) -> list[str]:
+        """The parameters of torch whose numbers an array of JAX holds; one of a sum twice, if both summands are its."""
+        if leaf in self._accounted.whole:
+            return [self._accounted.whole[leaf].torch]
+        return [owner for where in self._where(leaf) for owner, *_ in self._places.split(where)]
+
+    def _where(self, leaf: str) -> tuple[Array, ...]:
+        """The places in torch of the numbers of an array of JAX; the gradient of a sum counts for both of its summands."""
+        if leaf in self._accounted.sums:
+            return self._accounted.sums[leaf].first, self._accounted.sums[leaf].second
+        return (self._accounted.places[leaf],) if leaf in self._accounted.places else ()
+
+    def add(self, position: int, gradient: Array, spread: Array | None = None) -> None:
+        """Take JAX's gradient by one of its arrays, and how far rounding moves it."""
+        leaf = self._model.names[position]
+        whole = self._accounted.whole.get(leaf)
+        if whole is not None and len(self._holders[whole.torch]) == 1:
+            everything = np.ones(whole.shape, bool)
+            moved = None if spread is None else whole.back(spread)
+            self._judge(whole.torch, whole.back(gradient), moved, everything)
+            return
+        for where in self._where(leaf):
+            for owner, mask, places in self._places.split(where):
+                size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
+                if owner not in self._gathered:
+                    self._gathered[owner] = _Gathered(np.zeros(size), np.zeros(size), np.zeros(size, bool))
+                there = self._gathered[owner]
+                np.add.at(there.gradient, places, gradient[mask])
+                if spread is not None:
+                    np.add.at(there.spread, places, spread[mask])
+                there.known[places] = True
+                self._left[owner] -= 1
+                if not self._left[owner]:
+                    del self._gathered[owner]
+                    self._judge(owner, there.gradient, there.spread, there.known)
+
+    def found(self) -> list[Gradient]:
+        """The gradients by every parameter; also by those of which JAX holds no number."""
+        alone = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
+        return [self._found.get(name, alone[name]) for name in self._names]
+
+    def _judge(self, name: str, theirs: Array, spread: Array | None, known: BoolArray) -> None:
+        if name not in self._names:  # a buffer, or a parameter that is not trained
+            return
+        given, holders = self._mine[name], self._holders[name]
+        mine = np.zeros(theirs.shape) if given is None else given.read().reshape(theirs.shape)
+        judged = _judged(name, mine, theirs, spread, known, holders)
+        padding = self._padding(name) if judged.cause else None
+        if padding is not None and given is not None:
+            beside = known.reshape(self._places.shapes[name]).copy()
+            beside[padding] = False
+            if _judged(name, mine, theirs, spread, beside.reshape(known.shape), holders).cause is None:
+                why = f"PyTorch gives row {padding} of {name} no gradient, by padding_idx"
+                judged = replace(judged, explanation=why)
+        self._found[name] = judged
+
+    def _padding(self, name: str) -> int | None:
+        """The row of an embedding that gets no gradient; None without one."""
+        module, _, leaf = name.rpartition(".")
+        return getattr(self._module.get_submodule(module), "padding_idx", None) if leaf == "weight" else None
+
+
+def larger(one: Gradient, other: Gradient) -> Gradient:
+    """A gradient, judged by the larger of two tolerances for it."""
+    if other.tolerance <= one.tolerance:
+        return one
+    if other.cause is None:
+        return replace(one, tolerance=other.tolerance, cause=None, explanation=other.explanation)
+    return replace(one, tolerance=other.tolerance, explanation=one.explanation or other.explanation)
+
+
+def _judged(name: str, mine: Array, theirs: Array, spread: Array | None, known: BoolArray, holders: list[str]) -> Gradient:
+    share = float(known.mean()) if known.size else 0.0
+    if not known.any():
+        return Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE)
+    if not known.all():
+        mine, theirs, spread = mine[known], theirs[known], None if spread is None else spread[known]
+    a, b = mine.reshape(-1, 1), theirs.reshape(-1, 1)
+    tolerance = FLOOR
+    if spread is not None and (size := float(np.sqrt(np.mean(a**2)))):
+        tolerance = max(FLOOR, float(spread.max()) / size)
+    # no mask fills a gradient, and what cancels to nearly 0 is judged with the numbers beside it
+    error = distance(b, a, in_parts=False)
+    if blank(a) and np.isfinite(error):
+        return Gradient(name, tuple(holders), 0.0, 0.0, FLOOR, None, BLANK)
+    cause = None
+    if not error <= tolerance:
+        cause = "missing" if (not a.any()) != (not b.any()) else "definition"
+    return Gradient(name, tuple(holders), share, error, tolerance, cause)

@@ -1,0 +1,1 @@
+"""Copy PyTorch's weights into JAX's model."""

@@ -1,0 +1,242 @@
+"""Find the arrays in a JAX model to which it applies a weight, by comparing their values with those of torch."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice, permutations
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.record.torch_recording import TorchRecord
+from crosscheck._models.values.distances import distance
+from crosscheck._models.values.layouts import View
+from crosscheck._models.values.names import tokens
+from crosscheck._models.values.uses import Use
+
+FOUND = 1e-5
+"""Arrays count as the same up to this, relative to the root mean square: a float32 table may have made one of them."""
+NEAR = 1e-2
+"""Operands that differ by less than this, relatively, are the same quantity, computed by another function."""
+MOST_ORDERS = 24
+"""The most orders of axes that are tried."""
+MOST_APART = 1e4
+"""The largest number of an array is at most this many times its median; otherwise it hides the others."""
+PRODUCTS = ("product", "convolution")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How one matrix follows from another: ``other[rows][:, inputs]``; None means the same order."""
+
+    rows: Array | None
+    inputs: Array | None
+
+
+@dataclass
+class Product:
+    """A weight of torch that multiplies data, with all the data that it multiplies.
+
+    Attributes:
+        name: The name of the weight; for a computed weight, the names of those that it is computed from.
+        order: The number of its first use.
+        matrix: Its values, inputs times outputs.
+        kind: ``product`` or ``convolution``.
+        operands: The data that it multiplies, each as rows times features.
+        results: The results, before a bias is added.
+        bias: The name of the weight that is added next.
+    """
+
+    name: str
+    order: int
+    matrix: Array
+    kind: str
+    operands: list[Array]
+    results: list[Array]
+    bias: str | None
+
+
+def products(torch: TorchRecord) -> list[Product]:
+    """Every weight that multiplies data; one that is used several times is listed once."""
+    found: dict[tuple[str, int, bytes], Product] = {}
+    made = {use.operation.index for use in torch.uses if use.kind in PRODUCTS}
+    added: dict[int, str] = {}
+    for use in torch.uses:
+        if use.kind == "sum" and use.origin is not None:
+            added.setdefault(_moved_from(torch, use.origin, made), use.names[0])
+    for use in torch.uses:
+        if use.kind not in PRODUCTS or use.operand is None or use.given is None:
+            continue
+        result = use.result.matrix(torch.values[use.operation.index].wide)
+        matrix, *others = (np.asarray(one, np.float64) for one in use.matrices)
+        bias = use.names[1] if others and others[0].shape[1] == result.shape[1] else None
+        if bias is not None:
+            result = result - others[0]
+        elif len(use.names) == 1:
+            bias = added.get(use.operation.index)
+        key = (use.names[0], matrix.shape[1], matrix.tobytes()[:512])
+        product = found.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], bias))
+        product.operands.append(use.operand.matrix(use.given.wide))
+        product.results.append(result)
+    return list(found.values())
+
+
+def _moved_from(torch: TorchRecord, operation: int, wanted: set[int]) -> int:
+    """The operation that made these numbers; later operations only copied them."""
+    found = operation
+    while found not in wanted and len(torch.operations[found].inputs) == 1:
+        before = torch.operations[found].inputs[0]
+        if before not in torch.values or torch.values[before].wide.size != torch.values[found].wide.size:
+            break
+        found = before
+    return found if found in wanted else operation
+
+
+def align(theirs: Array, mine: list[Array], length: float) -> Rows | None:
+    """How the rows of a matrix of JAX, of this root mean square, are rows of torch's; None if they are not."""
+    whole = mine[0] if len(mine) == 1 else np.concatenate(mine)
+    if whole.shape[1] != theirs.shape[1]:
+        return None
+    limit = FOUND * max(size_of(whole), 1e-30)
+    if whole.shape == theirs.shape and not math.isclose(length, size_of(whole), rel_tol=1e-3):
+        return None
+    if whole.shape == theirs.shape and _close(whole, theirs, limit):
+        return Rows(None, None)
+    filled = np.abs(theirs).max(1, initial=0.0) > limit
+    if not filled.any():
+        return Rows(np.zeros(len(theirs), np.int64), None) if (np.abs(whole).max(1, initial=0.0) <= limit).any() else None
+    rows = np.full(len(theirs), -1, np.int64)
+    rows[filled] = _nearest(_row_marks(theirs[filled]), _row_marks(whole))
+    taken = whole[rows[filled]]
+    if _close(taken, theirs[filled], limit):
+        return Rows(rows, None)
+    marks = np.random.default_rng(0).normal(size=len(taken))
+    inputs = _nearest((marks @ theirs[filled])[:, None], (marks @ taken)[:, None])
+    if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], theirs[filled], limit):
+        return Rows(rows, inputs)
+    return None
+
+
+def alike(theirs: Array, mine: Array) -> bool:
+    """Whether two arrays hold the same numbers, in any order."""
+    if theirs.size != mine.size:
+        return False
+    one, other = np.sort(theirs, axis=None), np.sort(mine, axis=None)
+    return _close(one, other, FOUND * max(size_of(mine), 1e-30))
+
+
+def telling(array: Array) -> bool:
+    """Whether the numbers differ enough in size to identify an array; they do not if a mask made some of them huge."""
+    sizes = np.abs(array[array != 0])
+    return bool(sizes.size and np.isfinite(sizes).all() and sizes.max() <= MOST_APART * np.median(sizes))
+
+
+def size_of(array: Array) -> float:
+    """The root mean square."""
+    return float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+
+
+def _close(one: Array, other: Array, limit: float) -> bool:
+    return bool((np.abs(one - other) <= limit).all())
+
+
+def _row_marks(matrix: Array) -> Array:
+    """Numbers of a row that do not change if its features change their order."""
+    return np.stack([matrix.sum(1), np.square(matrix).sum(1), np.abs(matrix).max(1, initial=0.0)], axis=1)
+
+
+def _nearest(wanted: Array, among: Array) -> Array:
+    """The nearest row to each row, searched for around the one with the nearest first number."""
+    order = np.argsort(among[:, 0], kind="stable")
+    at = np.searchsorted(among[order, 0], wanted[:, 0])
+    best = np.zeros(len(wanted), np.int64)
+    least = np.full(len(wanted), np.inf)
+    for shift in (-2, -1, 0, 1, 2):
+        candidates = order[(at + shift).clip(0, len(order) - 1)]
+        apart = np.abs(among[candidates] - wanted).max(1)
+        better = apart < least
+        best[better], least[better] = candidates[better], apart[better]
+    return best
+
+
+def near(view: View, value: Array, among: Sequence[Product]) -> Array | None:
+    """The operand of torch that an array of JAX nearly equals, with the axes of that array."""
+    for product in among:
+        for operand in product.operands:
+            if operand.size != value.size or not math.isclose(size_of(operand), size_of(value), rel_tol=NEAR):
+                continue
+            for order in islice(permutations(range(len(view.rows))), MOST_ORDERS):
+                matrix = view.matrix(value, order)
+                if matrix.shape == operand.shape and distance(matrix, operand) < NEAR:
+                    return view.array(operand, order)
+    return None
+
+
+def convolved(view: View, value: Array, given: Array, made: Sequence[tuple[Product, Array, Array]]) -> Array | None:
+    """torch's result of a convolution of the data that JAX convolves, with JAX's axes; None if JAX has it, or another size.
+
+    ``made`` is what JAX's weight consists of: weights of torch, and which of their outputs are which of JAX's.
+    """
+    found = None
+    for product, mine, theirs in made:
+        pairs = zip(product.operands, product.results, strict=True)
+        results = [result[:, mine] for operand, result in pairs if align(given, [operand], size_of(given)) is not None]
+        matrix = view.matrix(value)
+        if len(results) != 1 or alike(matrix[:, theirs], results[0]) or len(matrix) != len(results[0]):
+            continue
+        expected = results[0]
+        orders = islice(permutations(range(len(view.rows))), MOST_ORDERS)
+        order = min(orders, key=lambda one: distance(view.matrix(value, one)[:, theirs], expected))
+        matrix = view.matrix(value, order).copy()
+        matrix[:, theirs] = expected
+        value = found = view.array(matrix, order)
+    return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """A weight of torch that is not the matrix of a product: a scale, a bias, a running statistic, a table.
+
+    Attributes:
+        name: Its name.
+        role: ``weight``, ``bias``, ``mean`` or ``var`` if the operation shows it, ``table`` for an embedding.
+        order: The number of its first use.
+        use: The first use.
+        slot: The position of the weight among those of the use.
+    """
+
+    name: str
+    role: str | None
+    order: int
+    use: Use
+    slot: int
+
+
+def rows(torch: TorchRecord) -> list[Row]:
+    """Every weight that is not the matrix of a product."""
+    found: dict[str, Row] = {}
+    matrices: dict[str, int] = defaultdict(int)
+    for use in torch.uses:
+        for slot, names in enumerate(use.names):
+            if use.kind in PRODUCTS and slot == 0 and "+" not in names:
+                matrices[names] += 1
+                continue
+            for name in names.split("+"):
+                if name not in found or (found[name].role is None and "+" not in names):
+                    stated = [
+                        word for word in tokens(name) if word in ("mean", "var")
+                    ]  # without a scale, the slots are different
+                    role = stated[-1] if stated else None if "+" in names else _role(use.kind, slot)
+                    found[name] = Row(name, role, use.index, use, slot)
+    return [row for row in found.values() if row.name not in matrices or row.role == "table"]
+
+
+def _role(kind: str, slot: int) -> str | None:
+    if kind == "norm":
+        return ("weight", "bias", "mean", "var")[slot] if slot < 4 else None
+    if kind in PRODUCTS:
+        return "bias"
+    return {"scale": "weight", "sum": "bias", "gather": "table"}.get(kind)

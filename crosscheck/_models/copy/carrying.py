@@ -1,0 +1,448 @@
+"""Find out, by running both models, from which number of torch's weights each number of a JAX model's weights comes.
+
+torch has run with random weights. JAX runs operation by operation. If JAX needs a weight that is not known yet, the data
+that it is applied to shows which weight of torch it is: torch applies that weight to the same numbers. If several fit, as
+when three projections of the same data may be the query, names decide first. What follows proves a decision: if a later
+operand is one of torch's, all decisions that it depends on were right. If not, the other choices are tried; if none leads to
+such an operand, JAX continues with torch's operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice, permutations
+from math import isclose
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.copy.alignment import (
+    MOST_ORDERS,
+    NEAR,
+    PRODUCTS,
+    Product,
+    Rows,
+    align,
+    alike,
+    convolved,
+    near,
+    products,
+    rows,
+    size_of,
+    telling,
+)
+from crosscheck._models.copy.choice import Choice, Made, cheapest
+from crosscheck._models.copy.choices import Choices
+from crosscheck._models.copy.state import DeadEndError, Decision, State
+from crosscheck._models.cut.landmarks import axes_of, reordered
+from crosscheck._models.cut.running_statistics import is_updated, updates
+from crosscheck._models.record.jax_models import JaxModel
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.torch_recording import TorchRecord
+from crosscheck._models.run.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
+from crosscheck._models.run.running import Run
+from crosscheck._models.values.distances import blank, distance
+from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Use
+
+MOST_TRIALS, FEWEST_TRIALS = 120, 6
+"""The most combinations of other choices that are tried at one place; half as many after each place where none helped."""
+TIE = 0.05
+"""Choices whose scores differ by less count as equally likely."""
+EMPTY, NONE_FITS = -1, -2
+"""The place in torch of a number that is not known yet, and of one for which torch has no weight of its shape."""
+
+
+class Carrying:
+    """A model of torch that has run, and a model of JAX whose weights are searched."""
+
+    def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
+        self.torch, self.model, self.flat = torch, model, flat
+        self.products, self.rows = products(torch), rows(torch)
+        self.mine = TorchPlaces(torch.weights)
+        self.given = float_arrays(model)
+        self.theirs = Places({name: value.shape for name, value in self.given.items()})
+        self.uses: dict[int, tuple[Use, int, Seen]] = {
+            step.operation.index: (use, position, places)
+            for step, use, position, places in jax_places(model, flat, self.theirs)
+        }
+        self.updates = updates(flat, len(torch.names))
+        self.run = Run(flat, wide=True)
+        self.run(model.weights, inputs, only=CONSTANT)
+        self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
+        self._fixed = {number: value for number, value in self.run.values.items() if number not in self._leaves}
+        self._weights: dict[int, Any] = {}
+        self._weights_of: object = None
+        self._in_vain = 0
+        self._distinct: dict[tuple[int, int], bool] = {}
+        self.choices = Choices(self)
+
+    def find(self) -> State:
+        """Run to the end."""
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            state = self.start()
+            while state.at < len(self.flat.steps):
+                state = self.advance(state, {}, repairing=False)
+            return self.finish(state)
+
+    def start(self) -> State:
+        empty = {name: (np.full(value.shape, EMPTY), np.full(value.shape, EMPTY)) for name, value in self.given.items()}
+        return State(0, {}, empty)
+
+    # one step
+
+    def advance(self, state: State, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
+        """Run the next step. A repair raises ``DeadEndError`` if the step leads nowhere."""
+        step = self.flat.steps[state.at]
+        if step.operation.kind != DATA:
+            state.at += 1
+            return state
+        if weight_operands(self.flat, step):
+            state = self.evidence(state, step, script, repairing=repairing)
+            self.decide(state, step, script)
+        given = [self.value(state, one) for one in step.inputs]
+        for number, value in zip(step.outputs, self.run.results(step, given), strict=True):
+            state.values[number] = value
+        if step.operation.name == "conv_general_dilated":
+            self.correct(state, step)
+        state.at += 1
+        return state
+
+    def correct(self, state: State, step: Step) -> None:
+        """Continue with torch's result of a convolution, if its data fits only one weight, and JAX convolves in another way.
+
+        For example, JAX has another padding, or a weight of another shape. No other weight would correct that, and it must
+        not hide what follows.
+        """
+        matrix = self.operand(state, step)
+        if matrix is None:
+            return
+        decision = next((one for one in state.open if one.step == step.operation.index), None)
+        if decision is None:
+            made = self.misfit(state, step, matrix)
+        else:
+            made = decision.choice.made if decision.choice.sure else None
+        view, value = self.uses[step.operation.index][0].result, np.asarray(state.values[step.outputs[0]])
+        found = convolved(view, value, matrix, made or ())
+        if found is not None:
+            state.values[step.outputs[0]] = jnp.asarray(found)
+            state.forced |= {step.outputs[0]}
+
+    def misfit(self, state: State, step: Step, matrix: Array) -> tuple[Made, ...] | None:
+        """The likeliest of torch's weights that convolve this data, if JAX's array has the shape of none of them."""
+        places = self.uses[step.operation.index][2][0]
+        if places is None or (self.flat_sources(state, places) != NONE_FITS).any() or not np.any(matrix):
+            return None
+        names = {product.name for product, _ in self.found(matrix)}
+        free = [product for product in self.unused(state, places) if product.name in names]
+        if not free:
+            return None
+        product = max(free, key=lambda one: self.choices.score(state, one, places))
+        state.used[product.name] = np.ones(self.mine.shapes[product.name], bool)
+        every = np.arange(places.shape[1])
+        made = ((product, every, every),)
+        state.made[step.operation.index] = list(made)
+        return made
+
+    def unused(self, state: State, places: Array | None) -> list[Product]:
+        """torch's convolutions without a partner that have as many outputs as a weight of JAX."""
+        if places is None:
+            return []
+        fitting = [one for one in self.products if one.kind == "convolution" and one.matrix.shape[1] == places.shape[1]]
+        return [one for one in fitting if one.name in self.mine.shapes and one.name not in state.used]
+
+    def value(self, state: State, one: Any) -> Any:
+        """The value of an operand: data, a constant, or a weight as far as it is known."""
+        if not isinstance(one, int):
+            return self.run.read(one)
+        if self.flat.kinds[one] == WEIGHT:
+            return self.weight(state, one)
+        return state.values[one] if one in state.values else self._fixed[one]
+
+    def weight(self, state: State, number: int) -> Any:
+        """A weight, or a value that is computed from weights, as far as it is known."""
+        if self._weights_of is not state.sources:
+            self._weights, self._weights_of = {}, state.sources
+        if number not in self._weights:
+            if number in self._leaves:
+                self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]))
+            else:
+                step = self.flat.steps[self.flat.maker[number]]
+                given = [self.value(state, one) for one in step.inputs]
+                self._weights.update(zip(step.outputs, self.run.results(step, given), strict=True))
+        return self._weights[number]
+
+    def leaf(self, state: State, name: str) -> Array:
+        """An array of JAX with torch's numbers where they are known."""
+        first, second = state.sources[name]
+        return np.where(first >= 0, self.mine.numbers(first), self.given[name]) + self.mine.numbers(second)
+
+    # evidence
+
+    def operand(self, state: State, step: Step) -> Array | None:
+        """The data that a weight is multiplied with, as rows times features."""
+        if step.operation.index not in self.uses:
+            return None
+        use, position, _ = self.uses[step.operation.index]
+        if use.kind not in PRODUCTS or use.operand is None:
+            return None
+        return use.operand.matrix(np.asarray(self.value(state, step.inputs[position]), np.float64))
+
+    def found(self, matrix: Array) -> list[tuple[Product, Rows]]:
+        """The weights of torch that are also applied to this data; none if it is not finite, as that shows nothing."""
+        if not np.isfinite(matrix).all():
+            return []
+        length = size_of(matrix)
+        aligned = [(product, align(matrix, product.operands, length)) for product in self.products]
+        return [(product, rows) for product, rows in aligned if rows is not None]
+
+    def evidence(self, state: State, step: Step, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
+        """Check whether torch has the operand; if not, make other choices, or take torch's operand."""
+        matrix = self.operand(state, step)
+        if matrix is None:
+            return state
+        position = self.uses[step.operation.index][1]
+        if self.found(matrix):
+            if np.any(matrix):
+                state = self.prove(state, step.inputs[position], state.at, alone=not repairing)
+            return state
+        operand = self.nearly(state, step)
+        if operand is not None:
+            number = step.inputs[position]
+            state = self.prove_alone(state, number, state.at, alone=not repairing)
+            state.values[number] = jnp.asarray(operand)
+            state.forced |= {number}
+            return state
+        if repairing:
+            raise DeadEndError
+        repaired = self.repair(state, step.inputs[position], step.operation.index)
+        if repaired is not None:
+            return repaired
+        return self.force(self.salvaged(state, step.inputs[position]), step)
+
+    def nearly(self, state: State, step: Step) -> Array | None:
+        """torch's operand, if JAX's nearly equals it: an earlier function differs a little, as with another epsilon."""
+        use, position, _ = self.uses[step.operation.index]
+        assert use.operand is not None
+        return near(use.operand, np.asarray(self.value(state, step.inputs[position]), np.float64), self.products)
+
+    def salvaged(self, state: State, number: Any) -> State:
+        """Values of torch on the way to a value that torch lacks prove the decisions that they depend on."""
+        for index in sorted(self.ancestors(state, number), reverse=True):
+            step = self.flat.steps[index]
+            before = self.ancestors(state, step.outputs[0])
+            if any(one.step in before for one in state.open) and self.is_right(state, step.outputs[0], index + 1):
+                state = self.prove_alone(state, step.outputs[0], index + 1)
+        return state
+
+    def prove_alone(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
+        """Prove what a value depends on, although what follows differs."""
+        before = self.ancestors(state, number)
+        for one in state.open:
+            if one.step in before:
+                state.alone |= {name for own in one.choice.assignments for name, *_ in self.theirs.split(own.jax)}
+        return self.prove(state, number, until, alone=alone)
+
+    def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
+        """Prove all decisions that a value depends on, unless another, equally likely decision leads to it too."""
+        before = self.ancestors(state, number)
+        closing = [one for one in state.open if one.step in before]
+        for decision in closing:
+            if alone:
+                self.doubt(state, decision, closing, number, until)
+        for decision in closing:
+            self.close(state, decision)
+        return state
+
+    def close(self, state: State, decision: Decision) -> None:
+        """Mark a decision as right."""
+        state.open.remove(decision)
+        for assignment in decision.choice.assignments:
+            for name, _, places in self.theirs.split(assignment.jax):
+                known = state.proven.get(name, np.zeros(self.theirs.shapes[name], bool)).copy()
+                known.reshape(-1)[places] = True
+                state.proven[name] = known
+
+    def doubt(self, state: State, decision: Decision, closing: Sequence[Decision], number: Any, until: int) -> None:
+        """Note the arrays for which another, equally likely choice leads to the same values."""
+        for k, choice in enumerate(decision.choices):
+            if k == decision.taken or abs(choice.score - decision.choice.score) > TIE:
+                continue
+            script = {one.key: one.taken for one in closing if one is not decision and one.taken} | {decision.key: k}
+            trial = self.replay(decision, script, until)
+            if trial is None or not self.is_right(trial, number, until):
+                continue
+            for name, (first, _) in state.sources.items():
+                if not np.array_equal(first, trial.sources[name][0]) and (trial.sources[name][0] >= 0).any():
+                    state.doubtful |= {name}
+
+    def replay(self, decision: Decision, script: Mapping[tuple[int, int], int], until: int) -> State | None:
+        """Run again from a decision on, with other choices; None if an operand on the way is none of torch's."""
+        trial = decision.before.copy()
+        try:
+            while trial.at < until:
+                trial = self.advance(trial, script, repairing=True)
+        except DeadEndError:
+            return None
+        return trial
+
+    def ancestors(self, state: State, number: Any) -> set[int]:
+        """The steps on data that a value depends on, back to values taken from torch."""
+        found: set[int] = set()
+        left = [number]
+        while left:
+            one = left.pop()
+            maker = self.flat.maker.get(one) if isinstance(one, int) and one not in state.forced else None
+            if maker is None or maker in found or self.flat.steps[maker].operation.kind != DATA:
+                continue
+            found.add(maker)
+            left += self.flat.steps[maker].inputs
+        return found
+
+    def repair(self, state: State, number: Any, until: int) -> State | None:
+        """Try other choices for what a value depends on, until torch has it, as an operand or at the end as an output."""
+        before = self.ancestors(state, number)
+        doubtful = [one for one in state.open if one.step in before and len(one.choices) > 1]
+        losses = [[one.choices[0].score - choice.score for choice in one.choices] for one in doubtful]
+        trials = max(MOST_TRIALS >> self._in_vain, FEWEST_TRIALS)
+        for script in islice(cheapest(losses), 1, trials + 1):
+            chosen = dict(zip((one.key for one in doubtful), script, strict=True))
+            trial = self.replay(doubtful[next(k for k, one in enumerate(script) if one)], chosen, until)
+            if trial is not None and self.is_right(trial, number, until):
+                return self.prove(trial, number, until, alone=False)
+        self._in_vain += 1
+        return None
+
+    def is_right(self, state: State, number: Any, until: int) -> bool:
+        """Whether torch has a value: the operand of a step, a value computed before a step, an output or a new statistic."""
+        value = np.asarray(self.value(state, number), np.float64)
+        if until == len(self.flat.steps):
+            returned = [*(one.wide for one in self.torch.results), *self.torch.buffers.values()]
+            results = [one for one in returned if one.size == value.size and not blank(one)]
+            results = [reordered(one, value.shape, axes_of(value.shape, one.shape)) for one in results]
+            chosen = {name for one in state.open for name in one.choice.names}
+            right = any(alike(value, one) or distance(value, one) < NEAR for one in results)
+            return right or is_updated(value, self.torch, chosen)
+        step = self.flat.steps[until]
+        matrix = self.operand(state, step)
+        if matrix is not None and step.inputs[self.uses[until][1]] == number:
+            return bool(self.found(matrix)) or self.nearly(state, step) is not None
+        size = size_of(value)
+        return telling(value) and any(
+            one.wide.size == value.size and isclose(size_of(one.wide), size, rel_tol=1e-3) and alike(value, one.wide)
+            for one in self.torch.values.values()
+        )
+
+    def force(self, state: State, step: Step) -> State:
+        """Take torch's operand of the weight that this most likely is, by names, shapes, and similarity of the operands."""
+        use, position, places = self.uses[step.operation.index]
+        value = np.asarray(self.value(state, step.inputs[position]), np.float64)
+        assert use.operand is not None
+        best: tuple[float, Array | None] = (-np.inf, None)
+        likely = self.choices.likely(state, step, places[0])
+        for product in likely or (self.unused(state, places[0]) if use.kind == "convolution" else []):
+            for order in islice(permutations(range(len(use.operand.rows))), MOST_ORDERS):
+                matrix = use.operand.matrix(value, order)
+                for operand in product.operands:
+                    if operand.shape == matrix.shape:
+                        near = 2 * max(0.0, 1.0 - distance(matrix, operand))
+                        score = near + self.choices.score(state, product, places[0])
+                        if score > best[0]:
+                            best = score, use.operand.array(operand, order)
+        if best[1] is not None:
+            state.values[step.inputs[position]] = jnp.asarray(best[1])
+            state.forced |= {step.inputs[position]}
+        return state
+
+    def finish(self, state: State) -> State:
+        """Check the outputs and the new statistics, into which the old ones enter: they are evidence too."""
+        for number in [one for one in self.flat.results if isinstance(one, int)]:
+            if not state.open or self.flat.kinds[number] != DATA:
+                continue
+            if self.is_right(state, number, len(self.flat.steps)):
+                state = self.prove(state, number, len(self.flat.steps))
+            else:
+                state = self.repair(state, number, len(self.flat.steps)) or self.salvaged(state, number)
+        for decision in [one for one in state.open if one.choice.sure]:
+            self.close(state, decision)
+            state.alone |= {name for own in decision.choice.assignments for name, *_ in self.theirs.split(own.jax)}
+        return state
+
+    # decisions
+
+    def decide(self, state: State, step: Step, script: Mapping[tuple[int, int], int]) -> None:
+        """Choose the weights of a step that are not known."""
+        for slot, number in enumerate(weight_operands(self.flat, step)):
+            while True:
+                unknown = self.unknown(state, step, slot, number)
+                if unknown is None:
+                    break
+                key = (step.operation.index, int(unknown.reshape(-1)[0]))
+                choices = self.choices.of(state, step, slot, unknown)
+                if not choices:
+                    for name, _, places in self.theirs.split(unknown.reshape(-1)):
+                        self.assign(state, name, places, np.full(len(places), NONE_FITS), None)
+                    continue
+                taken = min(script.get(key, 0), len(choices) - 1)
+                if script.get(key, 0) >= len(choices):
+                    raise DeadEndError
+                state.open.append(Decision(step.operation.index, key, tuple(choices), taken, state.copy()))
+                self.apply(state, choices[taken])
+        use = self.uses.get(step.operation.index)
+        if use is not None and use[0].kind in PRODUCTS and step.operation.index not in state.made:
+            self.choices.remember(state, step, use[2][0])
+
+    def unknown(self, state: State, step: Step, slot: int, number: int) -> Array | None:
+        """The unknown places of JAX's numbers that a weight holds: all of a matrix, or those of one array."""
+        entry = self.uses.get(step.operation.index)
+        seen = entry is not None and slot < len(entry[2]) and entry[0].kind != "other"
+        places = entry[2][slot] if entry is not None and seen else None
+        if places is not None and self.distinct(step.operation.index, slot, places):
+            known = self.flat_sources(state, places)
+            return self.choices.table(state, places) if (known == EMPTY).any() else None
+        for name in sorted(self.flat.origins[number]):
+            if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
+                return self.theirs.of(name)
+        return None
+
+    def distinct(self, step: int, slot: int, places: Array) -> bool:
+        """Whether a weight holds each of its numbers once."""
+        if (step, slot) not in self._distinct:
+            self._distinct[step, slot] = len(np.unique(places)) == places.size
+        return self._distinct[step, slot]
+
+    def matters(self, state: State, name: str, number: int) -> bool:
+        """Whether a weight's value depends on an array's numbers; a factor of an initial state of zeros does not matter."""
+        places = self.theirs.of(name).reshape(-1) - self.theirs.start(name)
+        trial = state.copy()
+        self.assign(trial, name, places, np.arange(len(places)) % self.mine.total, None)
+        one, other = (np.asarray(self.weight(which, number)) for which in (state, trial))
+        return not np.array_equal(one, other)
+
+    def flat_sources(self, state: State, places: Array) -> Array:
+        """The places in torch's arrays of numbers of JAX's arrays."""
+        found = np.full(places.shape, EMPTY)
+        for name, mask, own in self.theirs.split(places):
+            found[mask] = state.sources[name][0].reshape(-1)[own]
+        return found
+
+    def apply(self, state: State, choice: Choice) -> None:
+        """Make a choice."""
+        for one in choice.assignments:
+            for name, mask, own in self.theirs.split(one.jax):
+                self.assign(state, name, own, one.torch[mask], None if one.second is None else one.second[mask])
+            for places in (one.torch, one.second):
+                for name, _, own in self.mine.split(places) if places is not None else ():
+                    used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
+                    used.reshape(-1)[own] = True
+                    state.used[name] = used
+        if choice.made is not None:
+            state.made[state.at] = list(choice.made)
+
+    def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
+        first, other = (one.copy() for one in state.sources[name])
+        first.reshape(-1)[places] = torch
+        other.reshape(-1)[places] = EMPTY if second is None else second
+        state.sources = {**state.sources, name: (first, other)}

@@ -1,0 +1,71 @@
+"""A choice: what an unknown weight of JAX may consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.copy.alignment import Product
+
+Made = tuple[Product, Array, Array]
+"""A weight of torch that is part of a product's weight, and which of its outputs are which of JAX's."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Places in JAX's arrays, the places in torch's from which their numbers come, and those of a second array to add."""
+
+    jax: Array
+    torch: Array
+    second: Array | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One possibility for an unknown weight.
+
+    Attributes:
+        given: The assignments, or a function that makes them: there are many choices, and few are applied.
+        made: For a product: its parts.
+        names: The weights of torch.
+        score: How likely it is by names and place, larger is likelier.
+        sure: Whether the data leaves no other possibility.
+    """
+
+    given: tuple[Assignment, ...] | Callable[[], tuple[Assignment, ...]]
+    names: tuple[str, ...]
+    made: tuple[Made, ...] | None = None
+    score: float = 0.0
+    sure: bool = False
+
+    @property
+    def assignments(self) -> tuple[Assignment, ...]:
+        """The numbers that it gives to JAX's arrays."""
+        return self.given() if callable(self.given) else self.given
+
+    def key(self) -> tuple[bytes, ...]:
+        """A key that differs from those of other choices for the same places."""
+        parts = [one for own in self.assignments for one in (own.torch, own.second)]
+        return tuple(b"" if one is None else one.astype(np.int64).tobytes() for one in parts)
+
+
+def cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
+    """Indices, one for each list, in the order of the sum of the losses there; the first loss of each list is its least."""
+    start = (0,) * len(losses)
+    left = [(sum(own[0] for own in losses), 0, start)]
+    while left:
+        total, last, numbers = heappop(left)
+        yield numbers
+        for k in range(last, len(losses)):
+            if numbers[k] + 1 < len(losses[k]):
+                more = losses[k][numbers[k] + 1] - losses[k][numbers[k]]
+                heappush(left, (total + more, k, (*numbers[:k], numbers[k] + 1, *numbers[k + 1 :])))
+
+
+def of_columns(places: Array, seen: Array, columns: Array) -> tuple[Assignment, ...]:
+    """The assignment of some outputs of a matrix of torch to one of JAX."""
+    return (Assignment(places.reshape(-1), seen[:, columns].reshape(-1)),)

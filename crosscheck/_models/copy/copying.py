@@ -1,0 +1,206 @@
+"""``copy_weights``: give a new JAX model the weights of torch, and prove each match by a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._frameworks.settings import undisturbed
+from crosscheck._models.report.records import WeightMatch
+from crosscheck._records.errors import UsageError
+from crosscheck._records.interface import both_frameworks
+
+if TYPE_CHECKING:
+    from crosscheck._models.copy.carrying import Carrying
+    from crosscheck._models.copy.state import State
+
+PROVEN = "a run with random weights"
+ALONE = "a run with random weights, by its own operation; what follows differs"
+NOT_PROVEN = "not proven: no run agreed with what was likeliest, so it was left as it was"
+AMBIGUOUS = "unidentifiable: several weights of equal shape are used alike, and names do not tell them apart"
+
+
+@undisturbed(alone=True)
+def copy_weights(
+    torch_model: Any,
+    jax_model: Any,
+    inputs: Any,
+    *,
+    params: Any = None,
+    torch_to_jax: Callable[[list[Any]], Any] | None = None,
+    seed: int = 0,
+) -> tuple[Any, tuple[WeightMatch, ...]]:
+    """Fill a JAX model with the weights of a PyTorch model, in JAX's layout, and prove each match by a run.
+
+    Both models run with random numbers as weights, JAX operation by operation. The data to which a weight is applied shows
+    which weight of torch it is, and the operation shows the layout. If several weights fit the data, their names decide, and
+    a later operation must confirm it with torch's numbers. A weight that no run proves keeps its value, and the result says
+    so.
+
+    Args:
+        torch_model: A ``torch.nn.Module``. It is not changed.
+        jax_model: A module of flax (``nnx``, or ``linen`` bound to its variables) or equinox; or, with ``params``, a
+            module of linen, or a function of (params, *inputs), such as ``apply`` of haiku. It is not changed.
+        inputs: The positional arguments of both, as for ``compare``.
+        params: The pytree of JAX's parameters and state, if ``jax_model`` is a function.
+        torch_to_jax: A function that converts the list of inputs, as numpy arrays, to JAX's: for example to channels last.
+        seed: The seed of the random weights.
+
+    Returns:
+        A copy of ``params`` or of the module with torch's weights, and a record for every weight of both models.
+
+    Raises:
+        UsageError: If an argument has a value that cannot be used, or the model returns nothing but NaN or infinity.
+        MissingFrameworkError: If PyTorch or JAX cannot be imported.
+
+    Examples:
+        >>> import crosscheck, jax, numpy as np, torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+        >>> zeros = jax.numpy.zeros
+        >>> params = {"w1": zeros((4, 8)), "b1": zeros(8), "w2": zeros((8, 2)), "b2": zeros(2)}
+        >>> def port(p, x):
+        ...     return jax.nn.gelu(x @ p["w1"] + p["b1"], approximate=False) @ p["w2"] + p["b2"]
+        >>> filled, matches = crosscheck.copy_weights(model, port, [np.ones((3, 4))], params=params)
+        >>> print(*(f"{match.torch} is {match.jax}, {match.layout}" for match in matches), sep="\\n")
+        0.weight is ['w1'], transposed
+        0.bias is ['b1'], the same
+        2.weight is ['w2'], transposed
+        2.bias is ['b2'], the same
+    """
+    both_frameworks()
+    from crosscheck._models.arguments import both_inputs
+
+    gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
+    return copied(torch_model, jax_model, params, gathered, theirs, seed)
+
+
+def copied(
+    torch_model: Any, jax_given: Any, params: Any, inputs: Any, jax_inputs: Any, seed: int, *, likeliest: bool = False
+) -> tuple[Any, tuple[WeightMatch, ...]]:
+    """As ``copy_weights``; with ``likeliest``, weights that no run proves are copied too, from where they likely come.
+
+    A comparison then shows whether they were right. Their records still say that no run proved them.
+    """
+    from crosscheck._frameworks.torch_program import TorchProgram
+    from crosscheck._models.copy.carrying import Carrying
+    from crosscheck._models.pair.weights import listing
+    from crosscheck._models.run.recording import fitting, recorded
+    from crosscheck._models.values.distances import blank
+
+    model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order=0)
+    _, record = recorded(drawn(torch_model, seed), inputs)
+    if all(blank(one.wide) for one in record.results) and all(
+        map(blank, TorchProgram(torch_model, inputs, "cpu").outputs()[1])
+    ):
+        raise UsageError(
+            "inputs: torch_model returns nothing but NaN or infinity for them, which proves no match; expected inputs with "
+            "finite outputs"
+        )
+    carrying = Carrying(record, model, flat, jax_inputs.leaves)
+    state = carrying.find()
+    tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
+    given = {name: tensor.detach().double().cpu().numpy() for name, tensor in tensors}
+    arrays, found, reasons = _results(carrying, state, given, likeliest=likeliest)
+    filled, held = _filled(jax_given, params, arrays)
+    matches = [replace(one, difference=_apart(arrays, held, str(one.jax), mask)) for one, mask in found]
+    return filled, listing(carrying.torch, carrying.model, carrying.flat, matches, reasons)
+
+
+def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, mask: Array | None) -> float:
+    """The difference between the numbers that JAX's array now holds, in its own dtype, and torch's."""
+    apart = np.abs(held[name] - arrays[name].reshape(held[name].shape))
+    return float(apart.max(initial=0.0) if mask is None else apart[mask.reshape(apart.shape)].max(initial=0.0))
+
+
+def drawn(module: Any, seed: int) -> Any:
+    """A copy with random numbers: no two weights alike, none 0, and positive ones where they must be.
+
+    A parameter that is not trained, where others are, keeps its numbers: JAX may compute them, as those of positions.
+    """
+    import torch
+
+    from crosscheck._frameworks.torch_program import copied
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(shape: Any) -> Any:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    result = copied(module)
+    statistics = [one for one in result.named_buffers() if one[0].rpartition(".")[2] in ("running_mean", "running_var")]
+    trained = any(one.requires_grad for one in result.parameters())
+    weights = [one for one in result.parameters() if one.requires_grad or not trained or (one == one.ravel()[:1]).all()]
+    with torch.no_grad():
+        for tensor in [*weights, *(one for _, one in statistics)]:
+            if not tensor.is_floating_point():
+                continue
+            if bool((tensor > 0).all()):
+                found = torch.exp(0.3 * normal(tensor.shape))
+            elif tensor.ndim < 2:
+                found = 0.3 * normal(tensor.shape)
+            else:
+                found = normal(tensor.shape) * max(1, tensor[0].numel()) ** -0.5
+            tensor.copy_(found)
+    return result
+
+
+def _results(
+    carrying: Carrying, state: State, given: Mapping[str, Array], *, likeliest: bool
+) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
+    """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
+    from crosscheck._models.run.places import TorchPlaces, regions
+
+    mine = carrying.mine
+    values = TorchPlaces({name: given[name] for name in mine.names})
+    arrays: dict[str, Array] = {}
+    sources: dict[str, Array] = {}
+    matches: list[tuple[WeightMatch, Array | None]] = []
+    reasons: dict[str, str] = {}
+    hows: dict[str, str] = {}
+    for name, (first, second) in state.sources.items():
+        proven = state.proven.get(name, np.zeros(first.shape, bool)) & (first >= 0)
+        if not proven.all() or name in state.doubtful:
+            if (first >= 0).any():
+                reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
+                reasons |= dict.fromkeys([name, *(owner for owner, *_ in mine.split(first))], reason)
+                if likeliest and reason == NOT_PROVEN and (first >= 0).all():
+                    arrays[name] = values.numbers(first) + values.numbers(second)
+            continue
+        hows[name] = ALONE if name in state.alone else PROVEN
+        summed = second >= 0
+        arrays[name] = values.numbers(first) + values.numbers(second)
+        if not summed.any():
+            sources[name] = first
+            continue
+        names = [owner for owner, *_ in mine.split(np.stack([first, second]))]
+        words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
+        matches += [(WeightMatch(one, name, words, hows[name]), None) for one in names]
+    matches += [(WeightMatch(one.torch, one.jax, one.layout, hows[one.jax]), one.mask) for one in regions(sources, mine)]
+    return arrays, matches, reasons
+
+
+def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[Any, dict[str, Array]]:
+    """The model or ``params`` with these arrays, and the numbers that they then hold, in float64."""
+    import jax
+
+    from crosscheck._frameworks.jax_shardings import like
+
+    bound = params is None and hasattr(jax_given, "unbind") and getattr(jax_given, "scope", None) is not None  # linen
+    module: Any = None
+    tree = jax_given if params is None else params
+    if bound:
+        module, tree = jax_given.unbind()
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    leaves = []
+    held: dict[str, Array] = {}
+    for path, leaf in paths:
+        name = jax.tree_util.keystr(path).removesuffix(".value")
+        leaves.append(like(arrays[name].reshape(leaf.shape), leaf) if name in arrays else leaf)
+        if name in arrays:
+            held[name] = np.asarray(leaves[-1]).astype(np.float64)
+    filled = jax.tree.unflatten(structure, leaves)
+    return (module.bind(filled) if bound else filled), held

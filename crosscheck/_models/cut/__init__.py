@@ -1,0 +1,1 @@
+"""The landmarks, at which both programs are cut into stretches."""

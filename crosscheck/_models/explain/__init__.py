@@ -1,0 +1,1 @@
+"""What is wrong at a fault, in words that a run proves."""

@@ -1,0 +1,349 @@
+"""Name a fault by edits of PyTorch's program between the landmark before and the one that shows the fault."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from jax.extend.core import Literal
+
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._explain.facts import Edit, Fact
+from crosscheck._explain.names import behind
+from crosscheck._explain.search import Explaining, Search
+from crosscheck._explain.segment import Segment, moments
+from crosscheck._frameworks.programs import Array
+from crosscheck._graph.graph import Edits
+from crosscheck._models.cut.landmarks import Landmark
+from crosscheck._models.engine import Found
+from crosscheck._models.explain.edit_proofs import Proof, there
+from crosscheck._models.explain.reruns import steps_before
+from crosscheck._models.judge.forcing import FLOOR, Fault
+from crosscheck._models.record.jax_recording import JaxProgramFlat
+from crosscheck._models.values.distances import same_numbers
+from crosscheck._models.values.uses import CONSTANT, DATA
+
+FEWEST_ALIKE = 3
+"""Of fewer faults in one line, each is explained by itself."""
+MOST_NODES = 400
+"""A longer segment is not searched."""
+MOST_NUMBERS = 2**24
+"""Nor is one of whose results there are more numbers."""
+SHAPES = frozenset(["reshape", "transpose", "squeeze", "expand_dims"])
+"""Operations of JAX that only give a value another shape."""
+LARGEST_TABLE = 2**14
+"""Tables of more numbers are not looked at."""
+LARGEST_NUMBER = 1e7
+"""Larger numbers in JAX's program are fills of a mask, or bits."""
+
+Kind = tuple[str, ...]
+
+
+class EditSearch:
+    """Looks for the edits that explain a fault, for one fault after the other."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._explaining = Explaining()
+        self._searches: dict[int, Search] = {}
+        self._done: dict[int, Search] = {}
+        self._chosen: dict[int, Sequence[Edit]] = {}
+        self.of_mask = False
+        """Whether the last edits are of a mask, or of another table that PyTorch computes without the data."""
+        self.corrected: set[int] = set()
+        """The landmarks at which PyTorch has JAX's numbers after the edits that were found."""
+
+    def explanation(self, fault: Fault, *, late: bool = False) -> str:
+        """What JAX does otherwise, as a clause; empty if no edit gives JAX's numbers.
+
+        ``late``: try those that take longer, after the others.
+        """
+        if late:
+            search = self._searches.pop(fault.landmark, None)
+            edits = search.late() if search else []
+        else:
+            search = self._search(fault)
+            edits = search.early() if search else []
+            if search is not None:
+                self._searches[fault.landmark] = self._done[fault.landmark] = search
+        self.corrected.update({fault.landmark} if edits else ())
+        if edits:
+            self._chosen[fault.landmark] = edits
+        self.of_mask = any(
+            edit.fact.what == "the mask" or (search is not None and search.segment.data.isdisjoint(edit.edits))
+            for edit in edits
+        )
+        return self._words(fault, edits)
+
+    def _words(self, fault: Fault, edits: Sequence[Edit]) -> str:
+        said = "; ".join(dict.fromkeys(one.words() for one in edits))
+        return said + self._between(fault, edits) if said else ""
+
+    def facts(self, fault: Fault) -> tuple[Fact, ...]:
+        """The facts that explain a fault; none if no edit does."""
+        return tuple(dict.fromkeys(one.fact for one in self._chosen.get(fault.landmark, ())))
+
+    def alike(self, faults: Sequence[Fault]) -> dict[int, str]:
+        """New words for faults of one line of the program, such as of the steps of a recurrence, by landmark.
+
+        The first step, which begins with zeros, may fit what no other step does: what explains most of them is said of all,
+        and an edit that fits one step alone is not said.
+        """
+        found: dict[int, str] = {}
+        for group in self._by_line(faults):
+            named = {one.landmark: self._kinds(one) for one in group if one.landmark in self._chosen}
+            kinds = self._of_most(group, list(named.values()))
+            for fault in (one for one in group if one.landmark in named and not (kinds and kinds <= named[one.landmark])):
+                search = self._done.get(fault.landmark)
+                edits = search.of_kind(*kinds) if search and len(kinds) == 1 else []
+                alone = not any(named[fault.landmark] <= other for k, other in named.items() if k != fault.landmark)
+                if edits or (alone and len(group) >= FEWEST_ALIKE):
+                    found[fault.landmark] = self._words(fault, edits)
+                    self._chosen[fault.landmark] = edits
+        return found
+
+    def _by_line(self, faults: Sequence[Fault]) -> list[list[Fault]]:
+        """The faults of each line of the program that has several."""
+        lines: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+        for fault in faults:
+            number = self._reader(fault) if self._is_of_input(fault) else self._nodes.get(fault.operation)
+            call = self._found.torch.graph.graph.call(number) if number is not None else None
+            if call is not None and call.source:
+                lines[call.path, call.source].append(fault)
+        return [group for group in lines.values() if len(group) > 1]
+
+    def _of_most(self, group: Sequence[Fault], named: Sequence[frozenset[Kind]]) -> frozenset[Kind]:
+        """The kinds of edits that explain most faults of a group; empty if none explains two."""
+        shared = {kinds: sum(kinds <= other for other in named) for kinds in named}
+        kinds, most = max(shared.items(), key=lambda one: one[1], default=(frozenset[Kind](), 0))
+        if most > 1:
+            return kinds
+        # something that is done to all steps, such as another order of them
+        searches = [self._done[one.landmark] for one in group if one.landmark in self._done]
+        if len(searches) < len(group):
+            return frozenset()
+        common = frozenset.intersection(*(one.of_values() for one in searches))
+        return frozenset([min(common)]) if common else frozenset()
+
+    def moved(self, faults: Sequence[Fault]) -> dict[int, str]:
+        """New words for an operation that one fault has too much and a later one lacks, by landmark."""
+        single = {one.landmark: edits[0] for one in faults if len(edits := self._chosen.get(one.landmark, ())) == 1}
+        found = {}
+        for first, second in combinations(sorted(single), 2):
+            extra, missing = single[first], single[second]
+            names = (extra.kind[1].partition(" ")[0], missing.kind[-1]) if extra.kind[0] == "extra" else ("", " ")
+            if missing.kind[0] == "missing" and len(missing.kind) == 2 and names[0] == names[1] and first not in found:
+                landmark = self._found.landmarks[first]
+                layer = landmark.name.rpartition(".")[0] or landmark.name
+                found[first] = found[second] = f"JAX applies {extra.kind[1]} before {layer}, PyTorch after it"
+        return found
+
+    def _kinds(self, fault: Fault) -> frozenset[Kind]:
+        return frozenset(edit.kind for edit in self._chosen[fault.landmark])
+
+    def _between(self, fault: Fault, edits: Sequence[Edit]) -> str:
+        """The layers behind which the mistake is, where the module that runs the operation has others inside."""
+        search = self._done.get(fault.landmark)
+        operation = self._found.torch.operations[fault.operation] if fault.operation >= 0 else None
+        module = self._found.torch.modules.get(operation.path) if operation is not None else None
+        if search is None or module is None or not list(module.children()):
+            return ""
+        layers = behind(search.segment, min(one for edit in edits for one in edit.edits))
+        if not layers:
+            owner = self._found.landmarks[fault.landmark].name.rpartition(".")[0]
+            return f", before {owner}" if owner in self._found.torch.modules and owner else ""
+        return f", behind {' and '.join(layers[:2])}"
+
+    def _search(self, fault: Fault) -> Search | None:
+        try:
+            segment = self._segment(fault)
+        except Exception:  # torch may refuse to run it in float64 in any way
+            return None
+        if segment is None or segment.size > MOST_NUMBERS or segment.right(segment.results({})):
+            return None
+        return self._explaining.search(segment)
+
+    def _segment(self, fault: Fault) -> Segment | None:
+        found, torch_ = self._found, self._found.torch
+        landmark = found.landmarks[fault.landmark]
+        graph, operation = torch_.graph.graph, landmark.operation
+        run = found.located.run
+        known_there = operation in self._nodes and operation in torch_.values
+        if run is None or not (known_there or self._is_of_input(fault)):
+            return None
+        marks = found.landmarks[: fault.landmark]
+        cut = {one.operation for k, one in enumerate(marks) if k not in found.located.left} - {operation, None}
+        known = dict(self._inputs)
+        known |= {self._nodes[one]: self._value(one) for one in cut if one in self._nodes and one in torch_.values}
+        target = self._target(fault)
+        if target is None or len(graph.ancestors([target], known)) > MOST_NODES:
+            return None
+        fits = there(found, fault.landmark, self._own(landmark, target))
+        if fits is None:
+            return None
+        theirs = np.asarray(found.located.values[fault.landmark], np.float64)
+
+        def values(before: Mapping[int, Any], edits: Edits) -> Any:
+            return Segment(graph, before, [target], weights=self._weight, edits=edits).values[target]
+
+        steps = steps_before(found, fault.landmark)
+        return Segment(
+            graph,
+            known,
+            [target],
+            weights=self._weight,
+            right=lambda results: fits.fits(results[0], theirs),
+            proven=Proof(found, fault.landmark, fits, values, known, self._nodes),
+            theirs=np.array([moments(one) for one in self._theirs(landmark, fault, steps)]).reshape(-1, 5),
+            numbers=_numbers(found, steps),
+            arrays=list(_tables(found, steps)),
+            alone=self._alone,
+        )
+
+    @cached_property
+    def _alone(self) -> dict[str, Array]:
+        """JAX's weights for which PyTorch has none."""
+        partnered = {match.jax for match in self._found.weights.matches if match.torch is not None}
+        named = zip(self._found.model.names, self._found.model.weights, strict=True)
+        return {name: one for name, one in named if name not in partnered}
+
+    @cached_property
+    def _inputs(self) -> dict[int, Any]:
+        """The node of each input, with its value."""
+        inputs = zip(self._found.torch.graph.inputs, self._found.inputs.leaves, strict=True)
+        return {number: _tensor(leaf) for number, leaf in inputs}
+
+    @property
+    def _nodes(self) -> dict[int, int]:
+        """The node of each operation on record."""
+        return self._found.torch.nodes
+
+    def _value(self, operation: int) -> Any:
+        return _tensor(self._found.torch.values[operation].wide)
+
+    def _weight(self, name: str) -> Any:
+        weights = self._found.torch.weights
+        return _tensor(weights[self._found.torch.tied.get(name, name)])
+
+    def _is_of_input(self, fault: Fault) -> bool:
+        """Whether the data at a landmark is a view of an input."""
+        landmark = self._found.landmarks[fault.landmark]
+        return landmark.operation is None and landmark.place >= 0
+
+    def _reader(self, fault: Fault) -> int | None:
+        """The node that reads a view of an input, with the numbers that are expected at a landmark."""
+        landmark = self._found.landmarks[fault.landmark]
+        wide = landmark.expected.wide
+        readers = (
+            self._nodes.get(one.operation.index)
+            for one in self._found.torch.uses
+            if one.origin is None and one.names[0] == landmark.name and one.given is not None
+            if one.given.wide.size == wide.size and same_numbers(one.given.wide, wide, FLOOR)
+        )
+        return next(filter(None, readers), None)
+
+    def _target(self, fault: Fault) -> int | None:
+        """The node whose value is at a landmark: that of its operation, or a view of that, which an operation reads."""
+        landmark, graph = self._found.landmarks[fault.landmark], self._found.torch.graph.graph
+        if self._is_of_input(fault):
+            reader = self._reader(fault)
+            inputs = set(self._found.torch.graph.inputs)
+            operands = graph.operands(reader) if reader is not None else ()
+            return next((one for one in operands if inputs & graph.ancestors([one])), None)
+        made = self._nodes[landmark.operation or 0]
+        if landmark.place < 0:
+            return made
+        readers = [
+            self._nodes[one.operation.index]
+            for one in self._found.torch.uses
+            if one.origin == landmark.operation and one.names[0] == landmark.name and one.operation.index in self._nodes
+        ]
+        for operand in (one for reader in readers for one in graph.operands(reader)):
+            node = operand
+            while node != made and (call := graph.call(node)) is not None and call.operation is None:
+                node = next(iter(graph.operands(node)), made)
+            if node == made:
+                return operand
+        return made
+
+    def _own(self, landmark: Landmark, target: int) -> Array:
+        """torch's value of the target, from what is at the landmark."""
+        before = self._inputs
+        if landmark.operation is not None:
+            before = {self._nodes[landmark.operation]: self._value(landmark.operation)}
+        alone = Segment(self._found.torch.graph.graph, before, [target], weights=self._weight)
+        return np.asarray(alone.values[target], np.float64)
+
+    def _theirs(self, landmark: Landmark, fault: Fault, steps: Sequence[Any]) -> Iterator[Array]:
+        """JAX's values there, before any was replaced."""
+        run, flat = self._found.located.run, self._found.flat
+        assert run is not None
+        step = flat.steps[landmark.step]
+        numbers = {number for step in steps for number in (*step.outputs, *step.inputs) if isinstance(number, int)}
+        own: Any = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        while isinstance(own, int):  # the run has torch's value in its place, and before what only gave it another shape
+            numbers.discard(own)
+            made = flat.steps[flat.maker[own]] if own in flat.maker else None
+            own = made.inputs[0] if made is not None and made.operation.name in SHAPES else None
+        for number in sorted(numbers):
+            value = run.unmended.get(number, run.values.get(number))
+            if value is not None and (flat.kinds[number] == DATA or np.size(value) > 1) and _is_plain(flat, number):
+                yield np.asarray(value)
+        yield self._found.located.values[fault.landmark]
+
+
+def _tensor(array: Array) -> Any:
+    array = np.asarray(array)
+    floats = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    return torch.from_numpy(np.array(array, np.float64 if floats else None))
+
+
+def casts(found: Found, at: int) -> str:
+    """To which dtypes of fewer digits JAX casts values before a landmark, as the start of a sentence; empty if to none."""
+    own, names = FORMATS[found.flat.dtype].precision, dict[str, str]()
+    for step in steps_before(found, at):
+        dtype = str(found.flat.avals[step.outputs[0]].dtype)
+        if step.operation.name == "convert_element_type" and dtype in FORMATS and FORMATS[dtype].precision < own:
+            names[dtype] = step.operation.source
+    said = " and ".join(f"{dtype} in {source}" if source else dtype for dtype, source in names.items())
+    return f"JAX casts to {said}; " * bool(said)
+
+
+def _tables(found: Found, steps: Sequence[Any]) -> Iterator[Array]:
+    """The arrays of floats that JAX computes from constants alone, or holds, each once."""
+    run, flat, seen = found.kept, found.flat, set[bytes]()
+    for number in dict.fromkeys(one for step in steps for one in (*step.inputs, *step.outputs) if isinstance(one, int)):
+        held = flat.avals[number]
+        if flat.kinds[number] != CONSTANT or not held.dtype.name.startswith("float") or not 1 < held.size <= LARGEST_TABLE:
+            continue
+        value = np.asarray(run.read(number))
+        if (key := value.tobytes()) not in seen:
+            seen.add(key)
+            yield value
+
+
+def _is_plain(flat: JaxProgramFlat, number: int) -> bool:
+    """Whether NumPy holds a value of JAX, as it holds no key of random numbers."""
+    return isinstance(flat.avals[number].dtype, np.dtype)
+
+
+def _numbers(found: Found, steps: Sequence[Any]) -> Iterator[float]:
+    """The numbers in JAX's program there."""
+    run, flat = found.located.run, found.flat
+    assert run is not None
+    for given in (one for step in steps for one in step.inputs):
+        if isinstance(given, Literal):
+            value = flat.exact.get(id(given), given.val)
+        elif isinstance(given, int) and flat.kinds[given] != DATA and flat.avals[given].size == 1 and _is_plain(flat, given):
+            value = run.values.get(given)
+        else:
+            continue
+        if value is not None and np.size(value) == 1 and np.asarray(value).dtype.kind in "fiu":
+            number = float(np.asarray(value).item())
+            if abs(number) < LARGEST_NUMBER:
+                yield number

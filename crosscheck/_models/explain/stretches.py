@@ -1,0 +1,213 @@
+"""The segment of each fault: the operations of both sides from known values to the landmark that shows the fault."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.engine import Found
+from crosscheck._models.judge.searching import FOUND
+from crosscheck._models.record.jax_code import Form, NoCodeError, code, result
+from crosscheck._models.record.jax_recording import Step
+from crosscheck._models.record.torch_code import Code, TorchCode, identifier, unused
+from crosscheck._models.report.report import Fault
+from crosscheck._models.report.script import Segment, file_name
+from crosscheck._models.run.running import Run
+from crosscheck._models.values.distances import distance
+from crosscheck._models.values.uses import DATA
+from crosscheck._report.snippet import snippet
+
+SAME = 1e-3
+"""A segment alone shows the error of the report, up to this relative difference."""
+APART = '''def apart(one, other):
+    """The largest difference of an element, relative to the root mean square of the other."""
+    return np.abs(one - other).max() / np.sqrt(np.mean(other**2))'''
+LOADED = 'arrays = load_file(Path(__file__).with_suffix(".safetensors"))'
+PRINTED = """print("{}:", format(apart({}, {}), ".2g"), "apart from {}")"""
+WIDTH = 120
+WIDE = 'arrays = {name: x.astype(np.float64) if x.dtype.kind == "f" else x for name, x in arrays.items()}'
+
+
+def segments(found: Found, faults: Sequence[Fault]) -> tuple[list[Segment], list[str]]:
+    """The segments of faults that can be run alone, and remarks on the others."""
+    if not found.located.faults:
+        return [], []
+    graph = TorchCode(found.torch, found.inputs)
+    made, notes, forms = [], [], dict[object, Form]()
+    for number, fault in enumerate(faults[: len(found.located.faults)]):
+        try:
+            made.append(_segment(found, number, fault, found.kept, graph, forms))
+        except NoCodeError as error:
+            notes.append(f"the segment of {fault.where} cannot be saved: {error}")
+    return made, notes
+
+
+def _segment(found: Found, number: int, fault: Fault, run: Run, graph: TorchCode, forms: dict[object, Form]) -> Segment:
+    at = found.located.faults[number].landmark
+    landmark, order = found.landmarks[at], found.forcing.orders[at]
+    theirs, got = _jax(found, at, run, forms)
+    expected = landmark.expected.wide
+    error = found.located.errors[at]
+    shown = distance(landmark.compared(landmark.view.matrix(got, order)), landmark.compared(expected))
+    if not (shown == error or abs(shown - error) <= SAME * error):
+        raise NoCodeError(f"alone, its error is {shown:.2g}, not {error:.2g}")
+    whole = expected if landmark.known is None else np.where(landmark.known, expected, np.nan)
+    arrays = {"expected": landmark.view.array(np.asarray(whole, np.float64), order)}
+    mine = _torch(found, at, graph, whole)
+    sides = [theirs] if mine is None else [mine, theirs]
+    calls = {side: _call(side, [_kept(arrays, name, value) for name, value in side.given.items()]) for side in sides}
+    again = "" if mine is None else _kept(arrays, "result", np.asarray(mine.result))
+    return Segment(
+        number, file_name(number, fault.where), _script(fault, error, calls, again, landmark.known is None), arrays
+    )
+
+
+def _kept(arrays: dict[str, Array], name: str, value: Array) -> str:
+    """The name under which an array is saved; an array of both sides is saved once."""
+    for other, held in arrays.items():
+        if held.shape == value.shape and held.dtype == value.dtype and np.array_equal(held, value, equal_nan=True):
+            return other
+    name = unused(name, arrays)
+    arrays[name] = value
+    return name
+
+
+def _call(side: Code, names: Sequence[str]) -> str:
+    """Code that runs a side on the arrays of these names."""
+    make, end = ("torch.tensor({})", ".numpy()") if side.name == "torch_segment" else ("{}", "")
+    given = [make.format(f'arrays["{name}"]') for name in names]
+    call = f"{side.name}({', '.join(given)}){end}"
+    if len(call) > WIDTH:
+        call = side.name + "(\n    " + ",\n    ".join(given) + f",\n){end}"
+    return call if end else f"np.asarray({call})"
+
+
+def _settled(found: Found, at: int) -> Iterator[int]:
+    """The earlier landmarks at which JAX got torch's values."""
+    return (number for number in range(at) if number not in found.located.left)
+
+
+def _value(found: Found, number: int) -> Any:
+    """The value of JAX at a landmark."""
+    landmark = found.landmarks[number]
+    step = found.flat.steps[landmark.step]
+    return step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+
+
+def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Code, Array]:
+    """JAX's steps from the known landmarks to this one, and their result."""
+    flat, mends = found.flat, found.forcing.mends
+    target = _value(found, at)
+    ends = {_value(found, one): f"the {_place(found, one)}" for one in _settled(found, at)}
+    ends |= {mends[one].value: f"after {found.landmarks[one].name}" for one in _settled(found, at) if one in mends}
+    ends |= {number: f"JAX's {name}" for number, name in zip(flat.weights, flat.names, strict=True)}
+    ends |= {number: f"input {k}" for k, number in enumerate(flat.inputs)}
+    if target in flat.maker:  # an input of the model is its own result
+        ends.pop(target, None)
+    inside, starts = _between(found, target, ends)
+
+    def function(*values: Any) -> Any:
+        here = dict(zip(starts, values, strict=True))
+        for step in inside:
+            given = [here[one] if isinstance(one, int) and one in here else run.read(one) for one in step.inputs]
+            here.update(zip(step.outputs, run.results(step, given), strict=True))
+        return here[target]
+
+    own = mends[at].value if at in mends else None  # what the fault changes may be what its segment begins with
+    values = [np.asarray((run.unmended if number == own else run.values)[number]) for number in starts]
+    names = _names(found, starts)
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+        given = dict(zip(names, values, strict=True))
+        said = {name: ends[number] for name, number in zip(names, starts, strict=True)}
+        made = code("jax_segment", jax.make_jaxpr(function)(*values), given, said, forms)
+        return made, result(made)
+
+
+def _between(found: Found, target: int, ends: Mapping[int, str]) -> tuple[list[Step], list[int]]:
+    """The steps from the ends to a value, in order, and the ends at which they begin."""
+    flat = found.flat
+    steps, starts, left, seen = set[int](), set[int](), [target], set[int]()
+    while left:
+        number = left.pop()
+        if not isinstance(number, int) or number in seen:
+            continue
+        seen.add(number)
+        if number in ends:
+            starts.add(number)
+        elif number in flat.maker:
+            steps.add(flat.maker[number])
+            left += flat.steps[flat.maker[number]].inputs
+    return [flat.steps[one] for one in sorted(steps)], sorted(starts)
+
+
+def _names(found: Found, starts: Sequence[int]) -> list[str]:
+    """The names of JAX's arguments: weights keep theirs, others are called x."""
+    weights = dict(zip(found.flat.weights, found.flat.names, strict=True))
+    names: list[str] = []
+    for number in starts:
+        names.append(unused(identifier(weights.get(number, "x")), names))
+    return names
+
+
+def _place(found: Found, number: int) -> str:
+    landmark = found.landmarks[number]
+    return f"{'result' if landmark.place < 0 else 'operand'} at {landmark.name}"
+
+
+def _torch(found: Found, at: int, graph: TorchCode, whole: Array) -> Code | None:
+    """torch's operations there; None if torch.fx gives another result than the record."""
+    operations, mends = found.torch.operations, found.forcing.mends
+    last = found.landmarks[at].operation
+    if last is None or operations[last].kind != DATA:
+        return None
+    settled = {found.landmarks[one].operation for one in _settled(found, at)}
+    settled |= {mends[one].operation for one in _settled(found, at) if one in mends}
+    ends = {one for one in settled if one is not None and one != last and operations[one].kind == DATA}
+    try:
+        made = graph.segment(last, {one: (_where(found, one), found.torch.values[one].wide) for one in ends})
+    except Exception:  # an operation may raise in float64, or after an in-place change
+        return None
+    assert made.result is not None
+    mine, theirs = (np.sort(one.astype(np.float64), axis=None)[:, None] for one in (made.result, whole))
+    if found.landmarks[at].known is None and (mine.shape != theirs.shape or not distance(mine, theirs) <= FOUND):
+        return None
+    return made
+
+
+def _where(found: Found, operation: int) -> str:
+    one = found.torch.operations[operation]
+    return f"what {one.name} gives in {one.path or 'the model'}"
+
+
+def _script(fault: Fault, error: float, calls: Mapping[Code, str], again: str, whole: bool) -> str:
+    """The script, which does not need the models; ``whole`` is whether torch has all of the features."""
+    where = " ".join(filter(None, (fault.jax, fault.source)))
+    said = f"The report: {fault.explanation}; an error of {error:.2g}."
+    head = [
+        f'"""{fault.where}{f" ({fault.kind})" * bool(fault.kind)}, by itself and in float64. Written by crosscheck.',
+        "",
+        *textwrap.wrap(said.replace("\\", "/").replace('"', "'"), WIDTH),
+        *([f"In JAX: {where}"] if where else []),
+        '"""',
+        "",
+    ]
+    lines = [LOADED, WIDE, "", "", *APART.split("\n"), "", ""]
+    for side in calls:
+        lines += [*(f"# {name}: {what}" for name, what in side.said.items()), *side.lines, "", ""]
+    for side, call in calls.items():
+        lines.append(f"{side.name.partition('_')[0]}_result = {call}")
+    if again:
+        lines.append(PRINTED.format("PyTorch", "torch_result", f'arrays["{again}"]', "what it gave in its model"))
+    one, other = "jax_result", 'arrays["expected"]'
+    if not whole:
+        lines.append(f"known = ~np.isnan({other})  # PyTorch has no others here")
+        one, other = f"{one}[known]", f"{other}[known]"
+    lines.append(PRINTED.format("JAX", one, other, f"PyTorch; the report says {error:.2g}"))
+    needed = ["import jax", "import numpy as np", "from pathlib import Path", "from safetensors.numpy import load_file"]
+    needed += [line for side in calls for line in side.imports]
+    return "\n".join(head) + snippet(needed, lines, ['jax.config.update("jax_enable_x64", True)']) + "\n"

@@ -1,0 +1,221 @@
+"""What weights tell of a fault without further runs: one differs, one side lacks it, or statistics move differently."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.engine import Found
+from crosscheck._models.explain.masks import other_mask
+from crosscheck._models.record import jax_recording
+from crosscheck._models.record.jax_recording import Step
+from crosscheck._models.values.uses import Operation, Use
+
+SAME_RATIO = 1e-6
+"""Ratios that differ by less than this, relatively, count as equal."""
+
+
+def of_weights(found: Found, number: int, operation: int) -> str:
+    """What is known without further runs: weights that differ, that one side lacks, statistics that move differently."""
+    if operation < 0:
+        return _statistics(found, number)
+    uses = [use for use in found.torch.uses if use.operation.index == operation]
+    pairs = {pair.torch: pair for pair in found.pairs}
+    if repeated := repeated_weights(found, uses):
+        return repeated[1]
+    for use in uses:
+        for slot, name in enumerate(use.names):
+            pair = pairs.get((use.index, slot))
+            if pair is None and (_is_joined(found, name) or name in found.torch.buffers):
+                continue  # the operation changes these statistics and does not apply them
+            if pair is None and _is_mask(found, name):
+                continue  # JAX may compute it
+            if (pair is None or pair.how == "order") and _has_all(found, name):
+                if use.kind == "gather" or not np.isin(found.torch.weights[name], use.matrices[slot]).all():
+                    # torch may have added a mask to it
+                    if mask := other_mask(found, found.landmarks[number], operation):
+                        return mask
+                    return _of_rows(found, name, use.matrices[slot])
+                continue  # it applies all of them, so that something else is wrong
+            if pair is None:
+                return _misfit(found, use, slot) or f"JAX does not apply {name}, or another weight in its place"
+            if pair.how == "transposed":
+                return f"JAX has {name} transposed"
+            if pair.how == "order":
+                other = found.uses[pair.jax[0]][1]
+                there = other.names[min(pair.jax[1], len(other.names) - 1)]
+                if tied := _tied(found, there, name):
+                    return tied
+                return f"{name} holds other numbers than {there} in JAX"
+    return ""
+
+
+def _of_rows(found: Found, name: str, mine: Array) -> str:
+    """What JAX applies of a weight instead of some of its rows, or of its numbers."""
+    weight = found.torch.weights[name]
+    if weight.ndim < 2:
+        return f"JAX applies other numbers of {name}"
+    own = _rows(weight, mine)
+    paired = {one.jax[0] for one in found.pairs if one.how != "order"}
+    for k, (_, use, _) in enumerate(jax_recording.uses(found.flat, found.forcing.fixed.numbers)):
+        alike = (one for one in use.matrices if k not in paired and one.size == mine.size)
+        if own and (other := next(filter(None, (_rows(weight, one) for one in alike)), None)):
+            return f"JAX applies rows {other[0]} to {other[-1]} of {name}, PyTorch rows {own[0]} to {own[-1]}"
+    return f"JAX applies other numbers of {name}, as of other rows"
+
+
+def _rows(weight: Array, matrix: Array) -> list[int] | None:
+    """Which consecutive rows of a weight a matrix holds; None if it holds others."""
+    width = weight.shape[-1]
+    if matrix.size % width or not matrix.size:
+        return None
+    wanted = np.asarray(matrix, np.float64).reshape(-1, width)
+    rows = np.asarray(weight, np.float64).reshape(-1, width)
+    first = np.flatnonzero((rows == wanted[0]).all(1))[:1]
+    if not first.size or not np.array_equal(rows[first[0] : first[0] + len(wanted)], wanted):
+        return None
+    return [int(first[0]) + k for k in range(len(wanted))]
+
+
+def repeated_weights(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
+    """The module whose weights one side applies more often than the other, and the explanation."""
+    mine = Counter(name for use in found.torch.uses for name in use.names)
+    rows: Counter[str] = Counter()  # torch may apply a weight to all steps at once, and JAX to each
+    for use in found.torch.uses:
+        rows.update(dict.fromkeys(use.names, use.result.size[0]))
+    often = Counter(key for keys in found.applied for key in keys)
+    there: Counter[tuple[str, tuple[str, int, int]]] = Counter()
+    named: Counter[str] = Counter()
+    for keys, (_, use, _) in zip(found.applied, found.uses, strict=True):
+        there.update(dict.fromkeys(keys, use.result.size[0]))
+        named.update(name for name, _ in keys)
+    partner = {
+        found.torch.uses[one.torch[0]].names[one.torch[1]]: found.applied[one.jax[0]][one.jax[1]]
+        for one in found.pairs
+        if one.how == "values" and one.part == (0, 1)
+    }
+    other = {name: (count, often[partner[name]]) for name, count in mine.items() if name in partner}
+    # JAX may also apply numbers that it computes from the weight, as torch does
+    wrong = {
+        name: counts
+        for name, counts in other.items()
+        if counts[0] not in (counts[1], named[partner[name][0]]) and min(counts) > 0 and max(counts) > 1
+        if rows[name] != there[partner[name]]
+    }
+    names = [name for use in uses for name in use.names if name in wrong]
+    if not names:
+        return None
+    module = functools.reduce(_common, [name.rpartition(".")[0] for name in wrong])
+    times = wrong[names[0]]
+    return module, f"PyTorch applies {names[0]} {times[0]} time{'s' * (times[0] > 1)}, JAX {times[1]}"
+
+
+def _tied(found: Found, there: str, name: str) -> str:
+    """That JAX applies the weight of another layer in place of one of PyTorch's, and in that layer too."""
+    owners = {match.torch for match in found.weights.matches if match.jax == there and match.torch not in (None, name)}
+    for pair in found.pairs:
+        owner = found.torch.uses[pair.torch[0]].names[pair.torch[1]]
+        if pair.how == "values" and owner in owners and there in found.uses[pair.jax[0]][1].names:
+            return f"JAX applies {there} there too, as if {name} were tied to {owner}; in PyTorch it is a weight of its own"
+    return ""
+
+
+def _is_mask(found: Found, name: str) -> bool:
+    """Whether a buffer of torch holds two numbers, such as 0 and minus infinity."""
+    module, _, last = name.rpartition(".")
+    buffers = dict(found.torch.modules[module].named_buffers(recurse=False)) if module in found.torch.modules else {}
+    return last in buffers and len(np.unique(found.torch.weights.get(name, np.empty(0)))) <= 2
+
+
+def _misfit(found: Found, use: Use, slot: int) -> str:
+    """Say in which shapes the two sides hold a weight, if JAX has an array of another shape in its place.
+
+    JAX uses that array in the same kind of operation, between the same neighbouring weights. The text is empty if there is
+    no such array.
+    """
+    places: dict[int, list[int]] = defaultdict(list)
+    for pair in found.pairs:
+        if pair.how != "order":
+            places[pair.torch[0]].append(pair.jax[0])
+    before = max((one for one in places if one < use.index), default=None)
+    after = min((one for one in places if one > use.index), default=None)
+    begin = 0 if before is None else max(places[before]) + 1
+    between = range(begin, len(found.uses) if after is None else min(places[after]))
+    paired = {pair.jax for pair in found.pairs}
+    others = [found.uses[k] for k in between if (k, slot) not in paired and found.uses[k][1].kind == use.kind]
+    sizes = dict(zip(found.model.names, found.model.weights, strict=True))
+    if len(others) != 1 or slot > 0 or others[0][1].names[0] not in sizes or use.names[0] not in found.torch.weights:
+        return ""
+    (step, other, _), mine = others[0], found.torch.weights[use.names[0]]
+    theirs = sizes[other.names[0]]
+    if theirs.size == mine.size:
+        return ""
+    groups = _other_groups(found, step, use.operation)  # no names, so that layers that are wrong alike are one kind of fault
+    mine_has, theirs_have = (f"{one} group{'s' * (one > 1)} and " for one in groups) if groups else ("", "")
+    return f"PyTorch has {mine_has}a weight of shape {mine.shape}, JAX {theirs_have}one of shape {theirs.shape} in its place"
+
+
+def _other_groups(found: Found, step: Step, operation: Operation) -> tuple[int, int] | None:
+    """The numbers of groups in which torch and JAX convolve, if they differ."""
+    mine = getattr(found.torch.modules.get(operation.path), "groups", None)
+    theirs = step.equation.params.get("feature_group_count") if step.equation is not None else None
+    return None if mine is None or theirs is None or mine == theirs else (mine, theirs)
+
+
+def _is_joined(found: Found, name: str) -> bool:
+    """Whether a larger array of JAX holds the numbers of a weight."""
+    mine = found.torch.weights[name] if name in found.torch.weights else np.empty(0)
+    return any(mine.size < one.size and np.isin(mine, one.astype(np.float64)).all() for one in found.model.weights)
+
+
+def _has_all(found: Found, name: str) -> bool:
+    """Whether JAX uses an array that holds the numbers of a weight of torch."""
+    mine = found.torch.weights.get(name)
+    used = {one for _, use, _ in found.uses for names in use.names for one in names.split("+")}
+    return mine is not None and any(
+        other in used and value.size == mine.size and np.array_equal(np.sort(value, None), np.sort(mine, None))
+        for other, value in zip(found.model.names, found.model.weights, strict=True)
+    )
+
+
+def _statistics(found: Found, number: int) -> str:
+    """How JAX updates running statistics: with another momentum, or with another variance."""
+    landmark = found.landmarks[number]
+    before = found.torch.weights.get(landmark.name)
+    if before is None or before.size != np.size(landmark.expected.wide):
+        return ""
+    old, mine = before.ravel(), np.ravel(landmark.expected.wide)
+    theirs = np.ravel(found.located.values[number])
+    name = landmark.name.rpartition(".")[2]  # without the layer, so that layers that are wrong alike are one kind of fault
+    if steps := _ratio(theirs - old, mine - old):
+        return f"JAX moves {name} {steps:.6g} times as far as PyTorch does: its momentum is another one"
+    momentum = getattr(found.torch.modules.get(landmark.path), "momentum", None)
+    kept = (1 - momentum) * old if isinstance(momentum, float) else old
+    if times := _ratio(theirs - kept, mine - kept):
+        count = 1 / (1 - times) if times < 1 else 0.0
+        biased = count > 0 and abs(count - round(count)) <= SAME_RATIO * count
+        why = "the variance divided by n, PyTorch by n - 1" if biased else "another multiple of what PyTorch does"
+        return f"JAX updates {name} with {why}; {times:.6g} times as much"
+    return f"JAX updates {name} in another way"
+
+
+def _ratio(theirs: Array, mine: Array) -> float | None:
+    """The ratio of one to the other, if it is the same everywhere."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = theirs / mine
+    ratios = ratios[np.isfinite(ratios)]
+    return float(ratios.mean()) if ratios.size and np.ptp(ratios) <= SAME_RATIO * abs(ratios).max() else None
+
+
+def _common(one: str, other: str) -> str:
+    """The innermost module that contains both."""
+    parts = []
+    for a, b in zip(one.split("."), other.split("."), strict=False):
+        if a != b:
+            break
+        parts.append(a)
+    return ".".join(parts)

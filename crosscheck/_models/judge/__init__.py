@@ -1,0 +1,1 @@
+"""Where JAX is wrong: its stretches with PyTorch's values, and what rounding explains."""

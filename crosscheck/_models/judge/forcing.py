@@ -1,0 +1,330 @@
+"""Teacher forcing: JAX runs with torch's values at the landmarks, so that each stretch between them is judged by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.cut.landmarks import CLOSE, Landmark, reordered, row_order
+from crosscheck._models.record.jax_recording import JaxProgramFlat
+from crosscheck._models.record.torch_recording import TorchRecord
+from crosscheck._models.run.compiling import repeated
+from crosscheck._models.run.fixed import Fixed
+from crosscheck._models.run.kept_runs import KeptRuns
+from crosscheck._models.run.running import Run, Seen, Watch
+from crosscheck._models.values.distances import distance, distances
+from crosscheck._shadow.base import Noise
+
+FLOOR = 1e-9
+"""The error of a stretch that is due to float64, relative to its result."""
+AHEAD = 4
+"""JAX computes so many landmarks ahead of the one that is measured: the two go on at the same time."""
+
+
+@dataclass(frozen=True)
+class Mend:
+    """A value of JAX, the operation of torch whose result replaces it, and the axis of torch for each of its axes."""
+
+    value: int
+    operation: int
+    order: tuple[int, ...] | None
+
+
+@dataclass
+class Fault:
+    """A fault: the operation of torch, the landmark that shows it first, and all landmarks that show it.
+
+    The operation is negative if only the landmark is known.
+    """
+
+    operation: int
+    landmark: int
+    how: str = ""
+    """``misplaced`` if JAX has its numbers in another order, ``changed`` if JAX has its result and then changes it.
+
+    ``moved`` if JAX has it before or after operations that torch has after or before it.
+    """
+    shown: list[int] = field(default_factory=list)
+    relation: str = ""
+    """Where JAX has it, if that is elsewhere."""
+    path: str = ""
+    """The module, if it is not that of the operation."""
+    later: bool = False
+    """Whether JAX has it, behind operations that torch has behind it: ``relation`` says so."""
+
+
+@dataclass
+class Forced:
+    """A forced run: the error at each landmark before torch's value replaced JAX's, and the faults."""
+
+    errors: dict[int, float] = field(default_factory=dict)
+    parts: dict[int, Array] = field(default_factory=dict)
+    """The same errors in each row, and in each feature, one after the other."""
+    faults: list[Fault] = field(default_factory=list)
+    values: dict[int, Array] = field(default_factory=dict)
+    left: set[int] = field(default_factory=set)
+    """Landmarks where JAX's value was kept."""
+    run: Run | None = None
+    key: str = ""
+    """Its name in the file that keeps runs."""
+
+
+def packed(forced: Forced) -> dict[str, Array]:
+    """The numbers of a run, for a file."""
+    found = {"errors": np.array([*forced.errors.items()], np.float64), "left": np.array(sorted(forced.left), np.int64)}
+    for what, kept in (("values", forced.values), ("parts", forced.parts)):
+        found |= {f"{what} {number}": array for number, array in kept.items()}
+    return found
+
+
+def unpacked(arrays: Mapping[str, Array]) -> Forced:
+    """The run of which a file has the numbers."""
+    forced = Forced({int(number): float(error) for number, error in arrays["errors"]}, left=set(arrays["left"].tolist()))
+    for name, array in arrays.items():
+        what, _, number = name.partition(" ")
+        if number:
+            {"values": forced.values, "parts": forced.parts}[what][int(number)] = array
+    return forced
+
+
+def _order_of(order: list[int] | None) -> tuple[int, ...] | None:
+    return None if order is None else tuple(order)
+
+
+Look = Callable[[Forced, int, Array, Array, Run], bool]
+"""A function of the run's results so far, and of a landmark: its number, JAX's value, and torch's. It may decide whether
+JAX gets torch's value there."""
+Progress = Callable[[str], None]
+"""A function of what is running."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Takes the error at each landmark, also that of each of its ``parts``, and keeps the ``values``.
+
+    An error is relative to torch's values, or to those of the run ``against``.
+    """
+
+    values: bool = False
+    against: Forced | None = None
+    parts: bool = False
+    in_parts: bool = True
+
+    def __call__(self, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+        if self.values:
+            forced.values[number] = matrix
+        other = expected if self.against is None else self.against.values[number]
+        forced.errors[number] = distance(matrix, other, in_parts=self.in_parts)
+        if self.parts:
+            forced.parts[number] = distances(matrix, other)
+        return False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How JAX runs, with torch's values at the landmarks ``put``; None if it is decided on the way."""
+
+    put: frozenset[int] | None
+    wide: bool
+    narrow_values: bool = False
+    noise: Noise | None = None
+    constants_only: bool = False
+    keep: bool = False
+    mends: Mapping[int, Mend] = field(default_factory=dict)
+
+
+class Forcing:
+    """Runs of a model of JAX with values of a model of torch."""
+
+    def __init__(
+        self,
+        torch: TorchRecord,
+        flat: JaxProgramFlat,
+        landmarks: list[Landmark],
+        fixed: Fixed,
+        weights: Sequence[Array],
+        inputs: Sequence[Array],
+        loose: frozenset[str],
+    ) -> None:
+        self.torch, self.flat, self.landmarks, self.loose = torch, flat, landmarks, loose
+        self.fixed, self.weights, self.inputs = fixed, weights, inputs
+        self._every = frozenset(range(len(landmarks)))
+        self.tolerances = dict.fromkeys(self._every, FLOOR)
+        self.mends: dict[int, Mend] = {}
+        """For each landmark, the replacements that correct what follows it."""
+        self.local: set[int] = set()
+        """Landmarks whose value JAX needs elsewhere as it is: torch's replaces it for the step of the landmark alone."""
+        self.orders: dict[int, tuple[int, ...] | None] = {}
+        self.kept: KeptRuns | None = None
+        """What keeps runs for another process."""
+        self.progress: Progress = lambda what: None
+        before, after = ({one.step for one in landmarks if (one.place < 0) == result} for result in (False, True))
+        self._stretches = repeated(flat, before, after)
+        self._unfit = self._swapped = False
+        """Whether some values do not show the order of their rows, and whether two axes of theirs are then swapped."""
+        self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
+
+    def free(self, *, wide: bool, noise: Noise | None = None, values: bool = False, against: Forced | None = None) -> Forced:
+        """A run without replacements: the errors that have accumulated at each landmark, relative to all numbers there."""
+        return self._run(Measuring(values, against, in_parts=False), Setup(frozenset(), wide, noise=noise))
+
+    def replaced(
+        self,
+        skipped: set[int],
+        *,
+        wide: bool,
+        narrow_values: bool = False,
+        noise: Noise | None = None,
+        constants_only: bool = False,
+        keep: bool = False,
+        values: bool = False,
+        against: Forced | None = None,
+        mended: bool = True,
+        parts: bool = False,
+        in_parts: bool = True,
+    ) -> Forced:
+        """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
+
+        With ``values``, JAX's values at the landmarks are there afterwards; with ``keep``, every value, in ``run``. With
+        ``against``, errors are relative to the values of that run, otherwise to torch's.
+        """
+        mends = self.mends if mended else {}
+        setup = Setup(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends)
+        return self._run(Measuring(values, against, parts, in_parts), setup)
+
+    def watched(self, look: Look) -> Forced:
+        """A clean run in float64 in which a function decides where JAX gets torch's values; every value is kept."""
+        return self._run(look, Setup(None, wide=True, keep=True))
+
+    @cached_property
+    def everywhere(self) -> Forced:
+        """A clean run with torch's values at every landmark."""
+        # JAX mostly has torch's rows in their own order; to look for it before JAX goes on takes half as long as the run
+        tried: list[tuple[int, Forced, dict[int, tuple[int, ...] | None]]] = []
+        for orders, swapped in ((dict.fromkeys(self._every), False), ({}, False), ({}, True)):
+            self.orders, self._seen_orders, self._swapped = dict(orders), {}, swapped
+            found = self._run(Measuring(), Setup(self._every, wide=True))
+            wrong = sum(not error < CLOSE for error in found.errors.values())
+            if not wrong:
+                return found
+            tried.append((wrong, found, self.orders))
+            if len(tried) == 2 and not self._unfit:
+                break
+        _, found, self.orders = min(tried[1:], key=lambda one: one[0])
+        return found
+
+    def _order(self, number: int, value: Any, expected: Array) -> tuple[int, ...] | None:
+        """The order of torch's rows in JAX: found by the values, or if they differ, as earlier in the same module.
+
+        If they differ before, it is their own, or with its first two axes swapped: torch may have sequences first.
+        """
+        if number not in self.orders:
+            landmark = self.landmarks[number]
+            like = (landmark.path, landmark.row_sizes)
+            fits, order = row_order(landmark, np.asarray(value), expected)
+            if fits:
+                self._seen_orders[like] = order
+            elif len(landmark.row_sizes) > 1:
+                self._unfit = True
+            swapped = (1, 0, *range(2, len(landmark.row_sizes))) if self._swapped and len(landmark.row_sizes) > 1 else None
+            self.orders[number] = order if fits else self._seen_orders.get(like, swapped)
+        return self.orders[number]
+
+    def _run(self, seen: Look, setup: Setup) -> Forced:
+        """A run, or what a file keeps of the same run in an earlier process."""
+        if self.kept is None or not isinstance(seen, Measuring) or setup.keep or setup.mends:
+            return self._made(seen, setup)
+        against = "" if seen.against is None else seen.against.key
+        if seen.against is not None and not against:  # it was not kept
+            return self._made(seen, setup)
+        what = (replace(seen, against=None), against, sorted(setup.put or ()), replace(setup, put=None))
+        state = (sorted(self.orders.items()), self._swapped, sorted(self.local))
+        key = hashlib.sha256(repr((what, state)).encode()).hexdigest()
+        if (found := self.kept.get(key)) is None:
+            forced = self._made(seen, setup)
+            orders = [list(self.orders.items()), [[*like, order] for like, order in self._seen_orders.items()], self._unfit]
+            self.kept.put(key, packed(forced), orders)
+        else:
+            arrays, (orders, seen_orders, self._unfit) = found
+            forced = unpacked(arrays)
+            self.orders = {number: _order_of(order) for number, order in orders}
+            self._seen_orders = {(path, tuple(sizes)): _order_of(order) for path, sizes, order in seen_orders}
+        forced.key = key
+        return forced
+
+    def _made(self, seen: Look, setup: Setup) -> Forced:
+        """A run with torch's values at landmarks."""
+        put, wide, narrow_values, mends = setup.put, setup.wide, setup.narrow_values, setup.mends
+        how = "in float64" if setup.noise is None and wide else "under noise" if wide else f"in {self.flat.dtype}"
+        forced = Forced()
+        later: deque[Callable[[], bool]] = deque()
+        operands: dict[int, dict[int, Seen]] = {}
+        results: dict[int, Seen] = {}
+
+        def callback(number: int, landmark: Landmark) -> Seen:
+            def call(run: Run, value: Any) -> Any:
+                self.progress(f"JAX {how}: {landmark.path}")
+                expected = landmark.expected.narrow if narrow_values or not wide else landmark.expected.wide
+                order = self._order(number, value, expected)
+
+                def matrix() -> Array:  # waits for JAX
+                    return landmark.view.matrix(np.asarray(value), order)
+
+                def look() -> bool:
+                    return seen(forced, number, landmark.compared(matrix()), landmark.compared(expected), run)
+
+                if put is not None:
+                    later.append(look)
+                    if len(later) > AHEAD:
+                        later.popleft()()
+                here = look() if put is None else number in put
+                if number in mends:
+                    run.put(mends[number].value, self.mended(mends[number], wide=wide and not narrow_values))
+                if not here:
+                    forced.left.add(number)
+                    return None
+                if number in self.local:
+                    run.for_this_step()
+                whole = expected if landmark.known is None else np.where(landmark.known, expected, matrix())
+                return landmark.view.array(np.asarray(whole), order)
+
+            return call
+
+        for number, landmark in enumerate(self.landmarks):
+            if landmark.place < 0:
+                results[landmark.step] = callback(number, landmark)
+            else:
+                operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
+        watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
+        # a search looks at every value, a mend replaces one anywhere or for one step, and constants alone seldom get noise
+        whole = wide and not (setup.keep or mends or self.local or setup.constants_only)
+        # whoever looks at every value finds those too that no step on data needs
+        known = self.fixed.values(wide=wide, every=setup.keep, noisy=setup.noise is not None, loose=self.loose)
+        run = Run(
+            self.flat,
+            wide=wide,
+            watched=watched,
+            noise=setup.noise,
+            constants_only=setup.constants_only,
+            loose=self.loose,
+            keep=setup.keep,
+            known=known,
+            stretches=self._stretches if whole else (),
+        )
+        run(self.weights, self.inputs)
+        while later:
+            later.popleft()()
+        forced.run = run if setup.keep else None
+        return forced
+
+    def mended(self, mend: Mend, *, wide: bool) -> Array:
+        """The result of an operation of torch, with the axes of the value of JAX that it replaces."""
+        values = self.torch.values[mend.operation]
+        return reordered(values.wide if wide else values.narrow, tuple(self.flat.avals[mend.value].shape), mend.order)

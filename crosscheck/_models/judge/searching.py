@@ -1,0 +1,426 @@
+"""The search for faults: which operation of torch each wrong stretch gets wrong.
+
+A wrong stretch is traced to the first operation of torch in it whose result JAX does not have. If the stretch of another
+landmark contains that operation, it is wrong for the same reason, and is not a second fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.cut.crossings import crossings, is_in
+from crosscheck._models.cut.landmarks import Landmark, orders_of, reordered
+from crosscheck._models.judge.forcing import FLOOR, Fault, Forced, Forcing, Mend
+from crosscheck._models.judge.tolerances import CONSTANTS
+from crosscheck._models.run.running import Run
+from crosscheck._models.values.distances import are_proportional, distance, holds, same_numbers
+from crosscheck._models.values.uses import DATA
+from crosscheck._shadow.base import Noise
+
+FOUND = 1e-7
+"""JAX has the result of an operation if it has all of its numbers, in any order, up to this relative difference."""
+CLEARLY = 16.0
+"""A difference is this many times larger than that of the same numbers, sorted, if only their order is wrong."""
+MOST_FOUND = 1e-5
+"""The same limit where rounded constants, such as tables of positions, explain larger differences."""
+NEAR = 16
+"""So many operations before a wrong one are looked at."""
+MOST_TRIED = 40
+"""The most values of JAX that are replaced by one result of torch."""
+
+
+def locate(forcing: Forcing, other: Container[int] = ()) -> Forced:
+    """A clean run in float64 that names each fault; JAX has ``other`` quantities at some landmarks, and keeps them."""
+    forcing.mends, forcing.local = {}, set()
+    if all(error <= forcing.tolerances[number] for number, error in forcing.everywhere.errors.items()):
+        return forcing.everywhere
+    search = Search(forcing, other)
+    found = forcing.watched(search.seen)
+    search.end(found)
+    return found
+
+
+class Search:
+    """Decides for each landmark what is replaced, and which operation causes an error."""
+
+    def __init__(self, forcing: Forcing, other: Container[int] = ()) -> None:
+        self.forcing, self._other = forcing, other
+        self.torch, self.flat = forcing.torch, forcing.flat
+        self._right: set[int] = set()
+        """Operations of torch whose results JAX has, by itself or by a replacement."""
+        self._settled: set[int] = set()
+        """Steps of JAX whose results torch has."""
+        self._faults: dict[tuple[int, str], Fault] = {}
+        """Faults by operation, and by how it is wrong."""
+        self._sizes = {one.wide.size for one in self.torch.values.values()}
+        self._sorted: dict[int, Array] = {}
+        self._moves: dict[int, float] | None = None
+        self._crossings = crossings(forcing.torch, forcing.flat, forcing.landmarks)
+        self._moved = {one.operation: one for one in self._crossings.values()}
+        """Modules in another order in JAX, by their first operation."""
+        self._misplaced: set[int] = set()
+        """Operations of torch whose numbers JAX has, in a wrong order."""
+        self._changed: set[int] = set()
+        """Operations whose results JAX has, and changes before it uses them."""
+
+    def seen(self, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+        landmark = self.forcing.landmarks[number]
+        error = forced.errors[number] = distance(matrix, expected)
+        forced.values[number] = matrix
+        if error <= self.forcing.tolerances[number]:
+            if landmark.operation is not None and landmark.known is None:
+                # what leads here is right, such as a mask that later layers use too
+                self._right.update(self._stretch(landmark.operation, *landmark.beside))
+            self._settle(landmark)
+            return True
+        if number in self._other:
+            return False
+        own = landmark.operation
+        if own is not None and self.torch.operations[own].kind == DATA:
+            if same_numbers(matrix, expected, min(FOUND, error / CLEARLY)):
+                first = self._first_misplaced(own, number, run)
+                self._misplaced.add(first)
+                self._right.discard(first)
+            elif error > CLEARLY * FOUND and not landmark.beside and self._has(own, number, run):
+                self._changed.add(own)
+                self._right.discard(own)
+        with np.errstate(invalid="ignore"):  # infinity minus infinity, where a mask hides numbers
+            apart = matrix - expected if matrix.dtype == np.float64 else expected
+        operation = self._cause(number, own, apart, run)
+        if (operation, self._how(operation)) in self._faults or landmark.strong:
+            self._blame(operation, self._how(operation), number)
+            known = operation in self._moved or own in self._changed
+            if operation >= 0 and not known and (hidden := self._hidden(number, operation, expected, run)):
+                self._blame(*hidden, number)
+            if landmark.place >= 0 and self._needed(own, matrix):
+                self.forcing.local.add(number)  # the value is not settled: it is another one than torch's
+                self._right.update((own,) if own is not None else ())
+                return True
+            self._mend(number, operation, expected, run)
+            self._settle(landmark)
+            return True
+        return False  # in another order, or visible at the next landmark that both sides must have
+
+    def _cause(self, number: int, own: int | None, apart: Array, run: Run) -> int:
+        """The operation of torch that is wrong; a negative number if no other landmark can share its fault."""
+        if (crossing := self._crossings.get(number)) is not None:
+            return crossing.operation
+        if own is not None and own in self._changed:
+            later = self._added_later(own, apart)
+            return own if later is None else later
+        operation = self.first_missing(number, run)
+        if operation is None:  # an input or running statistics
+            return -1 - number
+        return self._moved_with(operation)
+
+    def _first_misplaced(self, own: int, number: int, run: Run) -> int:
+        """The first operation on the way to a landmark whose numbers JAX uses in another order."""
+        theirs, stretch = self._theirs(number, run), self._stretch(own)
+        before = {one for operation in stretch for one in self.torch.operations[operation].inputs}
+        for operation in sorted({*stretch, *before} - {own}):
+            value = self.torch.values.get(operation)
+            if value is None or value.wide.dtype != np.float64 or value.wide.ndim < 2:
+                continue
+            mine = np.sort(value.wide, axis=None)
+            there = [n for n, one in theirs.get(mine.size, []) if holds(one, mine, FOUND)]
+            last = np.asarray(run.values[max(there)]) if there else np.empty(0)
+            moved = (reordered(value.wide, last.shape, order) for order in orders_of(last.shape, value.wide.shape))
+            # of joined or split axes, the order is not known
+            if last.ndim == value.wide.ndim and all(distance(last, one) > FOUND for one in moved):
+                return operation
+        return own
+
+    def _moved_with(self, operation: int) -> int:
+        """The first operation of modules in another order, for their results and the sums in them; else the operation."""
+        one = self.torch.operations[operation]
+        for first, crossing in self._moved.items():
+            module = next((name for name in crossing.inside if is_in(one.path, name)), None)
+            after = [other for other in self.torch.operations if operation in other.inputs]
+            if module is not None and (one.name == "add" or not any(is_in(other.path, module) for other in after)):
+                return first
+        return operation
+
+    def _added_later(self, own: int, apart: Array) -> int | None:
+        """A sum that JAX lacks, if JAX adds the same numbers later, to the result of an operation that follows the sum."""
+        for fault in self._faults.values():
+            inputs = self.torch.operations[fault.operation].inputs if fault.operation >= 0 else ()
+            added = [self.torch.values[one].wide for one in inputs if one in self.torch.values]
+            is_sum = fault.operation >= 0 and self.torch.operations[fault.operation].name == "add"
+            if is_sum and any(one.size == apart.size and same_numbers(apart, one, FOUND) for one in added):
+                later = self.torch.operations[own]
+                fault.relation = f"JAX adds the two after {later.path.rpartition('.')[2] or later.name}, PyTorch before"
+                fault.later = True
+                return fault.operation
+        return None
+
+    def _needed(self, own: int | None, matrix: Array) -> bool:
+        """Whether JAX has an earlier result of torch in place of this one, and needs it for more, as torch does.
+
+        JAX may have forgotten an activation or a norm before a layer, for example, but not in the layers beside it.
+        """
+        operations = self.torch.operations
+        given = (one for one, number in zip(self.forcing.inputs, self.flat.inputs, strict=True) if self._often(number))
+        if own is not None and any(one.size == matrix.size and same_numbers(one, matrix, FOUND) for one in given):
+            return True
+        left = list(operations[own].inputs) if own is not None and operations[own].kind == DATA else []
+        for _ in range(NEAR):
+            if not left:
+                return False
+            earlier = left.pop(0)
+            left += operations[earlier].inputs
+            value = self.torch.values.get(earlier)
+            if value is None or value.wide.size != matrix.size or value.wide.dtype != np.float64:
+                continue
+            if sum(earlier in one.inputs for one in operations) > 1 and same_numbers(value.wide, matrix, FOUND):
+                return True
+        return False
+
+    def _often(self, number: int) -> bool:
+        """Whether JAX uses a value more than once."""
+        return sum(number in step.inputs for step in self.flat.steps) > 1
+
+    def end(self, forced: Forced) -> None:
+        forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)
+
+    def _blame(self, operation: int, how: str, number: int) -> None:
+        fault = self._faults.setdefault((operation, how), Fault(operation, number, how))
+        if crossing := self._moved.get(operation):
+            fault.path, fault.relation = crossing.path, crossing.said
+        fault.shown.append(number)
+
+    def _hidden(self, at: int, fault: int, expected: Array, run: Run) -> tuple[int, str] | None:
+        """A second fault behind the first one of a stretch: an operation that is wrong at right operands, and how.
+
+        torch's result of the first fault replaces one value of JAX after the other. If one replacement makes the landmark
+        right, there is no second fault. Otherwise the second fault is the last of the operations that are found.
+        """
+        landmark = self.forcing.landmarks[at]
+        if landmark.beside:  # each of the parts that JAX has joined is searched by itself
+            return None
+        path = self.torch.operations[fault].path
+        found: list[tuple[int, str]] = []
+        always: set[int] | None = None
+        for mend, here, matrix in self._trials(at, fault, run):
+            if distance(matrix, expected) <= self._limit(at):
+                return None
+            assert landmark.operation is not None
+            if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
+                continue  # the order of joined or split axes is not known
+            if same_numbers(matrix, expected, FOUND):
+                found.append((landmark.operation, "misplaced"))
+                continue
+            first, missing = self._lacking(at, self._theirs(at, run, here), given=fault)
+            always = missing if always is None else always & missing
+            operation = self.torch.operations[first]
+            behind = first != fault and fault in self._stretch(first)
+            if behind and operation.path != path and not missing & set(operation.inputs):
+                found.append((first, ""))
+        # What is right after some replacement is not wrong, nor is what its operands correct after some replacement.
+        left = [one for one in set(found) if one[1] or one[0] in (always or ())]
+        return max((one for one in left if not self._explained(at, one, expected, run)), default=None)
+
+    def _explained(self, at: int, fault: tuple[int, str], expected: Array, run: Run) -> bool:
+        operation, how = fault
+        given = [operation] if how else [one for one in self.torch.operations[operation].inputs if one in self.torch.values]
+        return any(self._mending(at, one, expected, run) for one in given)
+
+    def _mending(self, at: int, operation: int, expected: Array, run: Run) -> Mend | None:
+        """A replacement of a value of JAX by torch's result of an operation that makes a landmark right."""
+        trials = self._trials(at, operation, run)
+        return next((mend for mend, _, matrix in trials if distance(matrix, expected) <= self._limit(at)), None)
+
+    def _trials(self, at: int, operation: int, run: Run) -> Iterator[tuple[Mend, Mapping[int, Any], Array]]:
+        """Replace one value of JAX after the other by torch's result of an operation, with its axes in all orders that fit.
+
+        Yields each replacement, the values of JAX that it changes, and the value at the landmark after it.
+        """
+        landmark, order = self.forcing.landmarks[at], self.forcing.orders[at]
+        step = self.flat.steps[landmark.step]
+        target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        if operation not in self.torch.values:  # it depends on weights alone
+            return
+        like = self.torch.values[operation].wide
+        for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
+            there = run.values.get(number) if number in self.flat.maker or number in self.flat.inputs else None
+            if there is None or number == target or there.dtype != np.float64 or there.size != like.size:
+                continue
+            for axes in orders_of(tuple(there.shape), like.shape):
+                mend = Mend(number, operation, axes)
+                here = run.again(number, self.forcing.mended(mend, wide=True), landmark.step)
+                if target in here:
+                    yield mend, here, landmark.compared(landmark.view.matrix(np.asarray(here[target]), order))
+
+    def _mend(self, at: int, fault: int, expected: Array, run: Run) -> None:
+        """Give JAX torch's values between a fault and the landmark that shows it, if JAX uses them again later on.
+
+        An example is the sum of residuals, which no weight marks: one fault would show in all layers that follow.
+        """
+        landmark = self.forcing.landmarks[at]
+        if landmark.operation is None or fault < 0:
+            return
+        for operation in reversed(self._stretch(landmark.operation)):
+            used = sum(operation in one.inputs for one in self.torch.operations)
+            if operation == landmark.operation or used < 2 or operation < fault:
+                continue
+            if mend := self._mending(at, operation, expected, run):
+                run.put(mend.value, self.forcing.mended(mend, wide=True))
+                self.forcing.mends[at] = mend
+                self._right.add(operation)
+                self._settle_value(mend.value)
+                return
+
+    def _how(self, operation: int) -> str:
+        if operation in self._moved:
+            return "moved"
+        return "misplaced" if operation in self._misplaced else "changed" if operation in self._changed else ""
+
+    def _settle(self, landmark: Landmark) -> None:
+        if landmark.operation is not None:
+            self._right.update((landmark.operation, *landmark.beside))
+        step = self.flat.steps[landmark.step]
+        if landmark.known is not None:
+            return  # features that torch does not have here are still to be searched
+        if landmark.place < 0:
+            self._settled.add(landmark.step)
+        else:
+            self._settle_value(step.inputs[landmark.place])
+
+    def _settle_value(self, number: Any) -> None:
+        """Mark as known a value that was replaced, and the values from which it was moved."""
+        while number in self.flat.maker:
+            step = self.flat.steps[self.flat.maker[number]]
+            self._settled.add(step.operation.index)
+            if step.operation.name not in ("reshape", "squeeze", "transpose", "broadcast_in_dim", "expand_dims"):
+                return
+            if not step.inputs or not isinstance(step.inputs[0], int):
+                return
+            number = step.inputs[0]
+
+    def first_missing(self, number: int, run: Run) -> int | None:
+        """The first operation of torch on the way to a landmark whose result JAX does not have."""
+        landmark = self.forcing.landmarks[number]
+        if landmark.operation is None:
+            return None
+        first, missing = self._lacking(number, self._theirs(number, run))
+        expected = landmark.compared(landmark.expected.wide)
+        # JAX may lack others without a fault, such as torch's mask, or have a later one by chance: it is the one that
+        # corrects all, if there is one whose operands JAX has
+        begins = (one for one in sorted(missing) if not missing & set(self.torch.operations[one].inputs))
+        corrects = next((one for one in begins if self._mending(number, one, expected, run)), None)
+        if corrects is None:  # torch may scale both operands of a product, and JAX neither
+            corrects = self._proportional(number, missing, expected, run)
+        return first if corrects is None else corrects
+
+    def _proportional(self, at: int, missing: set[int], expected: Array, run: Run) -> int | None:
+        """An operation of which JAX has the result times a constant, if that is all that is wrong."""
+        values = [(n, run.values[n]) for n in self._numbers(self.forcing.landmarks[at]) if n in run.values]
+        for operation in sorted(missing):
+            like = self.torch.values[operation].wide
+            there = [np.asarray(one) for _, one in values if one.size == like.size and one.dtype == np.float64]
+            moved = ((one, reordered(like, one.shape, order)) for one in there for order in orders_of(one.shape, like.shape))
+            if any(are_proportional(one, mine) for one, mine in moved) and self._mending(at, operation, expected, run):
+                return operation
+        return None
+
+    def _lacking(
+        self, number: int, theirs: Mapping[int, list[tuple[int, Array]]], given: int | None = None
+    ) -> tuple[int, set[int]]:
+        """The first operation on the way to a landmark whose result JAX does not have, and all such operations."""
+        landmark = self.forcing.landmarks[number]
+        assert landmark.operation is not None
+        stretch = self._stretch(landmark.operation, *landmark.beside)
+        missing = {one for one in stretch if one != given and not self._found(one, theirs, number)}
+        # JAX computed in another order what it has later on: it scaled, for example, before the product and not after it.
+        reached = set(stretch) - missing
+        for one in reversed(stretch):
+            if one in reached:
+                reached.update(self.torch.operations[one].inputs)
+        wrong = missing - reached
+        return next((one for one in stretch if one in wrong), landmark.operation), missing
+
+    def _stretch(self, *operations: int) -> list[int]:
+        """The operations on data between the known values and these operations, in order."""
+        found: set[int] = set()
+        left = list(operations)
+        while left:
+            index = left.pop()
+            if index in found or (index in self._right and index not in operations):
+                continue
+            if self.torch.operations[index].kind != DATA or index not in self.torch.values:
+                continue
+            found.add(index)
+            left += self.torch.operations[index].inputs
+        return sorted(found)
+
+    def _theirs(
+        self, at: int, run: Run, here: Mapping[int, Any] = MappingProxyType({})
+    ) -> dict[int, list[tuple[int, Array]]]:
+        """JAX's values between the known values and a landmark, sorted, by size; those in ``here`` replace its own."""
+        found: dict[int, list[tuple[int, Array]]] = {}
+        for number in self._numbers(self.forcing.landmarks[at]):
+            value = here.get(number, run.values.get(number))
+            fits = self.flat.kinds[number] == DATA or np.size(value) in self._sizes  # a large weight takes long to sort
+            if value is not None and value.dtype == np.float64 and fits:
+                found.setdefault(int(value.size), []).append((number, np.sort(np.asarray(value), axis=None)))
+        return found
+
+    def _numbers(self, landmark: Landmark) -> set[int]:
+        """JAX's values between the known values and this landmark: of data, and what is computed from weights alone."""
+        flat, step = self.flat, self.flat.steps[landmark.step]
+        if landmark.place >= 0:
+            data = flat.ancestors([step.inputs[landmark.place]], self._settled)
+        else:
+            data = {step.outputs[0]} | flat.ancestors(step.inputs, self._settled)
+        makers = [flat.steps[flat.maker[one]] for one in data if one in flat.maker and flat.maker[one] not in self._settled]
+        return data | {one for maker in makers for one in maker.inputs if isinstance(one, int) and one in flat.maker}
+
+    def _found(self, operation: int, theirs: Mapping[int, list[tuple[int, Array]]], number: int) -> bool:
+        """Whether JAX has the result of an operation on the way to a landmark."""
+        if operation in self._misplaced | self._changed:
+            return False
+        value = self.torch.values[operation].wide
+        if value.dtype != np.float64:
+            return True
+        if operation not in self._sorted:
+            self._sorted[operation] = np.sort(value, axis=None)
+        mine = self._sorted[operation]
+        limit = self._limit(number)
+        before = (self.torch.values[one].wide for one in self.torch.operations[operation].inputs if one in self.torch.values)
+        # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
+        picks = any(one.size > mine.size and holds(np.sort(one, axis=None), mine, limit) for one in before)
+        sizes = [mine.size] if picks else [size for size in theirs if size and not size % max(mine.size, 1)]
+        values = [one for size in sizes for one in theirs.get(size, [])]
+        if any(holds(one, mine, limit) for _, one in values):
+            return True
+        nearly = [(number, one) for number, one in values if holds(one, mine, MOST_FOUND)]
+        return any(holds(one, mine, self._constants_move(number)) for number, one in nearly)
+
+    def _has(self, operation: int, number: int, run: Run) -> bool:
+        """Whether JAX has the result of an operation on the way to a landmark, and not as a part of more numbers."""
+        value = self.torch.values[operation].wide
+        there = {value.size: self._theirs(number, run).get(value.size, [])}
+        return value.dtype == np.float64 and self._found(operation, there, number)
+
+    def _constants_move(self, number: int) -> float:
+        """How far rounded constants may move a value of JAX, even if what follows does not depend on them."""
+        if self._moves is None:
+            options: dict[str, Any] = {"wide": True, "mended": False, "keep": True}
+            unit = 2.0 ** -FORMATS[self.flat.dtype].precision
+            clean = self.forcing.replaced(set(), **options).run
+            noisy = self.forcing.replaced(set(), **options, noise=Noise(0, unit), constants_only=True).run
+            assert clean is not None
+            assert noisy is not None
+            floats = {n: np.asarray(one) for n, one in clean.values.items() if one.dtype == np.float64}
+            moved = {n: distance(np.asarray(noisy.values[n]), one, in_parts=False) for n, one in floats.items()}
+            self._moves = {n: min(CONSTANTS * one, MOST_FOUND) for n, one in moved.items() if FLOOR < one < np.inf}
+        return self._moves.get(number, 0.0)
+
+    def _limit(self, number: int) -> float:
+        """The largest difference of numbers that count as the same at a landmark."""
+        return min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)

@@ -1,0 +1,94 @@
+"""The largest difference of correct models in float64: from rounding the constants to the dtype, and from float64."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any, TypeVar
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing
+from crosscheck._shadow.base import Noise
+
+DRAWS = 3
+"""The number of draws of noise if the first one leaves doubt."""
+UNITS = 2.0**12
+"""Rounding that moves a number by more units of the dtype, relative to the numbers beside it, has changed an integer.
+
+Numbers of 16 bits are never that far from others.
+"""
+MORE_DRAWS = 8
+"""The number if noise explains the largest difference, but not that of each row and each feature."""
+
+CONSTANTS = 16.0
+"""The functions differ if a difference is this many times the effect of rounding the constants to the dtype."""
+IN_16_BITS = 5.0
+"""The same in 16 bits, where 16 times the effect may be as large as the numbers; ``MORE_DRAWS`` show more of the effect."""
+OPERATIONS = 64.0
+"""It must also be this many times the effect of rounding in float64."""
+
+Moved = TypeVar("Moved", float, Array)
+
+
+def allowed(constants: Moved, operations: Moved, unit: float, factor: float = CONSTANTS) -> Moved:
+    """The limit, from the changes under noise of the dtype's unit roundoff: on constants alone, and on operations."""
+    return np.maximum(factor * constants, OPERATIONS * operations * (2.0**-53 / unit))
+
+
+def factor_and_draws(precision: int) -> tuple[float, int]:
+    """The factor on the effect of constants in a dtype with so many digits, and the draws of noise that show the effect."""
+    return (IN_16_BITS, MORE_DRAWS) if precision <= FORMATS["float16"].precision else (CONSTANTS, DRAWS)
+
+
+def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
+    """The largest difference of correct models in float64 at each landmark: from rounded constants, and from float64.
+
+    Noise moves some rows and features more than others, for example far positions. What it makes there excuses no
+    difference elsewhere: the limit is lower where the difference in some row or feature is larger than noise makes it. Where
+    rounding changes an integer, a few draws do not show which rows it may change; see ``jumps``.
+    """
+    unit = 2.0**-precision
+    factor, draws = factor_and_draws(precision)
+    # a replaced value would hide how far constants move it
+    options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
+    base = forcing.replaced(clean.left, **options, values=True)
+    moved = {number: (np.zeros(one.shape), np.zeros(one.shape)) for number, one in base.parts.items()}
+    rounded = without_float64(forcing, clean.left)
+    found: dict[int, float] = {}
+    lower: dict[int, float] = {}
+    for draw in range(MORE_DRAWS):
+        noise = Noise(seed * 1000 + draw, unit)
+        for kind, constants_only in enumerate((True, False)):
+            run = forcing.replaced(clean.left, **options, noise=noise, constants_only=constants_only, against=base)
+            for number, own in moved.items():
+                np.maximum(own[kind], finite(run.parts[number]), out=own[kind])
+        for number in rounded:  # there, torch's operations are rounded as constants are
+            np.maximum(*moved[number], out=moved[number][0])
+        limits = {number: np.maximum(FLOOR, allowed(*own, unit, factor)) for number, own in moved.items()}
+        found = {number: float(own.max(initial=FLOOR)) for number, own in limits.items()}
+        smooth = [number for number, one in found.items() if one <= allowed(UNITS * unit, UNITS * unit, unit)]
+        over = {number: float((base.parts[number] / limits[number]).max(initial=0.0)) for number in smooth}
+        lower = {n: base.errors[n] / one for n, one in over.items() if one > 1 and base.errors[n] <= found[n]}
+        beyond = any(not clean.errors[number] <= one for number, one in found.items())
+        if not lower and (not beyond or draw + 1 >= draws):  # more draws only allow more
+            break
+    return found | lower
+
+
+def without_float64(forcing: Forcing, left: Container[int]) -> set[int]:
+    """The landmarks before which torch has an operation without float64, since the last values that JAX gets from torch."""
+    operations, narrow = forcing.torch.operations, forcing.torch.narrow
+    if not narrow:
+        return set()
+    given = {one.operation for number, one in enumerate(forcing.landmarks) if number not in left}
+    before: dict[int, bool] = {}  # whether the stretch that ends with an operation has one
+    for one in operations:
+        before[one.index] = one.index in narrow or any(before[k] for k in one.inputs if k not in given)
+    return {number for number, one in enumerate(forcing.landmarks) if one.operation is not None and before[one.operation]}
+
+
+def finite(parts: Array) -> Array:
+    """Noise under which a result is not finite does not show how far it moves."""
+    return np.where(np.isfinite(parts), parts, 0.0)

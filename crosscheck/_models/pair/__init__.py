@@ -1,0 +1,1 @@
+"""Which weight of JAX holds the numbers of which weight of PyTorch."""

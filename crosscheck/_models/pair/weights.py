@@ -1,0 +1,449 @@
+"""Match the weights of a model of torch with those of a model of JAX: their layout there, and why some have no partner."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import starmap
+from math import prod
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.pair.pairing import SAME, Pair
+from crosscheck._models.pair.prints import Prints, groups
+from crosscheck._models.pair.sums import Sum, summed
+from crosscheck._models.pair.whole_weights import Sources, Whole
+from crosscheck._models.record.jax_models import JaxModel
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.torch_recording import TorchRecord
+from crosscheck._models.report.records import INTEGERS, WeightMatch
+from crosscheck._models.run.places import (
+    Places,
+    TorchPlaces,
+    float_arrays,
+    jax_places,
+    of_constants,
+    orders,
+    regions,
+    shaped,
+)
+from crosscheck._models.values.names import best, layer_of
+from crosscheck._models.values.uses import Use, digest
+
+BY_VALUES = "both hold the same values"
+BY_POSITION = "position between its neighbours"
+BY_NAME = "its name, among those that hold the same values"
+BESIDE = "the weights beside it, among those that hold the same values"
+UNMATCHED, UNUSED = "unmatched", "unused"
+IN_JAX = "computed in JAX"
+UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
+
+
+def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
+    """The arrays of JAX on which results depend."""
+    read = {one for step in flat.steps for one in step.inputs if isinstance(one, int)} | {
+        one for one in flat.results if isinstance(one, int)
+    }
+    return {name for name, number in zip(model.names, flat.weights, strict=True) if number in read}
+
+
+def used_in_torch(torch: TorchRecord) -> set[str]:
+    """The weights of torch on which results depend."""
+    needed: set[int] = set()
+    left = [one for one in torch.outputs if one is not None]
+    while left:
+        index = left.pop()
+        if index not in needed:
+            needed.add(index)
+            left += torch.operations[index].inputs
+    return {name for use in torch.uses if use.operation.index in needed for names in use.names for name in names.split("+")}
+
+
+@dataclass(frozen=True)
+class Accounted:
+    """The matches of the weights of two models.
+
+    Attributes:
+        matches: Those of every parameter and buffer of torch and of every array of JAX, torch's first, in its order.
+        whole: The arrays of JAX that are one array of torch in another layout, by name.
+        places: For each array of JAX, the place of each of its numbers in ``TorchPlaces`` of torch's weights; -1 if torch
+            has no such number. For arrays that only their position matches, the numbers differ.
+        sums: The arrays of JAX that are sums of two weights.
+    """
+
+    matches: tuple[WeightMatch, ...]
+    whole: Mapping[str, Whole]
+    places: Mapping[str, Array]
+    sums: Mapping[str, Sum]
+
+
+def account(
+    torch: TorchRecord,
+    jax_model: JaxModel,
+    flat: JaxProgramFlat,
+    uses: Sequence[tuple[Step, Use, int]],
+    pairs: Sequence[Pair],
+) -> Accounted:
+    """Match the weights of two models."""
+    found = _Account(torch, jax_model, flat, uses, pairs)
+    matches = found.matches()
+    return Accounted(matches, found.whole, Sources(found.whole, found.same, found.places), found.sums)
+
+
+class _Account:
+    def __init__(
+        self,
+        torch: TorchRecord,
+        model: JaxModel,
+        flat: JaxProgramFlat,
+        uses: Sequence[tuple[Step, Use, int]],
+        pairs: Sequence[Pair],
+    ) -> None:
+        self.torch, self.model, self.flat = torch, model, flat
+        self.uses, self.pairs = [use for _, use, _ in uses], pairs
+        self.mine, self.theirs = torch.weights, float_arrays(model)
+        self.prints = Prints(self.mine), Prints(self.theirs)
+        self.places = TorchPlaces(self.mine)
+        self.whole = dict(self._wholes())
+        self.jax = Places({name: value.shape for name, value in self.theirs.items() if name not in self.whole})
+        self.sources = np.full(self.jax.total, -1, self.places.dtype)
+        self.known = {one.torch for one in self.whole.values()}, set(self.whole)
+        """The arrays of torch and of JAX that have a match."""
+        self.how = {(one.torch, name): BY_VALUES for name, one in self.whole.items()}
+        self.transposed: set[tuple[str, str]] = set()
+        self.extra: list[WeightMatch] = []
+        self.sums: dict[str, Sum] = {}
+        self.same: dict[str, Array] = {}
+
+    def matches(self) -> tuple[WeightMatch, ...]:
+        self.by_uses({"values", "nearly", "transposed"}, lambda t, j: BY_POSITION if self._among_copies(t, j) else BY_VALUES)
+        self.mark_transposed()
+        self.by_fingerprints()
+        self.by_numbers()
+        self.by_sums()
+        self.same = {name: self.source(name).copy() for name in self.jax.names}
+        self.by_uses({"order"}, lambda t, j: BY_POSITION)
+        return self.listed()
+
+    def _wholes(self) -> Iterator[tuple[str, Whole]]:
+        """JAX's arrays that hold the numbers of one array of torch in one of the usual forms, where no other array does.
+
+        Most arrays are such ones. They are only compared, while all others are matched number by number.
+        """
+        likely: dict[Hashable, list[str]] = defaultdict(list)
+        for name in self.mine:
+            if name not in self.prints[0].copied:
+                likely[self.prints[0].likely[name]].append(name)
+        for name, array in self.theirs.items():
+            owners = [] if name in self.prints[1].copied else likely.get(self.prints[1].likely[name], [])
+            forms = [
+                Whole(owner, self.mine[owner].shape, order, array.shape)
+                for owner in owners
+                for order in orders(self.mine[owner].shape, array.shape)
+            ]
+            fits = [one for one in forms if one.holds(self.mine[one.torch], array)]
+            if len(fits) == 1:
+                yield name, fits[0]
+
+    def owners(self, name: str) -> set[str]:
+        """torch's arrays whose numbers an array of JAX holds."""
+        if name in self.whole:
+            return {self.whole[name].torch}
+        places = self.source(name)
+        return {owner for owner, *_ in self.places.split(places[places >= 0])}
+
+    def _among_copies(self, mine: str, theirs: str) -> bool:
+        """Whether two arrays hold the same numbers, and another array on either side holds them too."""
+        several = mine in self.prints[0].copied or theirs in self.prints[1].copied
+        return several and self.prints[0][mine] == self.prints[1][theirs]
+
+    def left(self) -> list[str]:
+        """JAX's arrays without a match so far."""
+        return [name for name in self.theirs if name not in self.known[1] and not self._explained(name)]
+
+    def _explained(self, name: str) -> bool:
+        return any(match.jax == name for match in self.extra)
+
+    def put(self, name: str, sources: Array, how: str, *torch: str) -> None:
+        """Record that all numbers of an array of JAX come from these places of torch."""
+        self.source(name)[...] = sources
+        self.known[0].update(torch)
+        self.known[1].add(name)
+        for owner in torch:
+            self.how[owner, name] = how
+
+    def source(self, name: str) -> Array:
+        """The place in torch's arrays of each number of an array of JAX."""
+        start, shape = self.jax.start(name), self.jax.shapes[name]
+        return self.sources[start : start + prod(shape)].reshape(shape)
+
+    def taken(self) -> set[str]:
+        """torch's arrays that have a partner."""
+        return self.known[0] | {match.torch for match in self.extra if match.torch}
+
+    def by_uses(self, hows: set[str], how: Callable[[str, str], str]) -> None:
+        """Match arrays whose numbers paired uses apply unchanged."""
+        if not any((pair.how or "values") in hows for pair in self.pairs):
+            return
+        if not self.jax.names:
+            return
+        where = [seen for *_, seen in jax_places(self.model, self.flat, self.jax)]
+        taken, unknown = self.taken(), set(self.left())
+        for pair in self.pairs:
+            use, other = self.torch.uses[pair.torch[0]], self.uses[pair.jax[0]]
+            name = use.names[pair.torch[1]]
+            if (pair.how or "values") not in hows or "+" in name or pair.jax[1] >= len(where[pair.jax[0]]):
+                continue
+            theirs = where[pair.jax[0]][pair.jax[1]]
+            mine = self.places.seen(name, use.matrices[pair.torch[1]])
+            known = "order" in hows and (name in taken or not set(other.names[pair.jax[1]].split("+")) <= unknown)
+            if known or theirs is None or mine is None:
+                continue
+            if pair.how == "transposed":
+                mine = mine.T
+            elif pair.inputs is not None:
+                mine = mine[pair.inputs]
+            mine, theirs = _columns(mine, pair.torch_features), _columns(theirs, pair.jax_features)
+            if mine.shape != theirs.shape:
+                continue
+            if mine.size < self.mine[name].size and (owner := self._whole(name, theirs)):
+                self._arranged(name, owner, how(name, owner))
+                continue
+            if (theirs < 0).any():  # beside numbers of an array that has a match as a whole
+                mine, theirs = mine[theirs >= 0], theirs[theirs >= 0]
+            view = self.consecutive(theirs)
+            free = (self.sources[theirs] if view is None else view) < 0
+            if not free.all():
+                mine, theirs, view = mine[free], theirs[free], None
+            for owner, *_ in self.jax.split(theirs):
+                self.how.setdefault((name, owner), how(name, owner))
+                self.known[0].add(name)
+                self.known[1].add(owner)
+                if pair.how == "transposed":
+                    self.transposed.add((name, owner))
+            if view is None:
+                self.sources[theirs] = mine
+            else:
+                view[...] = mine
+
+    def mark_transposed(self) -> None:
+        """Note which arrays that were matched as a whole are then applied transposed."""
+        for pair in self.pairs:
+            if pair.how == "transposed":
+                mine = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
+                theirs = self.uses[pair.jax[0]].names[pair.jax[1]]
+                if theirs in self.whole and self.whole[theirs].torch == mine:
+                    self.transposed.add((mine, theirs))
+
+    def _whole(self, name: str, places: Array) -> str | None:
+        """JAX's array with these places, if it holds all numbers of a weight, of which both sides apply a part."""
+        owner, *others = (owner for owner, *_ in self.jax.split(places))
+        alike = not others and self.theirs[owner].size == self.mine[name].size
+        return owner if alike and self.prints[0][name] == self.prints[1][owner] else None
+
+    def consecutive(self, places: Array) -> Array | None:
+        """A view of the sources of the numbers at these places, if they follow each other along the rows or the columns."""
+        for along in (places, places.T) if places.size else ():
+            start, size = int(along[0, 0]), along.size
+            near = along[0, -1] - start == along.shape[1] - 1  # the other numbers are looked at only then
+            if near and np.array_equal(along.reshape(-1), np.arange(start, start + size)):
+                view = self.sources[start : start + size].reshape(along.shape)
+                return view if along is places else view.T
+        return None
+
+    def by_fingerprints(self) -> None:
+        """Match whole arrays that hold the same numbers."""
+        alike: dict[Hashable, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        taken = self.taken()
+        for name in self.mine:
+            if name not in taken:
+                alike[self.prints[0][name]][0].append(name)
+        for name in self.left():
+            alike[self.prints[1][name]][1].append(name)
+        for mine, theirs in alike.values():
+            for name in theirs if len(mine) == 1 else ():
+                self._arranged(mine[0], name, BY_VALUES)
+        for mine, theirs in alike.values():
+            if len(mine) > 1:  # as in norms that were just made
+                self._told_apart(mine, theirs)
+        for name in self.left():  # untied in JAX, or used twice: its partner is matched already
+            size = self.theirs[name].size
+            same = [
+                one for one, array in self.mine.items() if array.size == size and self.prints[0][one] == self.prints[1][name]
+            ]
+            if len(same) == 1:
+                self._arranged(same[0], name, BY_VALUES)
+
+    def _arranged(self, mine: str, theirs: str, how: str) -> None:
+        array, other = self.mine[mine], self.theirs[theirs]
+        places = self.places.of(mine)
+        found = self.places.lookup(mine)
+        if found is not None:
+            source = found[1][np.searchsorted(found[0], other).clip(0, len(found[0]) - 1)]
+        else:
+            fits = [seen for seen in shaped(places, other.shape) if np.array_equal(self.places.numbers(seen), other)]
+            if not fits:
+                return
+            source = fits[0]
+        if np.array_equal(self.places.numbers(source), other) and array.size == other.size:
+            self.put(theirs, source, how, mine)
+
+    def _told_apart(self, mine: list[str], theirs: list[str]) -> None:
+        """Match arrays that all hold the same numbers: first by the arrays beside them, then by their names."""
+        modules_of = Counter(name.rpartition(".")[0] for name in mine)
+        # of two in one module, such as the biases of a recurrent layer, the names decide
+        by_module = {module: name for name in mine if modules_of[module := name.rpartition(".")[0]] == 1}
+        for name in theirs:
+            # ``mean`` is beside ``scale``, and the partner of one shows the module of the other
+            beside = [one for one in self.known[1] if layer_of(one) == layer_of(name) != ""]
+            owners = {owner for one in beside for owner in self.owners(one)}
+            modules = {owner.rpartition(".")[0] for owner in owners} & by_module.keys()
+            if len(modules) == 1:
+                self._arranged(by_module[modules.pop()], name, BESIDE)
+        taken = self.known[0] | self.known[1]
+        for one, other in best(*([name for name in names if name not in taken] for names in (mine, theirs))):
+            self._arranged(one, other, BY_NAME)
+
+    def by_numbers(self) -> None:
+        """Match arrays that hold parts of torch's, or several of them, number by number."""
+        taken = self.taken()
+        names = [name for name in self.mine if name not in taken and self.places.lookup(name) is not None]
+        if not names or not self.left():
+            return
+        values = np.concatenate([self.mine[name].reshape(-1) for name in names])
+        places = np.concatenate([self.places.of(name).reshape(-1) for name in names])
+        order = np.argsort(values, kind="stable")
+        values, places = values[order], places[order]
+        alone = np.concatenate([[True], np.diff(values) > 0]) & np.concatenate([np.diff(values) > 0, [True]])
+        for name in self.left():
+            at = np.searchsorted(values, self.theirs[name]).clip(0, len(values) - 1)
+            if np.array_equal(values[at], self.theirs[name]) and alone[at].all():
+                self.put(name, places[at], BY_VALUES, *(owner for owner, *_ in self.places.split(places[at])))
+
+    def by_sums(self) -> None:
+        """Match biases whose sum JAX has."""
+        for theirs in self.left():
+            whole = {one.torch for one in self.whole.values()}
+            found = summed(self.theirs[theirs], self.mine, self.places, self.sources, whole)
+            if found is not None:
+                self.sums[theirs] = found
+                self.extra += [WeightMatch(name, theirs, found.said, BY_VALUES, found.apart) for name in found.names]
+
+    def listed(self) -> tuple[WeightMatch, ...]:
+        """All matches, torch's first."""
+        alike = self._alike()
+        found: list[WeightMatch] = []
+        for name, one in self.whole.items():
+            words = one.layout + ", used transposed" * ((one.torch, name) in self.transposed)
+            found.append(WeightMatch(one.torch, name, words, BY_VALUES, 0.0))
+        reasons = dict.fromkeys(alike, UNIDENTIFIABLE)
+        sources = {name: self.source(name) for name in self.jax.names}
+        for region in regions(sources, self.places):
+            name, place = region.torch, region.jax
+            if name in alike:
+                reasons[place] = UNIDENTIFIABLE
+                continue
+            whole = bool(region.mask.all())
+            same = whole and region.layout == "the same"
+            mine = self.mine[name].astype(np.float64) if same else self.places.numbers(sources[place])
+            apart = self.theirs[place] - mine if whole else (self.theirs[place] - mine)[region.mask]
+            largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
+            words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
+            how = self.how.get((name, place), BY_VALUES)
+            found.append(WeightMatch(name, place, words, how, float(largest)))
+        for name, places in sources.items():
+            missing = int((places < 0).sum())
+            if missing and not self._explained(name) and missing < places.size:
+                reasons[name] = f"{UNMATCHED}: {missing} of its {places.size} numbers"
+        return listing(self.torch, self.model, self.flat, [*found, *self.extra], reasons)
+
+    def _alike(self) -> set[str]:
+        """Weights of equal values that are applied to the same values in the same way: nothing distinguishes them."""
+        uses: dict[str, list[tuple[Use, int]]] = defaultdict(list)
+        for use in self.torch.uses:
+            for slot, names in enumerate(use.names):
+                for name in names.split("+"):
+                    uses[name].append((use, slot))
+        # only the few weights of one shape with the same numbers are worth the digests of what they are applied to
+        copied = [name for name in self.mine if name in uses and name in self.prints[0].copied]
+        likely = groups({name: (self.mine[name].shape, self.prints[0][name]) for name in copied})
+        keys = {name: (digest(self.mine[name]), *starmap(self._applied, uses[name])) for names in likely for name in names}
+        return {name for names in likely for group in groups({one: keys[one] for one in names}) for name in group}
+
+    def _applied(self, use: Use, slot: int) -> Hashable:
+        """How a use applies a weight, and to what."""
+        index = use.operation.index
+        around = [self.torch.values[one].wide for one in (*use.operation.inputs, index) if one in self.torch.values]
+        given = digest(use.given.wide) if use.given is not None else None
+        return use.kind, slot, given, tuple(map(digest, around))
+
+
+def _columns(matrix: Array, features: Array) -> Array:
+    """Some columns of a matrix, which is not copied if they are all of them in order."""
+    return matrix if np.array_equal(features, np.arange(matrix.shape[1])) else matrix[:, features]
+
+
+def listing(
+    torch: TorchRecord,
+    model: JaxModel,
+    flat: JaxProgramFlat,
+    matches: Iterable[WeightMatch],
+    reasons: Mapping[str, str],
+) -> tuple[WeightMatch, ...]:
+    """Every weight of both models, torch's first: its partner, or why it has none."""
+    found: dict[str, list[WeightMatch]] = defaultdict(list)
+    for match in matches:
+        assert match.torch is not None
+        found[match.torch].append(match)
+    lonely = [name for name in torch.weights if name not in found]
+    computed = _computed_in_jax(torch, model, flat, [name for name in lonely if name not in reasons])
+    used, used_there = used_in_torch(torch), used_in_jax(model, flat)
+    for name in lonely:
+        without = UNUSED if name not in used else IN_JAX if name in computed else UNMATCHED
+        found[name] = [WeightMatch(name, None, reason=reasons.get(name, without))]
+    sizes = dict(zip(model.names, (value.size for value in model.weights), strict=True))
+    listed: list[WeightMatch] = []
+    for name, array in torch.weights.items():
+        own = found[name]
+        copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size][1:]
+        for other in [tied for tied, kept in torch.tied.items() if kept == name]:
+            if copies:  # JAX has a weight of its own for each name
+                k = copies.pop(0)
+                own[k] = replace(own[k], torch=other, how=f"tied to {name}")
+            else:
+                own.append(replace(own[0], torch=other, how=f"tied to {name}"))
+        listed += own
+    state = torch.modules[""].state_dict()
+    listed += [WeightMatch(name, None, reason=INTEGERS) for name, value in state.items() if not value.is_floating_point()]
+    partners = {match.jax for match in listed}
+    floats = float_arrays(model)
+    for name in model.names:
+        without = INTEGERS if name not in floats else UNMATCHED if name in used_there else UNUSED
+        if name not in partners or name in reasons:
+            listed.append(WeightMatch(None, name, reason=reasons.get(name, without)))
+    return tuple(listed)
+
+
+def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, names: list[str]) -> set[str]:
+    """The weights of torch whose numbers JAX computes from constants."""
+    if not names:
+        return set()
+    found = set()
+    for value in of_constants(flat, model.weights).values():
+        array = np.asarray(value)
+        for name in names:
+            mine = torch.weights[name]
+            if array.size == mine.size and array.dtype.kind in "fib" and _nearly(mine, array):
+                found.add(name)
+    return found
+
+
+def _nearly(one: Array, other: Array) -> bool:
+    mine, theirs = np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None)
+    finite = np.isfinite(mine) & np.isfinite(theirs)  # a mask may have minus infinity
+    if not np.array_equal(mine[~finite], theirs[~finite]):
+        return False
+    mine, theirs = mine[finite], theirs[finite]
+    return bool(np.all(np.abs(mine - theirs) <= SAME * max(1.0, float(np.abs(mine).max(initial=0.0)))))

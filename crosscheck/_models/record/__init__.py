@@ -1,0 +1,1 @@
+"""Programs of both sides as steps and operations, with the weights that they use."""

@@ -1,0 +1,433 @@
+"""A JAX model as one flat list of steps, for any library: calls are inlined, scans are unrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.record.jax_order import drop_unused, is_use, uses_first
+from crosscheck._models.values.layouts import View, broadcast_features
+from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Operation, Use
+from crosscheck._records.errors import name_of
+from crosscheck._shadow.base import tracing
+from crosscheck._shadow.jax_equations import (
+    Constants,
+    closed_program,
+    inner_program,
+    is_exp_of_minus_square,
+    is_float,
+    scanned,
+)
+from crosscheck._shadow.jax_lift import Interpreter
+from crosscheck._shadow.jax_sharing import Sharing
+from crosscheck._shadow.jax_traced import exact_constants
+from crosscheck._shadow.jax_whole import whole
+
+PACKAGE = Path(__file__).parents[2]
+MOST_UNROLLED = 1024
+"""A scan with more steps is run as one operation, without landmarks inside."""
+NOT_INLINED = frozenset(["cond", "custom_linear_solve", "reduce", "reduce_window", "scan", "while"])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One equation: of the jaxpr, or a function that replaces one in unrolling."""
+
+    operation: Operation
+    equation: Any
+    function: Callable[..., Any] | None
+    inputs: tuple[Any, ...]
+    """Numbers of values, or literals."""
+    outputs: tuple[int, ...]
+
+
+@dataclass
+class JaxProgramFlat:
+    """A traced model.
+
+    Attributes:
+        steps: Its steps, in order, without those on which nothing depends.
+        constants: The constants in it, by number.
+        given: The numbers of its weights and of its inputs.
+        names: The names of the weights.
+        results: The numbers of its results, each made by a step of its own.
+        kinds: What each value depends on, by number.
+        origins: The weights that a value is computed from, by number.
+        maker: The step that makes a value, by number.
+        exact: The constants before they were rounded.
+        avals: Shape and dtype of each value.
+        shared: The program before it was made one on whole arrays; None if no devices share it.
+        devices: The numbers of devices that exchange values.
+        merged: Whether one step takes the place of several that compute the same.
+        plain: Gives the program in which none does.
+        rounded: Whether one side may hold a scalar of the other's source rounded to the dtype, as in a buffer.
+    """
+
+    dtype: str
+    names: tuple[str, ...]
+    steps: list[Step] = field(default_factory=list)
+    constants: dict[int, Any] = field(default_factory=dict)
+    weights: list[int] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    results: list[int] = field(default_factory=list)
+    kinds: dict[int, int] = field(default_factory=dict)
+    origins: dict[int, frozenset[str]] = field(default_factory=dict)
+    maker: dict[int, int] = field(default_factory=dict)
+    exact: Constants = field(default_factory=dict)
+    avals: dict[int, Any] = field(default_factory=dict)
+    shared: ClosedJaxpr | None = None
+    devices: frozenset[int] = frozenset()
+    rounded: bool = True
+    merged: bool = False
+    plain: Callable[[], JaxProgramFlat] | None = None
+
+    @cached_property
+    def interpreter(self) -> Interpreter:
+        """Runs its equations in float64."""
+        return Interpreter(self.dtype, self.exact, np.uint64(0), np.float64(0), np.float64(0))
+
+    def ancestors(self, values: Iterable[Any], settled: Container[int] = ()) -> set[int]:
+        """These values and the values of data that they are computed from, back to the steps that are settled."""
+        found: set[int] = set()
+        left = list(values)
+        while left:
+            number = left.pop()
+            if not isinstance(number, int) or number in found or self.kinds[number] != DATA:
+                continue
+            found.add(number)
+            maker = self.maker.get(number)
+            if maker is not None and maker not in settled:
+                left += self.steps[maker].inputs
+        return found
+
+    def results_first(self) -> list[Step]:
+        """The steps in another order: each result follows the step that computes it."""
+        behind: dict[int, list[Step]] = {}
+        found: list[Step] = []
+        for step in (self.steps[self.maker[number]] for number in self.results):
+            made = isinstance(step.inputs[0], int) and step.inputs[0] in self.maker
+            (behind.setdefault(step.inputs[0], []) if made else found).append(step)
+        ends = set(self.results)
+        for step in self.steps:
+            if ends.isdisjoint(step.outputs):
+                found += [step, *(one for number in step.outputs for one in behind.get(number, ()))]
+        return found
+
+    def last_uses(self, steps: Sequence[Step], kept: Container[int] = ()) -> dict[int, list[int]]:
+        """For each of the steps, run in this order, the values that no later one needs, without results and what is kept."""
+        last = {one: step.operation.index for step in steps for one in step.inputs if isinstance(one, int)}
+        found: dict[int, list[int]] = {}
+        for number, step in last.items():
+            if number not in self.results and number not in kept:
+                found.setdefault(step, []).append(number)
+        return found
+
+
+def trace(
+    function: Callable[..., Any], weights: Sequence[Array], names: Sequence[str], inputs: Sequence[Array], dtype: str
+) -> JaxProgramFlat:
+    """The steps of a function of (weights, inputs), both flat, that returns a flat list."""
+
+    def program(*leaves: Any) -> list[Any]:
+        return function(list(leaves[: len(weights)]), list(leaves[len(weights) :]))
+
+    with jax.enable_x64(dtype == "float64"), tracing():
+        shapes = [
+            jax.ShapeDtypeStruct(
+                one.shape, jax.dtypes.canonicalize_dtype(one.dtype), weak_type=getattr(one, "weak_type", False)
+            )
+            for one in [*weights, *inputs]
+        ]
+        shared = jax.make_jaxpr(program)(*shapes)
+        sharing = Sharing()
+        closed = whole(shared, sharing)
+    exact = exact_constants(program, shapes, closed) if dtype != "float64" else {}
+    flat = flattened(closed, names, dtype, exact)
+    flat.shared = None if closed is shared else shared
+    flat.devices = frozenset(site.devices for site in sharing.sites.values())
+    flat.plain = lambda: replace(
+        flattened(closed, names, dtype, exact, merge=False), shared=flat.shared, devices=flat.devices
+    )
+    return flat
+
+
+def as_often(flat: JaxProgramFlat, count: int) -> JaxProgramFlat:
+    """The program in which products with weights are as often as in torch, ``count`` times, if equal ones are not merged.
+
+    JAX may also compute the same twice by mistake, where torch computes two different things.
+    """
+    if flat.plain is None or not flat.merged:
+        return flat
+    plain = flat.plain()
+    return plain if abs(_products(plain) - count) <= abs(_products(flat) - count) else flat
+
+
+def _products(flat: JaxProgramFlat) -> int:
+    names = ("dot_general", "conv_general_dilated")
+    return sum(step.operation.name in names and is_use(flat, step) for step in flat.steps)
+
+
+def flattened(
+    closed: ClosedJaxpr, names: Sequence[str], dtype: str, exact: Constants, *, merge: bool = True
+) -> JaxProgramFlat:
+    """The steps of a program whose first arguments are weights; ``merge``: one step for several that compute the same."""
+    return _Flattening(dtype, tuple(names), exact, merge=merge).run(closed)
+
+
+class _Flattening:
+    def __init__(self, dtype: str, names: tuple[str, ...], exact: Constants, *, merge: bool) -> None:
+        self._merge = merge
+        self.flat = JaxProgramFlat(dtype, names, exact=exact)
+        self._numbers = count()
+        self._computed: dict[Hashable, tuple[int, ...]] = {}
+
+    def run(self, closed: ClosedJaxpr) -> JaxProgramFlat:
+        flat = self.flat
+        given = [self._new(DATA, var.aval) for var in closed.jaxpr.invars]
+        flat.weights, flat.inputs = given[: len(flat.names)], given[len(flat.names) :]
+        for number, name in zip(flat.weights, flat.names, strict=True):
+            flat.kinds[number] = WEIGHT if is_float(flat.avals[number]) else CONSTANT
+            flat.origins[number] = frozenset([name])
+        # Each result gets a step of its own, even an input that is returned unchanged, so that all are compared alike.
+        flat.results = [
+            self._step("output", None, _itself, [one], [atom.aval], "")[0]
+            for one, atom in zip(self._inline(closed, given, ""), closed.jaxpr.outvars, strict=True)
+        ]
+        drop_unused(flat)
+        uses_first(flat)
+        return flat
+
+    def _new(self, kind: int, aval: Any) -> int:
+        number = next(self._numbers)
+        self.flat.kinds[number], self.flat.avals[number] = kind, aval
+        return number
+
+    def _constant(self, value: Any) -> int:
+        number = self._new(CONSTANT, value)
+        self.flat.constants[number] = value
+        return number
+
+    def _inline(self, closed: ClosedJaxpr, arguments: Sequence[Any], stack: str) -> list[Any]:
+        jaxpr: Jaxpr = closed.jaxpr
+        values: dict[Any, Any] = dict(zip(jaxpr.constvars, map(self._constant, closed.consts), strict=True))
+        values.update(zip(jaxpr.invars, arguments, strict=True))
+
+        def read(atom: Any) -> Any:
+            return atom if isinstance(atom, Literal) else values[atom]
+
+        for equation in jaxpr.eqns:
+            given = [read(atom) for atom in equation.invars]
+            path = "/".join(filter(None, (stack, str(equation.source_info.name_stack))))
+            values.update(zip(equation.outvars, self._equation(equation, given, path), strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _equation(self, equation: Any, given: list[Any], path: str) -> Sequence[Any]:
+        name = equation.primitive.name
+        if name not in NOT_INLINED and not is_exp_of_minus_square(equation) and (inside := inner_program(equation)):
+            return self._inline(inside, given, path)
+        if name == "scan" and equation.params["length"] <= MOST_UNROLLED and self._of_weights(equation, given):
+            return self._unrolled(equation, given, path)
+        return self._step(name, equation, None, given, [atom.aval for atom in equation.outvars], path)
+
+    def _of_weights(self, equation: Any, given: list[Any]) -> bool:
+        """Whether the operands of a scan include weights."""
+        return any(isinstance(one, int) and self.flat.kinds[one] == WEIGHT for one in given)
+
+    def _unrolled(self, equation: Any, given: list[Any], path: str) -> list[Any]:
+        params = equation.params
+        consts, carry, xs = scanned(params, given)
+        inside = closed_program(params["jaxpr"])
+        stacked: list[list[Any]] = []
+        order = range(params["length"])
+        for i in reversed(order) if params["reverse"] else order:
+            slices = [self._slice(x, i, aval, path) for x, aval in zip(xs, self._avals(inside, len(xs)), strict=True)]
+            results = self._inline(inside, [*consts, *carry, *slices], path)
+            carry = results[: len(carry)]
+            stacked.append(results[len(carry) :])
+        if params["reverse"]:
+            stacked.reverse()
+        ys = [
+            self._step("stack", None, lambda *parts: jnp.stack(parts), list(parts), [atom.aval], path)[0]
+            for parts, atom in zip(zip(*stacked, strict=True), equation.outvars[len(carry) :], strict=True)
+        ]
+        return [*carry, *ys]
+
+    @staticmethod
+    def _avals(inside: ClosedJaxpr, last: int) -> list[Any]:
+        invars = inside.jaxpr.invars
+        return [var.aval for var in invars[len(invars) - last :]]
+
+    def _slice(self, x: Any, i: int, aval: Any, path: str) -> Any:
+        return self._step("slice", None, partial(_one_of, i), [x], [aval], path)[0]
+
+    def _step(
+        self, name: str, equation: Any, function: Any, given: list[Any], avals: Iterable[Any], path: str
+    ) -> tuple[int, ...]:
+        """A new step; none for what an earlier step has computed of the same values, as a compiler would leave it out.
+
+        One side may compute twice what the other computes once, and each use of a weight must have its partner.
+        """
+        key = _key(equation, given, self.flat.exact) if self._merge else None
+        self.flat.merged |= key is not None and key in self._computed
+        if key is None or key not in self._computed:
+            made = self._made(name, equation, function, given, avals, path)
+            if key is None:
+                return made
+            self._computed[key] = made
+        return self._computed[key]
+
+    def _made(
+        self, name: str, equation: Any, function: Any, given: list[Any], avals: Iterable[Any], path: str
+    ) -> tuple[int, ...]:
+        flat = self.flat
+        numbers = [one for one in given if isinstance(one, int)]
+        kind = max((flat.kinds[one] for one in numbers), default=CONSTANT)
+        outputs = tuple(self._new(kind, aval) for aval in avals)
+        origins = frozenset[str]().union(*(flat.origins.get(one, frozenset()) for one in numbers))
+        inputs = tuple(dict.fromkeys(flat.maker[one] for one in numbers if one in flat.maker))
+        index = len(flat.steps)
+        source = source_of(equation) if equation is not None else ""
+        flat.steps.append(
+            Step(Operation(index, name, path, inputs, kind, source), equation, function, tuple(given), outputs)
+        )
+        for number in outputs:
+            flat.maker[number] = index
+            if kind == WEIGHT:
+                flat.origins[number] = origins
+        return outputs
+
+
+def _key(equation: Any, given: list[Any], exact: Constants) -> Hashable | None:
+    """What tells whether two equations compute the same; None if that is not known."""
+    if equation is None or equation.effects:
+        return None
+
+    def of(one: Any) -> Hashable:
+        if isinstance(one, int):
+            return one
+        number = exact.get(id(one))  # numbers may be equal in the dtype alone
+        return str(one.aval), np.asarray(one.val).tobytes(), None if number is None else np.asarray(number).tobytes()
+
+    key = equation.primitive, tuple(sorted(equation.params.items(), key=lambda one: one[0])), tuple(map(of, given))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _one_of(i: int, value: Any) -> Any:
+    """What one step of a scan takes of an array; of one of NumPy, such as a weight, it is a view."""
+    return np.asarray(value[i]) if isinstance(value, np.ndarray) else lax.index_in_dim(value, i, keepdims=False)
+
+
+def source_of(equation: Any) -> str:
+    """The place where the user's code calls this operation, as ``file:line``; empty if JAX did not keep it."""
+    traceback = equation.source_info.traceback
+    for frame in traceback.frames if traceback else ():
+        if name := _users_file(frame.file_name):
+            return f"{name}:{frame.line_num}"
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def _users_file(path: str) -> str:
+    """The name of a file; empty if it is a library's."""
+    file = Path(path)
+    if "site-packages" in file.parts or PACKAGE in file.parents:
+        return ""
+    return name_of(path)
+
+
+def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:
+    """The steps of data with weights, and the position of the data; ``value`` gives a weight by its number."""
+    found: list[tuple[Step, Use, int]] = []
+    for step in flat.steps:
+        if step.operation.kind != DATA or not is_float(flat.avals[step.outputs[0]]):
+            continue
+        weights = [
+            place
+            for place, one in enumerate(step.inputs)
+            if isinstance(one, int) and flat.kinds[one] == WEIGHT and is_float(flat.avals[one])
+        ]
+        data = [place for place, one in enumerate(step.inputs) if isinstance(one, int) and flat.kinds[one] == DATA]
+        if not weights or step.equation is None:
+            continue
+        arrays = [np.asarray(value(step.inputs[place])) for place in weights]
+        kind, operand, result, matrices = _described(flat, step, weights, data, arrays)
+        names = tuple("+".join(sorted(flat.origins[step.inputs[place]])) for place in weights)
+        found.append((step, Use(len(found), step.operation, names, matrices, kind, operand, result), data[0]))
+    return found
+
+
+def _described(
+    flat: JaxProgramFlat, step: Step, weights: list[int], data: list[int], arrays: list[Array]
+) -> tuple[str, View | None, View, tuple[Array, ...]]:
+    name, params = step.operation.name, step.equation.params
+    shape = tuple(step.equation.outvars[0].aval.shape)
+    last = View(shape, (len(shape) - 1,) if shape else ())
+    place, other = weights[0], data[0]
+    if name == "dot_general" and len(data) == 1:
+        contract, batch = params["dimension_numbers"]
+        array, apart = arrays[0], batch[place]  # along the batch axes, each weight has data of its own
+        free = [axis for axis in range(array.ndim) if axis not in (*contract[place], *apart)]
+        inside = int(np.prod([array.shape[axis] for axis in contract[place]], dtype=np.int64))
+        matrix = array.transpose([*contract[place], *apart, *free]).reshape(inside, -1)
+        given = tuple(step.equation.invars[other].aval.shape)
+        operand = None if apart else View(given, tuple(contract[other]))
+        first = len(shape) - len(free) if place == 1 else len(apart)
+        features = (*range(len(apart)), *range(first, first + len(free)))
+        return "other" if apart else "product", operand, View(shape, features), (matrix,)
+    if name == "conv_general_dilated" and place == 1:
+        numbers = params["dimension_numbers"]
+        out, inside, *space = numbers.rhs_spec
+        matrix = arrays[0].transpose([inside, *space, out]).reshape(-1, arrays[0].shape[out])
+        operand = View(tuple(step.equation.invars[0].aval.shape), (numbers.lhs_spec[1],))
+        return "convolution", operand, View(shape, (numbers.out_spec[1],)), (matrix,)
+    if name == "gather" and place == 0:
+        offsets = tuple(params["dimension_numbers"].offset_dims)
+        if arrays[0].ndim == 2 and len(offsets) == 1:
+            return "gather", None, View(shape, offsets), (arrays[0],)
+    if name in ("add", "sub", "mul", "div", "add_any") and len(data) == 1:
+        compact, axes = _before_broadcast(flat, step.inputs[place], shape)
+        view = View(shape, axes)
+        kind = "scale" if name in ("mul", "div") else "sum"
+        given = tuple(step.equation.invars[other].aval.shape)
+        matrix = arrays[0][tuple(slice(None) if axis in compact else slice(1) for axis in range(arrays[0].ndim))]
+        return kind, view if given == shape else None, view, (matrix.reshape(1, -1),)
+    return "other", None, last, tuple(array.reshape(1, -1) for array in arrays)
+
+
+def _before_broadcast(flat: JaxProgramFlat, number: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of a weight along which it was not broadcast; the axes of the result that correspond to them."""
+    aval = tuple(flat.avals[number].shape)
+    axes: tuple[int, ...] = tuple(range(len(aval)))
+    while number in flat.maker:
+        step = flat.steps[flat.maker[number]]
+        if step.operation.name != "broadcast_in_dim":
+            break
+        before = tuple(flat.avals[step.inputs[0]].shape) if isinstance(step.inputs[0], int) else ()
+        dims = step.equation.params["broadcast_dimensions"]
+        axes = tuple(axis for axis, size in zip(dims, before, strict=True) if size == aval[axis] and axis in axes)
+        if any(size == 1 for size in before) and len(before) == len(aval):
+            number = step.inputs[0]
+            continue
+        break
+    kept = tuple(axis for axis in axes if aval[axis] > 1)
+    sizes = [size if axis in kept else 1 for axis, size in enumerate(aval)]
+    return kept, broadcast_features(sizes, shape)

@@ -1,0 +1,1 @@
+"""The report, its records and its figure."""

@@ -1,0 +1,165 @@
+"""Stretches of a JAX program between the steps that are watched, compiled where a model repeats them.
+
+Stretches with the same equations share what is compiled, also with those of other comparisons.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.extend.core import Literal
+
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.run.stepping import Arithmetic
+from crosscheck._models.values.uses import DATA
+from crosscheck._shadow.base import Noise
+from crosscheck._shadow.jax_equations import Constants, is_float, wide_of
+from crosscheck._shadow.jax_lift import Interpreter
+from crosscheck._shadow.jax_noise import QUIET, seed_of
+
+Function = Callable[[Any, Any, list[Any]], list[Any]]
+"""A function of the seed and the size of the noise, and of the values that a stretch needs."""
+
+REPEATED = 8
+"""A stretch is compiled if the model has this many with the same equations: fewer take less time one step at a time."""
+KEPT = 64
+"""The most stretches that are kept compiled; a process that compares ever new models drops the oldest."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps that run together; two are equal if they have the same equations.
+
+    Attributes:
+        dtype: The dtype of the model.
+        equations: The equations and how they are connected, without the numbers of the values.
+        steps: The steps.
+        given: The values that they need, by number.
+        made: The values that are needed after them.
+        exact: The constants in them before they were rounded.
+        rounded: Whether torch may hold its scalars rounded to the dtype.
+        functions: What is compiled of it: for a clean run, and for one under noise.
+    """
+
+    dtype: str
+    equations: Hashable
+    steps: Sequence[Step] = field(compare=False)
+    given: Sequence[int] = field(compare=False)
+    made: Sequence[int] = field(compare=False)
+    exact: Constants = field(compare=False)
+    rounded: bool
+    functions: tuple[Function, Function] | None = field(default=None, compare=False)
+
+    def run(self, value: Callable[[int], Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
+        """The values that it makes, by number; its noise is independent of that of other stretches.
+
+        ``value`` gives those that it needs: floats in float64, or weights in the dtype, which the stretch widens.
+        """
+        assert self.functions is not None
+        seed = seed_of(noise or QUIET, self.steps[0].operation.index)
+        unit = np.float64((noise or QUIET).unit)
+        results = self.functions[noise is not None](seed, unit, list(map(value, self.given)))
+        return zip(self.made, results, strict=True)
+
+
+@lru_cache(maxsize=2 * KEPT)  # clean and under noise
+def _compiled(stretch: Stretch, noisy: bool) -> Function:
+    def function(seed: Any, unit: Any, given: list[Any]) -> list[Any]:
+        interpreter = Interpreter(stretch.dtype, stretch.exact, seed, unit, np.float64(0))
+        arithmetic = Arithmetic(interpreter, stretch.exact, wide=True, noisy=noisy, rounded=stretch.rounded)
+        values: dict[Any, Any] = dict(zip(stretch.given, map(_wide, given), strict=True))
+        for step in stretch.steps:
+            operands = [arithmetic.literal(one) if isinstance(one, Literal) else values[one] for one in step.inputs]
+            values.update(zip(step.outputs, arithmetic.results(step, operands), strict=True))
+        return [values[one] for one in stretch.made]
+
+    return jax.jit(function)
+
+
+def _wide(value: Any) -> Any:
+    return lax.convert_element_type(value, wide_of(value.dtype)) if is_float(value) else value
+
+
+def repeated(flat: JaxProgramFlat, before: Container[int], after: Container[int]) -> list[Stretch]:
+    """The stretches that are worth compiling, if a value is watched before some steps and after others."""
+    last = {one: step.operation.index for step in flat.steps for one in step.inputs if isinstance(one, int)}
+    last |= dict.fromkeys(flat.results, len(flat.steps))
+    alike: dict[Stretch, list[Stretch]] = defaultdict(list)
+    for steps in _between(flat, before, after):
+        found = _stretch(flat, steps, last, steps[-1].operation.index in after)
+        alike[found].append(found)
+    worth = []
+    for first, same in alike.items():
+        if len(same) >= REPEATED:
+            functions = _compiled(first, False), _compiled(first, True)  # looked up once: comparing equations takes time
+            worth += [replace(one, functions=functions) for one in same]
+    return worth
+
+
+def _between(flat: JaxProgramFlat, before: Container[int], after: Container[int]) -> Iterator[list[Step]]:
+    """The longest runs of steps on data that can be compiled, without a watched value inside."""
+    steps: list[Step] = []
+    for step in flat.steps:
+        if step.operation.kind != DATA:
+            continue
+        compiles = _compiles(step)
+        if steps and (step.operation.index in before or not compiles):
+            yield steps
+            steps = []
+        if compiles:
+            steps.append(step)
+            if step.operation.index in after:
+                yield steps
+                steps = []
+    if steps:
+        yield steps
+
+
+def _compiles(step: Step) -> bool:
+    """Whether steps of this kind can be recognised: parameters that cannot be hashed are not compared."""
+    if step.equation is None or step.equation.effects:
+        return False
+    try:
+        hash(_parameters(step))
+    except TypeError:
+        return False
+    return True
+
+
+def _parameters(step: Step) -> tuple[Any, ...]:
+    return tuple(sorted(step.equation.params.items()))
+
+
+def _stretch(flat: JaxProgramFlat, steps: Sequence[Step], last: Mapping[int, int], watched: bool) -> Stretch:
+    """Steps as a stretch; ``last`` has the last step that needs a value, and the last result may be ``watched``."""
+    inside = [number for step in steps for number in step.outputs]
+    read = dict.fromkeys(one for step in steps for one in step.inputs if isinstance(one, int))
+    given = [one for one in read if one not in set(inside)]
+    end = steps[-1].operation.index
+    made = [one for one in inside if last.get(one, -1) > end or (watched and one == steps[-1].outputs[0])]
+    local = {number: k for k, number in enumerate([*given, *inside])}
+    literals = [one for step in steps for one in step.inputs if isinstance(one, Literal)]
+    exact = {id(one): flat.exact[id(one)] for one in literals if id(one) in flat.exact}
+
+    def described(one: Any) -> Hashable:
+        if not isinstance(one, Literal):
+            return local[one]
+        return one.aval, np.asarray(one.val).tobytes(), np.asarray(exact.get(id(one), 0.0)).tobytes()
+
+    equations = tuple(
+        (
+            step.equation.primitive,
+            _parameters(step),
+            tuple(map(described, step.inputs)),
+            tuple(atom.aval for atom in (*step.equation.invars, *step.equation.outvars)),
+        )
+        for step in steps
+    )
+    return Stretch(flat.dtype, (equations, tuple(local[one] for one in made)), steps, given, made, exact, flat.rounded)

@@ -1,0 +1,250 @@
+"""The place of each number of a weight: in torch's arrays, in JAX's, and in the operands of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import jax
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.record.jax_models import JaxModel
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.jax_recording import uses as uses_of
+from crosscheck._models.run.index_maps import layout, ordinal
+from crosscheck._models.run.running import Run
+from crosscheck._models.run.stepping import as_it_is
+from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
+
+Seen = tuple[Array | None, ...]
+"""For each weight of a use, the places of its numbers."""
+
+
+class Places:
+    """The numbers of several arrays, counted across all of them."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = dict(shapes)
+        self.names = list(shapes)
+        self._starts = np.cumsum([0, *(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())])
+        self._numbers = {name: k for k, name in enumerate(self.names)}
+        self.total = int(self._starts[-1])
+        self.dtype = np.dtype(np.int32 if self.total < 2**31 else np.int64)
+
+    def start(self, name: str) -> int:
+        """The place of an array's first number."""
+        return int(self._starts[self._numbers[name]])
+
+    def of(self, name: str) -> Array:
+        """The place of each number of an array, in its shape."""
+        size = int(np.prod(self.shapes[name], dtype=np.int64))
+        return np.arange(self.start(name), self.start(name) + size, dtype=self.dtype).reshape(self.shapes[name])
+
+    def split(self, places: Array) -> Iterator[tuple[str, Any, Array]]:
+        """For each array, in the order of occurrence: its name, which of the places are in it, and the places within it."""
+        if not places.size:
+            return
+        first, last = np.searchsorted(self._starts, [places.min(), places.max()], side="right") - 1
+        if first == last >= 0:  # the usual case, which needs no search
+            yield self.names[first], ..., places - self.dtype.type(self._starts[first])
+            return
+        owners = np.where(places < 0, -1, np.searchsorted(self._starts, places, side="right") - 1)
+        numbers, occurs = np.unique(owners, return_index=True)
+        for owner in numbers[np.argsort(occurs)]:
+            if owner >= 0:
+                yield self.names[owner], owners == owner, places[owners == owner] - self.dtype.type(self._starts[owner])
+
+
+class TorchPlaces(Places):
+    """The numbers of torch's weights, and where they appear in the operands of operations."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        super().__init__({name: value.shape for name, value in weights.items()})
+        self._weights = weights
+        self._lookups: dict[str, tuple[Array, Array] | None] = {}
+
+    def seen(self, name: str, matrix: Array) -> Array | None:
+        """The places of the numbers of a matrix; None if they are not numbers of this weight, or are ambiguous."""
+        weight = self._weights[name]
+        if weight.size == matrix.size:
+            for seen, places in zip(_matrices(weight), _matrices(self.of(name)), strict=True):
+                if seen.shape == matrix.shape and (_is(seen, matrix) or np.array_equal(seen, matrix)):
+                    return places
+        found = self.lookup(name)
+        if found is None:
+            return None
+        order = np.searchsorted(found[0], matrix).clip(0, len(found[0]) - 1)
+        return found[1][order] if np.array_equal(found[0][order], matrix) else None
+
+    def numbers(self, places: Array) -> Array:
+        """The numbers at places, in float64; 0 without a place."""
+        found = np.zeros(places.shape)
+        for name, mask, own in self.split(places):
+            numbers = self._weights[name].reshape(-1)[own].astype(np.float64)
+            if mask is ...:
+                return numbers
+            found[mask] = numbers
+        return found
+
+    def lookup(self, name: str) -> tuple[Array, Array] | None:
+        """The numbers of a weight, sorted, and their places; None if two are equal."""
+        if name not in self._lookups:
+            values = self._weights[name].reshape(-1)
+            order = np.argsort(values, kind="stable")
+            found = values[order]
+            distinct = len(found) < 2 or bool((found[1:] > found[:-1]).all())
+            self._lookups[name] = (found, (order + self.start(name)).astype(self.dtype)) if distinct else None
+        return self._lookups[name]
+
+
+def float_arrays(model: JaxModel) -> dict[str, Array]:
+    """JAX's arrays of floats; those of bfloat16 as float32, since numpy lacks operations for it."""
+    named = zip(model.names, model.weights, strict=True)
+    floats = {name: value for name, value in named if value.dtype.kind == "f" or value.dtype.name == "bfloat16"}
+    return {name: value if value.dtype.kind == "f" else value.astype(np.float32) for name, value in floats.items()}
+
+
+def without_inputs(
+    flat: JaxProgramFlat, weights: Sequence[Array], *, wide: bool, keep: Container[int], known: Mapping[int, Any]
+) -> dict[int, Array]:
+    """The values of ``keep`` that JAX computes from weights and constants alone, by number, without those that are known."""
+    run = Run(flat, wide=wide, keep=keep, known=known)
+    run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
+    return {number: value for number, value in run.values.items() if flat.kinds[number] != DATA}
+
+
+def of_constants(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
+    """The values that JAX computes from constants alone, by number; weights of floats are not even widened."""
+    run = Run(flat, wide=True, known=dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT))
+    run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=CONSTANT)
+    return {number: value for number, value in run.values.items() if flat.kinds[number] == CONSTANT}
+
+
+def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Step, Use, int, Seen]]:
+    """The uses, and the places in JAX's arrays of the numbers of their weights; None for computed numbers."""
+    leaves = {number: name for number, name in zip(flat.weights, model.names, strict=True) if name in places.shapes}
+
+    def places_of(number: int) -> Array:
+        if number in leaves:
+            return places.of(leaves[number])
+        if number not in flat.maker or not is_moved(flat, number):
+            return np.broadcast_to(places.dtype.type(-1), flat.avals[number].shape)
+        step = flat.steps[flat.maker[number]]
+        given = [places_of(one) for one in step.inputs]
+        if step.operation.name == "convert_element_type":
+            return given[0]
+        if step.operation.name == "transpose":  # a view, where JAX would make a copy
+            return given[0].transpose(step.equation.params["permutation"])
+        return np.asarray(as_it_is(step, given)[step.outputs.index(number)])
+
+    with jax.enable_x64(places.dtype.itemsize > 4):
+        found = uses_of(flat, places_of)
+    return [
+        (step, use, position, tuple(one if one.size and one.flat[0] >= 0 else None for one in use.matrices))
+        for step, use, position in found
+    ]
+
+
+def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:
+    """The operands of a step that are weights."""
+    return [
+        one
+        for one in step.inputs
+        if isinstance(one, int) and flat.kinds[one] == WEIGHT and flat.avals[one].dtype.name.startswith(("float", "bfloat"))
+    ]
+
+
+def is_moved(flat: JaxProgramFlat, number: int) -> bool:
+    """Whether a value consists only of numbers of weights."""
+    left, seen = [number], {number}
+    while left:
+        one = left.pop()
+        if one not in flat.maker:
+            if flat.kinds[one] != WEIGHT:
+                return False
+            continue
+        step = flat.steps[flat.maker[one]]
+        if step.operation.name not in MOVES or not all(isinstance(x, int) for x in step.inputs):
+            return False
+        left += {*step.inputs} - seen  # blocks that go around a ring are all made of one another
+        seen.update(step.inputs)
+    return True
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of one array of JAX that comes from one array of torch, and its layout."""
+
+    torch: str
+    jax: str
+    layout: str
+    mask: Array
+
+
+def regions(sources: Mapping[str, Array], torch: Places) -> list[Region]:
+    """For each array of JAX, its parts from torch, by the place in torch of each number; -1 for an unknown place."""
+    found = []
+    for name, places in sources.items():
+        masks = {owner: np.ones(places.shape, bool) if mask is ... else mask for owner, mask, _ in torch.split(places)}
+        present = list(masks)
+        for owner, mask in masks.items():
+            found.append(Region(owner, name, _region(places - torch.start(owner), mask, torch, owner, present), mask))
+    return found
+
+
+def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> str:
+    whole = bool(mask.all())
+    where = [np.arange(size) for size in mask.shape] if whole else [np.unique(axis) for axis in np.nonzero(mask)]
+    if not whole and not mask[np.ix_(*where)].all():
+        return "permuted"
+    inside = places if whole else places[np.ix_(*where)]
+    cut = [axis for axis, own in enumerate(where) if len(own) < mask.shape[axis]]
+    shape = torch.shapes[owner]
+    if len(cut) == 1 and len(where[cut[0]]) == 1 and inside.ndim > len(shape):
+        axis = cut[0]
+        words = [layout(inside.reshape([n for k, n in enumerate(inside.shape) if k != axis]), shape)]
+        stacked = f"stacked: slice {int(where[axis][0]) + 1} of {mask.shape[axis]}"
+        return stacked if words == ["the same"] else f"{words[0]}, {stacked}"
+    words = [layout(inside, shape)]
+    if len(present) > 1:
+        words.append(f"joined of {', '.join(present)}: this is the {ordinal(present.index(owner))}")
+    return ", ".join(word for word in words if word != "the same") or "the same"
+
+
+def _is(one: Array, other: Array) -> bool:
+    """Whether two arrays are the same numbers in memory."""
+    return bool(one.__array_interface__ == other.__array_interface__)
+
+
+def _matrices(places: Array) -> Iterable[Array]:
+    """The forms in which torch's operations use a weight."""
+    yield places.reshape(1, -1)
+    if places.ndim == 2:
+        yield from (places.T, places)
+    elif places.ndim > 2:
+        for axis in (0, 1):
+            yield np.moveaxis(places, axis, -1).reshape(-1, places.shape[axis])
+
+
+def orders(shape: tuple[int, ...], there: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The orders of a weight's axes in the usual forms in which JAX holds it, in an array of another shape.
+
+    Axes that fit come first. Others are folded afterwards.
+    """
+    axes = tuple(range(len(shape)))
+    usual = [axes, axes[::-1]]
+    if len(shape) > 2:
+        usual += [(*axes[2:], 1, 0), (*axes[2:], 0, 1)]
+    moved = {order: tuple(shape[axis] for axis in order) for order in usual}
+    found = [order for order, seen in moved.items() if seen == there]
+    if prod(shape) == prod(there):
+        found += [order for order in dict.fromkeys(usual[:2]) if moved[order] != there]
+    return found
+
+
+def shaped(places: Array, shape: tuple[int, ...]) -> Iterable[Array]:
+    """The usual forms in which JAX holds a weight: its axes in another order, or folded."""
+    yield from (places.transpose(order).reshape(shape) for order in orders(places.shape, shape))

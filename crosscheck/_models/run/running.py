@@ -1,0 +1,291 @@
+"""Run a flat program of JAX step by step, observe the values at chosen steps, and replace them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import Literal
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.run.blocks import in_blocks, large_operands
+from crosscheck._models.run.compiling import Stretch
+from crosscheck._models.run.stepping import Arithmetic, as_it_is
+from crosscheck._models.values.uses import DATA
+from crosscheck._shadow.base import Noise
+from crosscheck._shadow.jax_equations import wide_of
+from crosscheck._shadow.jax_noise import QUIET
+
+Seen = Callable[["Run", Any], Any]
+"""A function of the run and a value, which returns the replacement; None to keep the value."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is called at a step: with the operand at a position before the step runs, and with its result afterwards."""
+
+    operands: Mapping[int, Seen]
+    result: Seen | None = None
+
+
+class Widened(Mapping[int, Any]):
+    """Values that a run need not compute, in float64, although some of them are held in the dtype."""
+
+    @abstractmethod
+    def as_held(self, number: int) -> Any:
+        """A value as it is held."""
+
+
+class _RunValues(dict[int, Any]):
+    """Values by number. Those that are known are asked for at each access, as they may be made anew for it."""
+
+    def __init__(self, known: Mapping[int, Any]) -> None:
+        super().__init__()
+        self._known = known
+
+    def __missing__(self, number: int) -> Any:
+        return self._known[number]
+
+    def __contains__(self, number: object) -> bool:
+        return super().__contains__(number) or number in self._known
+
+    def get(self, number: int, default: Any = None) -> Any:
+        """The value, or the default."""
+        if number in self:
+            return self[number]
+        return default
+
+    def as_held(self, number: int) -> Any:
+        """The value; a weight that is known in its own dtype, if the run is in float64 too."""
+        if isinstance(self._known, Widened) and not super().__contains__(number):
+            return self._known.as_held(number)
+        return self[number]
+
+
+class Run:
+    """One run, in float64 or in the dtype of the model.
+
+    Attributes:
+        values: Every value, by number.
+    """
+
+    def __init__(
+        self,
+        flat: JaxProgramFlat,
+        *,
+        wide: bool,
+        watched: Mapping[int, Watch] | None = None,
+        noise: Noise | None = None,
+        constants_only: bool = False,
+        loose: frozenset[str] = frozenset(),
+        keep: bool | Container[int] = True,
+        known: Mapping[int, Any] = MappingProxyType({}),
+        stretches: Sequence[Stretch] = (),
+        results_first: bool = False,
+    ) -> None:
+        """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
+
+        A value is dropped when no later step needs it, unless it is one of ``keep``; True keeps all. Values that are
+        ``known`` are not computed.
+        Stretches are run as a whole, if all noise is wanted or none, and only the values that they make are there.
+        ``results_first``: each result is made as early as possible, for ``one_by_one``.
+        """
+        self._known, self._noise = known, noise
+        self._first = {one.steps[0].operation.index: one for one in stretches}
+        self._inside = {step.operation.index for one in stretches for step in one.steps}
+        # a stretch on data may need what is computed from constants between its steps
+        ordered = flat.results_first() if results_first else flat.steps
+        self._steps = sorted(ordered, key=lambda one: one.operation.kind == DATA) if stretches else ordered
+        self._last = {} if keep is True else flat.last_uses(self._steps, keep or ())
+        self.flat, self.wide, self._loose = flat, wide, loose
+        self._watched = watched or {}
+        self.values = _RunValues(known)
+        self.unmended: dict[int, Any] = {}
+        """What ``put`` replaced."""
+        self._undone = False
+        self._before_step: dict[int, Any] = {}
+        interpreter = flat.interpreter.seeded(noise or QUIET)
+        self._arithmetic = Arithmetic(
+            interpreter,
+            flat.exact,
+            wide=wide,
+            noisy=noise is not None,
+            constants_only=constants_only,
+            rounded=flat.rounded,
+        )
+
+    def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
+        """The results. With ``only``, only steps whose values are at most of that kind are run."""
+        with on_the_cpu(wide=self.wide or self.flat.dtype == "float64"):
+            return [np.asarray(one) for one in self.traced(weights, inputs, only)]
+
+    def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
+        """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
+        for _ in self._running(weights, inputs, only):
+            pass
+        self._watched = {}  # functions that hold this run would keep all its values
+        return [] if only is not None else [self.values[number] for number in self.flat.results]
+
+    def one_by_one(self, weights: Sequence[Array], inputs: Sequence[Array]) -> Iterator[tuple[int, Array]]:
+        """The position of each result, and the result, as soon as it is there. It is not kept.
+
+        The caller has set whether float64 exists, so that several runs may go on together.
+        """
+        places = {number: place for place, number in enumerate(self.flat.results)}
+        for step in self._running(weights, inputs, None):
+            for number in places.keys() & step.outputs:
+                yield places[number], np.asarray(self.values[number])
+                self.values.pop(number, None)  # unless it is known
+
+    def _running(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None) -> Iterator[Step]:
+        """Run step by step; gives each step that has run."""
+        flat = self.flat
+        for number, value in flat.constants.items():
+            if number not in self._known:
+                self.values[number] = self._arithmetic.constant(value, value)
+        for number, array in zip([*flat.weights, *flat.inputs], [*weights, *inputs], strict=True):
+            if number in self._known:
+                continue
+            dtype = flat.avals[number].dtype  # integers have the dtype in which they were traced
+            value = jnp.asarray(_given(array, wide_of(dtype) if self.wide else dtype))
+            disturbed = flat.origins.get(number, frozenset()) & self._loose
+            self.values[number] = self._arithmetic.doubtful(value, dtype) if disturbed else value
+        for step in self._steps:
+            if only is not None and step.operation.kind > only:
+                continue
+            if step.operation.index in self._first:
+                self._together(self._first[step.operation.index])
+            elif step.operation.index not in self._inside and not self._is_known(step):
+                self._step(step)
+            for number in self._last.get(step.operation.index, ()):
+                self.values.pop(number, None)
+            yield step
+
+    def _is_known(self, step: Step) -> bool:
+        """Whether nothing is left to do at a step: a watched one runs, since its value is looked at."""
+        return step.operation.index not in self._watched and any(one in self._known for one in step.outputs)
+
+    def read(self, one: Any) -> Any:
+        """A value, by its number, or a constant in an equation."""
+        return self._arithmetic.literal(one) if isinstance(one, Literal) else self.values[one]
+
+    def _step(self, step: Step) -> None:
+        self._before(step)
+        made = self._of_large(step) if self.wide else None
+        if made is None:
+            made = self.results(step, [self.read(one) for one in step.inputs])
+        self.values.update(self._before_step)
+        self._before_step = {}
+        self.values.update(zip(step.outputs, made, strict=True))
+        self._after(step)
+
+    def _of_large(self, step: Step) -> Sequence[Any] | None:
+        """The results of a step that needs few numbers of a weight at once; None of another step.
+
+        A table or the weight of logits is as large as many layers: it is not held in float64 as a whole.
+        """
+        for place in large_operands(step):
+            held = self.values.as_held(step.inputs[place])
+            if held.dtype == wide_of(held.dtype):
+                continue
+            others = [None if k == place else self.read(one) for k, one in enumerate(step.inputs)]
+            if step.operation.name == "gather":
+                found = as_it_is(step, [jnp.asarray(held), *others[1:]])
+                return [lax.convert_element_type(one, wide_of(one.dtype)) for one in found]
+            return in_blocks(step, place, held, others, self.results)
+        return None
+
+    def _together(self, stretch: Stretch) -> None:
+        self._before(stretch.steps[0])
+        self.values.update(stretch.run(self.values.as_held, self._noise))
+        self._after(stretch.steps[-1])
+
+    def _before(self, step: Step) -> None:
+        watch = self._watched.get(step.operation.index)
+        for place, seen in watch.operands.items() if watch is not None else ():
+            self._replace(step.inputs[place], seen(self, self.values[step.inputs[place]]))
+            self._undone = False
+
+    def _after(self, step: Step) -> None:
+        watch = self._watched.get(step.operation.index)
+        if watch is not None and watch.result is not None:
+            self._replace(step.outputs[0], watch.result(self, self.values[step.outputs[0]]))
+
+    def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
+        """The results of a step for its operands."""
+        return self._arithmetic.results(step, given)
+
+    def again(self, number: int, value: Any, last: int) -> dict[int, Any]:
+        """The values that would change if the value ``number`` were ``value``; steps after ``last`` are not run."""
+        here: dict[int, Any] = {number: jnp.asarray(value, self.values[number].dtype)}
+        for step in self.flat.steps[self.flat.maker.get(number, -1) + 1 : last + 1]:
+            if any(isinstance(one, int) and one in here for one in step.inputs):
+                given = [here[one] if isinstance(one, int) and one in here else self.read(one) for one in step.inputs]
+                here.update(zip(step.outputs, self.results(step, given), strict=True))
+        return here
+
+    def for_this_step(self) -> None:
+        """Undo the next replacement of an operand after its step: other steps need the value as it is."""
+        self._undone = True
+
+    def put(self, number: int, value: Any) -> None:
+        """Replace a value for the steps that have not run yet, if any of them needs it."""
+        if number in self.values:
+            self.unmended[number] = self.values[number]
+            self._replace(number, value)
+
+    def _replace(self, number: int, value: Any) -> None:
+        """Replace a value, and also the values of which it is a reshape or a transpose."""
+        if value is None:
+            return
+        self._set(number, _given(value, self.values[number].dtype))
+        while number in self.flat.maker:
+            step = self.flat.steps[self.flat.maker[number]]
+            if not step.inputs or not isinstance(step.inputs[0], int) or step.equation is None:
+                return
+            source = step.inputs[0]
+            before = _moved_back(step, self.values[number], self.flat.avals[source])
+            if before is None:
+                return
+            self._set(source, before)
+            number = source
+
+    def _set(self, number: int, value: Any) -> None:
+        if self._undone and number in self.values:
+            self._before_step.setdefault(number, self.values[number])
+        self.values[number] = value
+
+
+@contextmanager
+def on_the_cpu(*, wide: bool) -> Iterator[None]:
+    """JAX computes on the CPU, with float64 or without."""
+    with jax.enable_x64(wide), jax.default_device(jax.devices("cpu")[0]):
+        yield
+
+
+def _given(value: Any, dtype: Any) -> Any:
+    """A value in a dtype. An array of numpy stays one: JAX takes it as an operand, in less time than ``jnp.asarray``."""
+    return value.astype(dtype, copy=False) if isinstance(value, np.ndarray) else jnp.asarray(value, dtype)
+
+
+def _moved_back(step: Step, value: Any, aval: Any) -> Any:
+    """The operand of a step that only moves all elements, from its result; None for another operation."""
+    name, params = step.operation.name, step.equation.params
+    if (
+        name in ("reshape", "squeeze", "expand_dims", "copy", "copy_p") and params.get("dimensions") is None
+    ) or name == "squeeze":
+        return value.reshape(aval.shape)
+    if name == "transpose":
+        return lax.transpose(value, np.argsort(params["permutation"]))
+    if name == "broadcast_in_dim" and int(np.prod(value.shape)) == int(np.prod(aval.shape)):
+        return value.reshape(aval.shape)
+    return None

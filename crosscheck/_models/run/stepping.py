@@ -1,0 +1,148 @@
+"""How one step of a JAX program is computed: in float64 or in the dtype of the model, clean or under noise."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.record.jax_recording import Step
+from crosscheck._models.values.uses import CONSTANT, MOVES
+from crosscheck._shadow.jax_equations import Constants, is_float, widened
+from crosscheck._shadow.jax_lift import Interpreter
+from crosscheck._shadow.jax_numpy import namespace, where
+
+FLOAT32 = float(np.finfo(np.float32).eps)
+_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+}
+
+
+class Arithmetic:
+    """Computes the steps of one run, which numbers its noise by the order in which it is asked for."""
+
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        exact: Constants,
+        *,
+        wide: bool,
+        noisy: bool = False,
+        constants_only: bool = False,
+        rounded: bool = True,
+    ) -> None:
+        """``exact`` are the constants before they were rounded; with ``constants_only``, operations get no noise.
+
+        If torch does not hold scalars ``rounded`` to a dtype with fewer digits than float32, it computes with those in the
+        source, in float32.
+        """
+        self.wide, self._scalars_are_rounded = wide, rounded
+        self._interpreter, self._exact = interpreter, exact
+        self._noisy, self._constants_only = noisy, constants_only
+
+    def disturbed(self, constant: Any, dtype: Any = None) -> Any:
+        """A constant with noise on it, as large as the rounding of its dtype, or of the program's."""
+        if not self._noisy or not is_float(constant):
+            return constant
+        self._interpreter._silent = False
+        width = self._interpreter.share(dtype)
+        if np.ndim(constant) == 0:
+            in_source = min(1.0, FLOAT32 / float(self._interpreter._format.eps))
+            width = 1.0 if self._scalars_are_rounded else in_source
+        return self._interpreter._noisy(constant, width)
+
+    def constant(self, value: Any, owner: Any) -> Any:
+        """A constant in the run's dtype: in float64, with noise if the dtype does not hold the number in the source.
+
+        The number in the source is known for scalars of Python; an array may have been rounded before JAX received it, even
+        one of float64, and so may a scalar of NumPy. The owner is the object of the program that holds the constant.
+        """
+        if not self.wide or not is_float(value):
+            return value
+        exact = self._exact.get(id(owner))
+        likely = widened(value)
+        if exact is None or (np.array_equal(exact, value) and (np.ndim(exact) > 0 or exact != likely)):
+            return self.doubtful(likely, value.dtype)
+        return self._rounded(exact, value.dtype)
+
+    def doubtful(self, wide: Any, dtype: Any) -> Any:
+        """A number or an array that may have been rounded, with noise: none if few digits show that it was not.
+
+        Of many rounded numbers, some have few digits by chance.
+        """
+        if not self._noisy or not is_float(wide):
+            return wide
+        return where(_has_few_digits(wide, dtype), wide, self.disturbed(wide, dtype))
+
+    def literal(self, atom: Any) -> Any:
+        """A constant in an equation."""
+        return self.constant(np.asarray(atom.val, atom.aval.dtype), atom)
+
+    def _rounded(self, wide: Any, dtype: Any) -> Any:
+        """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
+        if not self._noisy or not is_float(wide):
+            return wide
+        if not isinstance(wide, jax.core.Tracer):
+            held = _held(dtype, np.asarray(wide))
+            if held.all():
+                self._interpreter.skip(wide)
+                return wide
+            if not held.any():  # the usual case of a scalar
+                return self.disturbed(wide, dtype)
+        return where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide, dtype))
+
+    def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
+        """The results of a step for its operands."""
+        if not self.wide or step.equation is None:
+            return as_it_is(step, given)
+        constant = step.operation.kind == CONSTANT
+        self._interpreter._silent = not self._noisy or constant or self._constants_only
+        found = self._interpreter.run_equation(step.equation, given)
+        if not self._interpreter._silent and step.operation.name in _ARITHMETIC and is_float(found[0]):
+            # A result that is one of its operands was not rounded. It may be the fill of a mask: noise on each of many
+            # equal fills would choose one of them.
+            _, (one, other) = namespace(given)
+            with np.errstate(all="ignore"):
+                exact = _ARITHMETIC[step.operation.name](one, other)
+            return [where((exact == one) | (exact == other), exact, *found)]
+        if not constant or step.operation.name in MOVES - {"convert_element_type"}:
+            return found
+        atoms = step.equation.outvars
+        return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
+
+
+def _held(dtype: Any, wide: Array) -> BoolArray:
+    """Which of these numbers a dtype holds."""
+    with np.errstate(over="ignore"):
+        return np.asarray(wide.astype(dtype).astype(wide.dtype) == wide)
+
+
+def _has_few_digits(wide: Any, dtype: Any) -> Any:
+    """Whether all of these numbers need at most half of a dtype's digits; of a complex number, both parts.
+
+    The largest number of the dtype, which a mask may be filled with, counts as such a number.
+    """
+    xp, (wide,) = namespace([wide])
+    digits = 2.0 ** ((jnp.finfo(dtype).nmant + 1) // 2)
+    parts = (wide.real, wide.imag) if jnp.iscomplexobj(wide) else (wide,)
+    fractions = [xp.where(xp.abs(one) == float(jnp.finfo(dtype).max), 0.5, xp.frexp(one)[0]) * digits for one in parts]
+    return xp.all(xp.stack([one == xp.round(one) for one in fractions]))
+
+
+def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
+    """The results of a step for its operands in their own dtypes."""
+    if step.equation is None:
+        assert step.function is not None
+        return [step.function(*given)]
+    primitive = step.equation.primitive
+    found = primitive.bind(*given, **primitive.get_bind_params(step.equation.params))
+    return found if primitive.multiple_results else [found]

@@ -1,0 +1,1 @@
+"""Numbers, arrays as rows times features, and records that all steps share."""

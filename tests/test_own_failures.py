@@ -75,7 +75,7 @@ def test_a_fault_of_crosscheck_says_in_which_part_it_is(
     with pytest.raises(crosscheck.InternalError) as raised:
         call()
     file = Path(place.__file__)
-    part = f"{file.parent.name}/{file.name}, line 2, {name}"
+    part = f"{file.relative_to(Path(crosscheck.__file__).parent).as_posix()}, line 2, {name}"
     assert str(raised.value).startswith(f"crosscheck itself failed, in {part}: IndexError: tuple index out of range. ")
     assert isinstance(raised.value.__cause__, IndexError)
 

@@ -257,6 +257,8 @@ def _name(forcing: Forcing) -> str:
 def _share(forcing: Forcing, number: int) -> float:
     """The rounding of the dtype in which JAX has the value of a landmark, as a share of that of the program's dtype."""
     landmark = forcing.landmarks[number]
+    if landmark.fixed and landmark.operation is None:  # running statistics, which models hold in their own dtype
+        return 1.0
     step = forcing.flat.steps[landmark.step]
     value = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
     dtype = forcing.flat.avals[value].dtype if isinstance(value, int) else None

@@ -88,6 +88,11 @@ class EditSearch:
         """The facts that explain a fault; none if no edit does."""
         return tuple(dict.fromkeys(one.fact for one in self._chosen.get(fault.landmark, ())))
 
+    def forget(self, fault: Fault) -> None:
+        """Drop the edits of a fault, which something else explains better."""
+        self._chosen.pop(fault.landmark, None)
+        self.corrected.discard(fault.landmark)
+
     def alike(self, faults: Sequence[Fault]) -> dict[int, str]:
         """New words for faults of one line of the program, such as of the steps of a recurrence, by landmark.
 

@@ -27,6 +27,8 @@ MOVES = frozenset(
     ["cat", "clone", "contiguous", "_reshape_alias", "_unsafe_view", "permute", "stack", "_to_copy", "roll", "flip"]
 )
 """Operations whose results are the numbers that they are given."""
+OF_NUMBERS = frozenset(["extra", "operand"])
+"""The kinds of mistakes in operations that look like other numbers in a weight."""
 SAID = {
     "misplaced": "JAX has the same numbers there, in another order",
     "changed": "JAX has this result, and changes it before it is used",
@@ -133,6 +135,11 @@ def _explanation(found: Found, fault: LocatedFault, edits: EditSearch) -> str:
         return fault.relation
     landmark, operation = found.landmarks[fault.landmark], fault.operation
     explanation = edits.explanation(fault)
+    if explanation and all(one.kind in OF_NUMBERS for one in edits.facts(fault)):
+        other = of_weights(found, fault.landmark, operation)
+        if other:
+            edits.forget(fault)
+            return other
     if explanation and edits.of_mask and operation >= 0:
         mask = other_mask(found, landmark, operation)
         explanation += f"; {mask}" * bool(mask)

@@ -26,8 +26,8 @@ from crosscheck._shadow.torch_operations import WIDE, Plan, plan_of, storage_of,
 LARGEST_CONSTANT = 2**20
 """The value of a constant is kept up to this many numbers."""
 _CROSSCHECK = Path(__file__).parents[1]
-_ROOMS = [_CROSSCHECK / room for room in ("_graph", "_shadow", "_catalogue")]
-_PASSED_BY = ("<", str(Path(torch.__file__).parent), *map(str, _ROOMS))
+_INSIDE = [_CROSSCHECK / one for one in ("_graph", "_shadow", "_catalogue", "_frameworks/torch_mode.py")]
+_PASSED_BY = ("<", str(Path(torch.__file__).parent), *map(str, _INSIDE))
 """Their lines are no lines of the program, but they may be called by one."""
 
 

@@ -348,7 +348,6 @@ class TorchLifted:
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
         """See ``crosscheck._shadow.base.Lifted``."""
         shadows = Shadows(self.parameters)
-        self.wide = lambda tensor: _array(shadows.of(tensor))
         rounding = _Rounding(noise, self._opaque) if noise else None
         tensors = []
         for argument in arguments:
@@ -357,6 +356,8 @@ class TorchLifted:
             if given.dtype == torch.float64:
                 shadows.put(tensors[-1], given)
         with ExitStack() as stack:
+            self.wide = lambda tensor: _array(shadows.of(tensor))
+            stack.callback(setattr, self, "wide", to_array)  # else the shadows would live as long as this object
             stack.enter_context(in_pieces())
             if sum(one.numel() for one in (*tensors, *self.parameters)) <= _ONE_THREAD:
                 stack.enter_context(one_thread())

@@ -29,6 +29,7 @@ SAID = {
     "report._repr_html_()": ("<svg", "Every layer", "<details open"),
     "save_segments(": ("torch.ops.aten.gelu.default(", "lax.tanh(", "apart from PyTorch; the report says "),
     "ByName(": ("AGREE: ByName / ",),
+    "read_weights(": ("AGREE: Sequential / port: ",),
     "copy_weights(": ("0.weight is ['up']['w'], transposed", "2.bias is ['down']['b'], the same"),
     "running_var": (
         "JAX updates running_var with the variance divided by n, PyTorch by n - 1; 0.9375 times as much",

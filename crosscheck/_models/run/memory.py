@@ -20,9 +20,9 @@ LIMITS = (("memory.max", "memory.current", ""), ("memory/memory.limit_in_bytes",
 """For each version of control groups, 2 and 1: the files with the limit and the usage, and the folder of statistics."""
 WIDE = 8
 """The bytes of a number in float64."""
-START = 20_000_000
+START = 10_000_000
 """Measured: what the first comparison of a process imports, and the programs that every comparison compiles."""
-PROGRAM = (2_100_000, 2_400_000)
+PROGRAM = (2_100_000, 2_900_000)
 """Measured, by order: what JAX keeps of the programs that it compiles for one operation on arrays of some shapes."""
 PRODUCTS = frozenset(["conv_general_dilated", "dot_general", "gather"])
 """Operations of JAX with weights whose operands and results are landmarks."""

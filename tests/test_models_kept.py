@@ -1,5 +1,6 @@
 """Runs of JAX that a file keeps: a comparison that was stopped goes on with them, and no other comparison gets them."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,21 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(crosscheck.UsageError, match=r"keep: .*notes\.txt is no file of kept runs"):
         compared(path)
     assert path.read_text().startswith("not a table")
-    with pytest.raises(crosscheck.UsageError, match=r"keep: .* is no file of kept runs"):
-        compared(tmp_path / "missing" / "runs")
+    for no_file in (tmp_path / "missing" / "runs", tmp_path):
+        with pytest.raises(crosscheck.UsageError, match=r"keep: .* is no file in a folder that exists"):
+            compared(no_file)
     with pytest.raises(crosscheck.UsageError, match="keep: got int, expected a path"):
         compared(3)  # type: ignore[arg-type]
+
+
+def test_a_database_of_something_else_is_not_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "own.db"
+    with sqlite3.connect(path) as own:
+        own.execute("CREATE TABLE notes (text TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(crosscheck.UsageError, match=r"keep: .*own\.db is a database of something else"):
+        compared(path)
+    assert path.read_bytes() == before
 
 
 MODULE = """

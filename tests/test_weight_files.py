@@ -143,3 +143,7 @@ def test_a_module_without_numbers_is_not_compared(tmp_path: Path) -> None:
         crosscheck.UsageError, match=r"'up\.weight' is on the meta device and has no numbers; crosscheck\.read"
     ):
         crosscheck.compare_models(empty(), port, [X], params=params)
+    model = Tied()
+    model.scale = torch.zeros(6, device="meta")
+    with pytest.raises(crosscheck.UsageError, match="'scale' is on the meta device"):
+        crosscheck.compare_models(model, port, [X], params=params)

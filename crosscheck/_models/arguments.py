@@ -30,7 +30,8 @@ def both_inputs(
     if not isinstance(torch_model, torch.nn.Module):
         raise UsageError(f"torch_model: got {type(torch_model).__name__}, expected a torch.nn.Module")
     check_whole("torch_model", torch_model)
-    if empty := [name for name, one in torch_model.named_parameters() if one.is_meta]:
+    held = (*torch_model.named_parameters(), *torch_model.named_buffers())
+    if empty := [name for name, one in held if one.is_meta]:
         raise UsageError(
             f"torch_model: {empty[0]!r} is on the meta device and has no numbers; crosscheck.read_weights(file, into=model) "
             "gives it those of a file"

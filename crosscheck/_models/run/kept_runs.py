@@ -28,11 +28,16 @@ class KeptRuns:
 
     def __init__(self, path: Path, comparison: str) -> None:
         self._path, self._comparison = path, comparison
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise UsageError(f"keep: {path} is no file in a folder that exists; give the name of one")
         try:
             self._open = sqlite3.connect(path)
+            tables = {name for (name,) in self._open.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables - {"runs"}:
+                raise UsageError(f"keep: {path} is a database of something else; give another name")
             self._open.execute(TABLE)
         except sqlite3.Error as error:
-            raise UsageError(f"keep: {path} is no file of kept runs: {error}; give another name, or delete it") from error
+            raise UsageError(f"keep: {path} is no file of kept runs: {error}; give another name") from error
 
     def get(self, run: str) -> tuple[Mapping[str, Array], Any] | None:
         """The arrays and the other results of a run, if the file has it."""

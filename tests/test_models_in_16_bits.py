@@ -62,3 +62,25 @@ def test_the_same_digits_on_both_sides_agree(precise: bool) -> None:
 def test_the_side_that_computes_angles_in_bfloat16_is_at_fault(side: str) -> None:
     report = compared(torch_is_precise=side == "jax", jax_is_precise=side == "torch")
     assert (report.cause, report.side) == ("inaccurate", side), report
+
+
+def test_running_statistics_that_jax_returns_in_float32_have_the_rounding_of_the_dtype_that_holds_them() -> None:
+    """As flax linen's BatchNorm returns them: what it keeps of the old ones is rounded to bfloat16."""
+    torch.manual_seed(0)
+    model = nn.BatchNorm1d(4).train()
+    state = {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items() if one.is_floating_point()}
+    state |= {"running_mean": jnp.asarray([0.3, -1.1, 0.7, 2.3]), "running_var": jnp.asarray([0.7, 1.3, 2.9, 0.6])}
+    with torch.no_grad():
+        for name in ("running_mean", "running_var"):
+            getattr(model, name).copy_(torch.from_numpy(np.array(state[name])))
+
+    def port(p: dict[str, Array], x: Array) -> tuple[Array, dict[str, Array]]:
+        wide = x.astype(jnp.float32)
+        mean, variance = wide.mean(0), wide.var(0)
+        y = (wide - mean) / jnp.sqrt(variance + 1e-5) * p["weight"] + p["bias"]
+        parts = {"running_mean": mean, "running_var": variance * len(x) / (len(x) - 1)}
+        return y.astype(x.dtype), {name: 0.9 * p[name] + jnp.float32(0.1) * one for name, one in parts.items()}
+
+    x = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+    report = compare_models(model, port, [x], params=state, dtype="bfloat16", order=0)
+    assert report.passed, report.story()

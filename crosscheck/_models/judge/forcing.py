@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -129,7 +129,10 @@ class Measuring:
 
 @dataclass(frozen=True)
 class Setup:
-    """How JAX runs, with torch's values at the landmarks ``put``; None if it is decided on the way."""
+    """How JAX runs, with torch's values at the landmarks ``put``; None if it is decided on the way.
+
+    With ``only``, JAX computes what these landmarks need, and no others are looked at.
+    """
 
     put: frozenset[int] | None
     wide: bool
@@ -138,6 +141,7 @@ class Setup:
     constants_only: bool = False
     keep: bool = False
     mends: Mapping[int, Mend] = field(default_factory=dict)
+    only: frozenset[int] | None = None
 
 
 class Forcing:
@@ -189,14 +193,17 @@ class Forcing:
         mended: bool = True,
         parts: bool = False,
         in_parts: bool = True,
+        only: Collection[int] | None = None,
     ) -> Forced:
         """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
 
         With ``values``, JAX's values at the landmarks are there afterwards; with ``keep``, every value, in ``run``. With
-        ``against``, errors are relative to the values of that run, otherwise to torch's.
+        ``against``, errors are relative to the values of that run, otherwise to torch's. With ``only``, these landmarks
+        alone are judged, without corrections, and what they do not need is not computed.
         """
-        mends = self.mends if mended else {}
-        setup = Setup(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends)
+        mends = self.mends if mended and only is None else {}
+        chosen = None if only is None else frozenset(only)
+        setup = Setup(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends, chosen)
         return self._run(Measuring(values, against, parts, in_parts), setup)
 
     def watched(self, look: Look) -> Forced:
@@ -244,7 +251,8 @@ class Forcing:
         against = "" if seen.against is None else seen.against.key
         if seen.against is not None and not against:  # it was not kept
             return self._made(seen, setup)
-        what = (replace(seen, against=None), against, sorted(setup.put or ()), replace(setup, put=None))
+        chosen = (sorted(setup.put or ()), None if setup.only is None else sorted(setup.only))
+        what = (replace(seen, against=None), against, chosen, replace(setup, put=None, only=None))
         state = (sorted(self.orders.items()), self._swapped, sorted(self.local))
         key = hashlib.sha256(repr((what, state)).encode()).hexdigest()
         if (found := self.kept.get(key)) is None:
@@ -263,6 +271,8 @@ class Forcing:
         """A run with torch's values at landmarks."""
         put, wide, narrow_values, mends = setup.put, setup.wide, setup.narrow_values, setup.mends
         how = "in float64" if setup.noise is None and wide else "under noise" if wide else f"in {self.flat.dtype}"
+        judged = self._every if setup.only is None else setup.only
+        given, needed = (self._every, None) if setup.only is None else self._needed(setup.only, put or frozenset())
         forced = Forced()
         later: deque[Callable[[], bool]] = deque()
         operands: dict[int, dict[int, Seen]] = {}
@@ -280,7 +290,7 @@ class Forcing:
                 def look() -> bool:
                     return seen(forced, number, landmark.compared(matrix()), landmark.compared(expected), run)
 
-                if put is not None:
+                if put is not None and number in judged:
                     later.append(look)
                     if len(later) > AHEAD:
                         later.popleft()()
@@ -297,7 +307,8 @@ class Forcing:
 
             return call
 
-        for number, landmark in enumerate(self.landmarks):
+        for number in sorted(given):
+            landmark = self.landmarks[number]
             if landmark.place < 0:
                 results[landmark.step] = callback(number, landmark)
             else:
@@ -316,13 +327,36 @@ class Forcing:
             loose=self.loose,
             keep=setup.keep,
             known=known,
-            stretches=self._stretches if whole else (),
+            stretches=[one for one in self._stretches if needed is None or needed.issuperset(one.indices)] if whole else (),
+            needed=needed,
         )
         run(self.weights, self.inputs)
         while later:
             later.popleft()()
         forced.run = run if setup.keep else None
         return forced
+
+    def _needed(self, only: frozenset[int], put: frozenset[int]) -> tuple[set[int], set[int]]:
+        """The landmarks at which values are judged or replaced, and the steps that run, if only some are judged."""
+        flat = self.flat
+        first = {one: step.operation.index for step in reversed(flat.steps) for one in step.inputs if isinstance(one, int)}
+        ends: dict[int, int] = {}
+        replaced: set[int] = set()
+        for number, landmark in enumerate(self.landmarks):
+            step = flat.steps[landmark.step]
+            value = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+            if not isinstance(value, int):
+                continue
+            ends[number] = value
+            whole = number in put - self.local and number in self.orders and landmark.known is None
+            # a step before the one whose operand is replaced needs JAX's own value
+            if whole and value in flat.maker and (landmark.place < 0 or first[value] == landmark.step):
+                replaced.update(one for one in (flat.maker[value],) if len(flat.steps[one].outputs) == 1)
+        made = {flat.maker[ends[one]] for one in only if ends.get(one) in flat.maker}
+        values = flat.ancestors((one for step in made for one in flat.steps[step].inputs), replaced)
+        steps = made | {flat.maker[one] for one in values if one in flat.maker} - (replaced - made)
+        seen = {number for number, value in ends.items() if number in only or not values.isdisjoint(flat.moved_from(value))}
+        return seen, steps
 
     def mended(self, mend: Mend, *, wide: bool) -> Array:
         """The result of an operation of torch, with the axes of the value of JAX that it replaces."""

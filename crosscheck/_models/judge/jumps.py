@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -55,15 +56,15 @@ def _moved(
     forcing: Forcing, clean: Forced, numbers: list[int], unit: float, seed: int
 ) -> tuple[Mapping[int, Array], Mapping[int, Array]]:
     """How far noise on the constants, and on all operations, moves each number, relative to the numbers beside it."""
-    base = {n: _floats(one) for n, one in forcing.replaced(clean.left, wide=True, mended=False, values=True).values.items()}
+    clear = forcing.replaced(clean.left, wide=True, values=True, only=numbers)
+    base = {number: _floats(one) for number, one in clear.values.items()}
     size = {number: sizes(base[number]) for number in numbers}
     found: tuple[dict[int, Array], dict[int, Array]] = ({}, {})
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
         for kind, constants_only in enumerate((True, False)):
-            run = forcing.replaced(
-                clean.left, wide=True, mended=False, noise=noise, constants_only=constants_only, values=True
-            )
+            noisy: dict[str, Any] = {"noise": noise, "constants_only": constants_only, "only": numbers}
+            run = forcing.replaced(clean.left, wide=True, values=True, **noisy)
             for number in numbers:
                 apart = np.abs(_floats(run.values[number]) - base[number]) / size[number]
                 apart = np.where(np.isnan(apart), np.inf, apart)

@@ -293,14 +293,8 @@ class Search:
 
     def _settle_value(self, number: Any) -> None:
         """Mark as known a value that was replaced, and the values from which it was moved."""
-        while number in self.flat.maker:
-            step = self.flat.steps[self.flat.maker[number]]
-            self._settled.add(step.operation.index)
-            if step.operation.name not in ("reshape", "squeeze", "transpose", "broadcast_in_dim", "expand_dims"):
-                return
-            if not step.inputs or not isinstance(step.inputs[0], int):
-                return
-            number = step.inputs[0]
+        makers = (self.flat.maker.get(one) for one in self.flat.moved_from(number))
+        self._settled.update(one for one in makers if one is not None)
 
     def first_missing(self, number: int, run: Run) -> int | None:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""

@@ -58,12 +58,13 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     rounded = without_float64(forcing, clean.left)
     found: dict[int, float] = {}
     lower: dict[int, float] = {}
+    doubtful: list[int] | None = None
     for draw in range(MORE_DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
         for kind, constants_only in enumerate((True, False)):
-            run = forcing.replaced(clean.left, **options, noise=noise, constants_only=constants_only, against=base)
-            for number, own in moved.items():
-                np.maximum(own[kind], finite(run.parts[number]), out=own[kind])
+            noisy: dict[str, Any] = {"noise": noise, "constants_only": constants_only, "against": base, "only": doubtful}
+            for number, parts in forcing.replaced(clean.left, **options, **noisy).parts.items():
+                np.maximum(moved[number][kind], finite(parts), out=moved[number][kind])
         for number in rounded:  # there, torch's operations are rounded as constants are
             np.maximum(*moved[number], out=moved[number][0])
         limits = {number: np.maximum(FLOOR, allowed(*own, unit, factor)) for number, own in moved.items()}
@@ -71,9 +72,10 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
         smooth = [number for number, one in found.items() if one <= allowed(UNITS * unit, UNITS * unit, unit)]
         over = {number: float((base.parts[number] / limits[number]).max(initial=0.0)) for number in smooth}
         lower = {n: base.errors[n] / one for n, one in over.items() if one > 1 and base.errors[n] <= found[n]}
-        beyond = any(not clean.errors[number] <= one for number, one in found.items())
-        if not lower and (not beyond or draw + 1 >= draws):  # more draws only allow more
+        beyond = [number for number, one in found.items() if not clean.errors[number] <= one]
+        if not lower and (not beyond or draw + 1 >= draws):
             break
+        doubtful = [*beyond, *lower]  # more draws only allow more
     return found | lower
 
 

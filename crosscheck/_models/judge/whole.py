@@ -36,6 +36,10 @@ FRESH = 2
 """The number of times that both models are given other weights and inputs."""
 TINY = 2.0**-40
 """Noise that shows how rounding adds up in float64: so little that its effect is proportional to it."""
+BEYOND = 2.0
+"""More draws do not explain a difference this many times the largest that one explains in any of many rows and features."""
+MANY = 64
+"""The largest of so many moves little from draw to draw."""
 EXACT = 2.0**-48
 """Relative errors up to this do not count in float64."""
 
@@ -178,10 +182,11 @@ def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
             run = whole.replaced(every, **options, noise=noise, constants_only=alone, against=base)
             for number, parts in moved.items():
                 np.maximum(parts, finite(run.parts[number]), out=parts)
-        for agreement, share in ((Agreement.CONSTANTS, 1.0), (Agreement.FLOAT64, 0.0)):
-            limits = {n: allowed(share * constants[n], operations[n], TINY, factor) for n in every}
-            if all((base.parts[n] <= np.maximum(EXACT, limits[n])).all() for n in every):
-                found = agreement
-        if found is Agreement.FLOAT64:
-            break
+        for agreement, share in ((Agreement.FLOAT64, 0.0), (Agreement.CONSTANTS, 1.0)):
+            limits = {n: np.maximum(EXACT, allowed(share * constants[n], operations[n], TINY, factor)) for n in every}
+            if all((base.parts[n] <= limits[n]).all() for n in every):
+                found = max(found, agreement)
+        many = (n for n in every if base.parts[n].size >= MANY)
+        if found is Agreement.FLOAT64 or any(base.parts[n].max() > BEYOND * limits[n].max() for n in many):
+            break  # more draws only allow more, and not so much more
     return found

@@ -38,6 +38,8 @@ PACKAGE = Path(__file__).parents[2]
 MOST_UNROLLED = 1024
 """A scan with more steps is run as one operation, without landmarks inside."""
 NOT_INLINED = frozenset(["cond", "custom_linear_solve", "reduce", "reduce_window", "scan", "while"])
+_MOVES_ALL = frozenset(["reshape", "squeeze", "transpose", "broadcast_in_dim", "expand_dims"])
+"""Operations whose results have all numbers of their operands."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,16 @@ class JaxProgramFlat:
             maker = self.maker.get(number)
             if maker is not None and maker not in settled:
                 left += self.steps[maker].inputs
+        return found
+
+    def moved_from(self, number: int) -> list[int]:
+        """A value, and those that it is moved from, the nearest first."""
+        found = [number]
+        while found[-1] in self.maker:
+            step = self.steps[self.maker[found[-1]]]
+            if step.operation.name not in _MOVES_ALL or not step.inputs or not isinstance(step.inputs[0], int):
+                break
+            found.append(step.inputs[0])
         return found
 
     def results_first(self) -> list[Step]:

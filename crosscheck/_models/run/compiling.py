@@ -57,6 +57,11 @@ class Stretch:
     rounded: bool
     functions: tuple[Function, Function] | None = field(default=None, compare=False)
 
+    @property
+    def indices(self) -> set[int]:
+        """The indices of its steps."""
+        return {step.operation.index for step in self.steps}
+
     def run(self, value: Callable[[int], Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
         """The values that it makes, by number; its noise is independent of that of other stretches.
 

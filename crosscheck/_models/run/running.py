@@ -91,6 +91,7 @@ class Run:
         known: Mapping[int, Any] = MappingProxyType({}),
         stretches: Sequence[Stretch] = (),
         results_first: bool = False,
+        needed: Container[int] | None = None,
     ) -> None:
         """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
 
@@ -98,8 +99,10 @@ class Run:
         ``known`` are not computed.
         Stretches are run as a whole, if all noise is wanted or none, and only the values that they make are there.
         ``results_first``: each result is made as early as possible, for ``one_by_one``.
+        Of the steps on data, only those that are ``needed`` run. At the others, what is watched is replaced, with None for
+        the value that is not there; the run has no results.
         """
-        self._known, self._noise = known, noise
+        self._known, self._noise, self._needed = known, noise, needed
         self._first = {one.steps[0].operation.index: one for one in stretches}
         self._inside = {step.operation.index for one in stretches for step in one.steps}
         # a stretch on data may need what is computed from constants between its steps
@@ -133,7 +136,8 @@ class Run:
         for _ in self._running(weights, inputs, only):
             pass
         self._watched = {}  # functions that hold this run would keep all its values
-        return [] if only is not None else [self.values[number] for number in self.flat.results]
+        whole = only is None and self._needed is None
+        return [self.values[number] for number in self.flat.results] if whole else []
 
     def one_by_one(self, weights: Sequence[Array], inputs: Sequence[Array]) -> Iterator[tuple[int, Array]]:
         """The position of each result, and the result, as soon as it is there. It is not kept.
@@ -162,7 +166,11 @@ class Run:
         for step in self._steps:
             if only is not None and step.operation.kind > only:
                 continue
-            if step.operation.index in self._first:
+            if self._needed is not None and step.operation.kind == DATA and step.operation.index not in self._needed:
+                self._before(step)
+                self._undo()
+                self._after(step)
+            elif step.operation.index in self._first:
                 self._together(self._first[step.operation.index])
             elif step.operation.index not in self._inside and not self._is_known(step):
                 self._step(step)
@@ -183,8 +191,7 @@ class Run:
         made = self._of_large(step) if self.wide else None
         if made is None:
             made = self.results(step, [self.read(one) for one in step.inputs])
-        self.values.update(self._before_step)
-        self._before_step = {}
+        self._undo()
         self.values.update(zip(step.outputs, made, strict=True))
         self._after(step)
 
@@ -212,17 +219,22 @@ class Run:
     def _before(self, step: Step) -> None:
         watch = self._watched.get(step.operation.index)
         for place, seen in watch.operands.items() if watch is not None else ():
-            self._replace(step.inputs[place], seen(self, self.values[step.inputs[place]]))
+            self._replace(step.inputs[place], seen(self, self.values.get(step.inputs[place])))
             self._undone = False
 
     def _after(self, step: Step) -> None:
         watch = self._watched.get(step.operation.index)
         if watch is not None and watch.result is not None:
-            self._replace(step.outputs[0], watch.result(self, self.values[step.outputs[0]]))
+            self._replace(step.outputs[0], watch.result(self, self.values.get(step.outputs[0])))
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
         """The results of a step for its operands."""
         return self._arithmetic.results(step, given)
+
+    def _undo(self) -> None:
+        """Undo what was replaced for one step."""
+        self.values.update(self._before_step)
+        self._before_step = {}
 
     def again(self, number: int, value: Any, last: int) -> dict[int, Any]:
         """The values that would change if the value ``number`` were ``value``; steps after ``last`` are not run."""
@@ -247,7 +259,8 @@ class Run:
         """Replace a value, and also the values of which it is a reshape or a transpose."""
         if value is None:
             return
-        self._set(number, _given(value, self.values[number].dtype))
+        traced, own = self.flat.avals[number].dtype, self.values.get(number)
+        self._set(number, _given(value, (wide_of(traced) if self.wide else traced) if own is None else own.dtype))
         while number in self.flat.maker:
             step = self.flat.steps[self.flat.maker[number]]
             if not step.inputs or not isinstance(step.inputs[0], int) or step.equation is None:

@@ -59,10 +59,7 @@ LOAD = {
 SWEPT = ("sigmoid", "gelu")
 SWEEP_RATIO, SWEEP_OF_STRAIGHTFORWARD, SWEEP_LIMIT, SWEEP_MEMORY = 2.0, 0.1, 150.0, 1.5
 PLUGIN_LIMIT = 30.0
-PERCEPTRON = {
-    "one training of or": (["--gate", "or"], 10.0),
-    "16 gates, 1,000 seeds, 1,000 epochs": (["--seeds", "1000"], 60.0),
-}
+PERCEPTRON_LIMIT = 12.0
 
 
 @dataclass(frozen=True)
@@ -227,8 +224,7 @@ def plugin() -> Iterator[Measurement]:
 
 def perceptron() -> Iterator[Measurement]:
     """The command, start-up and controls included."""
-    for what, (options, limit) in PERCEPTRON.items():
-        yield Measurement(f"perceptron, {what}", run(["-m", "crosscheck", "perceptron", *options]), limit, "s")
+    yield Measurement("perceptron", run(["-m", "crosscheck", "perceptron"]), PERCEPTRON_LIMIT, "s")
 
 
 def main(chosen: list[str]) -> int:

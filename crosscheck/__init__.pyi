@@ -54,16 +54,12 @@ from ._sweep.records import SweepDifference as SweepDifference
 from ._sweep.records import SweepResult as SweepResult
 from ._sweep.report import SweepReport as SweepReport
 from ._sweep.sweep import sweep as sweep
-from ._training.many_report import LossesReport as LossesReport
-from ._training.many_report import PerceptronsReport as PerceptronsReport
 from ._training.model import Perceptron as Perceptron
 from ._training.optimizer_report import OptimizerReport as OptimizerReport
 from ._training.optimizer_report import OptimizersReport as OptimizersReport
 from ._training.optimizers import compare_optimizers as compare_optimizers
 from ._training.optimizers import optimizers as optimizers
-from ._training.perceptron import losses as losses
 from ._training.perceptron import perceptron as perceptron
-from ._training.perceptron import perceptrons as perceptrons
 from ._training.records import Drift as Drift
 from ._training.records import OptimizerRun as OptimizerRun
 from ._training.report import PerceptronReport as PerceptronReport

@@ -134,17 +134,6 @@ def test_a_sweep_is_of_the_framework_that_is_there(run: Run, alone: str) -> None
     }
 
 
-def test_the_losses_of_the_framework_that_is_there_are_judged(run: Run, alone: str) -> None:
-    done = run("perceptron", "--losses")
-    assert done.exit_code == 0, done.output
-    first = {"torch": "5 declared ones", "jax": "7 declared ones"}[alone]
-    assert f"no undeclared difference; {first} seen again; not run here: {OTHER[alone]}. " in said(done.stdout)
-    assert f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported" in said(done.stdout)
-    ours = {"torch": {"torch.nn.BCEWithLogitsLoss", "torch.nn.BCELoss"}}
-    implementations = {point.implementation for point in crosscheck.losses().points}
-    assert (implementations == ours["torch"]) if alone == "torch" else implementations.isdisjoint(ours["torch"])
-
-
 @pytest.mark.parametrize("arguments", [("perceptron",), ("compare", "torch:tanh", "jax.numpy:tanh")], ids=lambda one: one[0])
 def test_what_needs_both_says_how_to_install_the_other(run: Run, alone: str, arguments: tuple[str, ...]) -> None:
     done = run(*arguments)

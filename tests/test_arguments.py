@@ -47,7 +47,6 @@ X = torch.zeros(2)
         (lambda: crosscheck.dump(3, x=X), "path: got int, expected a path"),
         (lambda: crosscheck.perceptron(plant=3), "plant: got int, expected a dict of faults by framework"),
         (lambda: crosscheck.perceptron(replace={"jax": 1}), "replace['jax']: got int, expected a function"),
-        (lambda: crosscheck.perceptrons(3), "unknown gate '3'"),
         (lambda: crosscheck.compare(jnp.tanh, torch.tanh), "torch_fn, jax_fn: got a function of JAX first"),
     ],
 )
@@ -126,8 +125,6 @@ def test_two_functions_that_raise_are_not_compared() -> None:
         ("atlas relu --mode foo --mode all", 2, "unknown mode 'foo'"),
         ("atlas --diff a.json b.json c.json", 2, "--diff: got b.json, c.json, expected --diff OLD.json [NEW.json]"),
         ("atlas --diff a.json --seed 0", 2, "--diff: got --seed too, which has no effect with it"),
-        ("perceptron --losses --epochs 5", 2, "--losses: got --epochs too, which has no effect with it"),
-        ("perceptron --losses --gate or --seeds 2", 2, "--losses: got --gate, --seeds too, which have no effect with it"),
         ("perceptron --learning-rate 0", 2, "--learning-rate: got 0.0, expected"),
         ("perceptron --epochs 0", 2, "--epochs: got 0, expected an integer of at least 1; --epochs 1000 is what OR needs"),
         ("sweep --table folder --dtype float32", 2, "--table: got --dtype too, which has no effect with it"),

@@ -1,7 +1,5 @@
-"""The perceptron in both frameworks: the model, its losses, its training, and the agreement of two trainings."""
+"""The perceptron in both frameworks: the model, its training, and the agreement of two trainings."""
 
-import pkgutil
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +15,10 @@ import crosscheck
 from crosscheck import Perceptron, PerceptronReport
 
 SHORT = 20
+GATES = (
+    *("false", "and", "a-and-not-b", "a", "b-and-not-a", "b", "xor", "or"),
+    *("nor", "xnor", "not-b", "a-or-not-b", "not-a", "b-or-not-a", "nand", "true"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,50 +92,6 @@ def test_the_start_is_what_torch_draws_and_its_generator_is_left_alone() -> None
     assert np.array_equal(report.histories["jax"]["weight"][0], expected.weight.detach().numpy())
 
 
-# the losses
-
-
-@pytest.fixture(scope="module")
-def losses() -> crosscheck.LossesReport:
-    return crosscheck.losses()
-
-
-def test_the_losses_differ_as_declared_and_nowhere_else(losses: crosscheck.LossesReport) -> None:
-    assert losses.passed, str(losses)
-    assert {point.input for point in losses.points} >= {-1e4, 1e4, 0.0, 1.0}
-
-
-def test_what_torch_clamps_is_told(losses: crosscheck.LossesReport) -> None:
-    def at(implementation: str, order: int, p: float, label: float) -> float:
-        points = [
-            q for q in losses.points if (q.implementation, q.order, q.input, q.label) == (implementation, order, p, label)
-        ]
-        return points[0].got
-
-    assert at("torch.nn.BCELoss", 0, 0.0, 1.0) == at("crosscheck's in JAX", 0, 0.0, 1.0) == 100
-    assert at("torch.nn.BCELoss", 1, 1.0, 0.0) == at("crosscheck's in JAX", 1, 1.0, 0.0) == float(np.float32(1e12))
-    assert at("the formula in JAX", 0, 0.0, 1.0) == np.inf
-    assert np.isnan(at("the formula in JAX", 0, 0.0, 0.0))
-    assert "torch-log-clamped" in str(losses)
-
-
-def test_two_numbers_that_differ_are_told_apart(losses: crosscheck.LossesReport) -> None:
-    told = re.findall(r": (?:value|gradient) (\S+), exact\s+(\S+)", str(losses))
-    assert len(told) > 5
-    assert [pair for pair in told if pair[0] == pair[1]] == []
-
-
-def test_a_difference_that_is_not_declared_is_found(losses: crosscheck.LossesReport) -> None:
-    occurring = {point.declared for point in losses.points} - {None}
-    assert {"torch-log-clamped", "torch-value-lost-tail"} < occurring
-    for known in occurring:
-        points = tuple(replace(one, declared=None if one.declared == known else one.declared) for one in losses.points)
-        report = replace(losses, points=points)
-        assert not report.passed
-        assert any(not point.passed for point in points)
-        assert report.stale == [known]
-
-
 # two trainings
 
 
@@ -145,9 +103,27 @@ def test_or_is_learned_alike_in_both_frameworks(learned: PerceptronReport) -> No
         assert learned.predictions(name).ravel().tolist() == [False, True, True, True]
 
 
-@pytest.mark.parametrize("what", ["or", "points"])
-def test_in_float64_the_trajectories_agree_to_1e_12(what: str) -> None:
-    report = crosscheck.perceptron(what, dtype="float64", epochs=100)
+@pytest.mark.full
+@pytest.mark.parametrize("gate", GATES)
+def test_every_gate_is_trained_alike_and_learned_but_the_two_that_cannot_be(gate: str) -> None:
+    report = crosscheck.perceptron(gate, learning_rate=1.0, epochs=60)
+    assert report.agree, str(report)
+    for name in PREPARE:
+        assert (report.accuracy(name) == 1) == (gate not in ("xor", "xnor"))
+
+
+def test_a_loss_that_loses_digits_near_0_is_a_finding_of_its_side() -> None:
+    """PyTorch's, where the label is 0 and the logit far below: z - log sigmoid(z) cancels."""
+    report = crosscheck.perceptron("false", learning_rate=3.0, epochs=60)
+    (found,) = report.findings
+    assert (found.framework, found.part, report.cause) == ("torch", "loss", "inaccurate")
+    assert "torch's loss, from epoch" in report.headline
+    assert "more than rounding explains" in report.headline
+    assert np.array_equal(report.predictions("torch"), report.predictions("jax"))
+
+
+def test_in_float64_the_trajectories_agree_to_1e_12() -> None:
+    report = crosscheck.perceptron("or", dtype="float64", epochs=100)
     assert report.agree
     for tensor in ("loss", "weight", "bias"):
         a, b = (report.histories[name][tensor] for name in PREPARE)
@@ -158,15 +134,15 @@ def test_in_float64_the_trajectories_agree_to_1e_12(what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "rate", "seed", "dtype"),
     [
-        ("points", 0.01, 1, "float32"),
-        ("xor", 100.0, 1, "float32"),
+        ("nand", 0.01, 1, "float32"),
+        ("xor", 10.0, 1, "float32"),
         ("or", 1.0, 0, "float64"),
-        ("or", 100.0, 1, "float64"),
-        ("xor", 100.0, 1, "float64"),
+        ("or", 10.0, 1, "float64"),
+        ("xor", 10.0, 1, "float64"),
         *(
             pytest.param(what, rate, seed, dtype, marks=pytest.mark.full)
-            for what in ("points", "xor", "nand")
-            for rate in (0.1, 1.0, 100.0)
+            for what in ("and", "xor", "nand")
+            for rate in (0.1, 1.0, 10.0)
             for seed, dtype in ((0, "float32"), (2, "float64"))
         ),
     ],
@@ -218,7 +194,7 @@ def test_every_fault_has_its_place() -> None:
     assert tuple(FIRST_SEEN) == TRAINING_FAULTS
 
 
-@pytest.mark.parametrize(("what", "dtype"), [("or", "float32"), pytest.param("points", "float64", marks=pytest.mark.full)])
+@pytest.mark.parametrize(("what", "dtype"), [("or", "float32"), pytest.param("nand", "float64", marks=pytest.mark.full)])
 @pytest.mark.parametrize("side", ["torch", "jax"])
 @pytest.mark.parametrize("fault", TRAINING_FAULTS)
 def test_a_planted_fault_is_named_with_its_side_epoch_and_part(fault: str, side: str, what: str, dtype: str) -> None:
@@ -356,21 +332,6 @@ def test_a_nan_on_one_side_is_a_finding_of_that_side() -> None:
     assert report.cause == "special"
 
 
-def test_probabilities_that_become_nan_are_a_report_too() -> None:
-    weights = {"weight": np.array([[2.0, -2.0]]), "bias": np.zeros(1)}
-    report = crosscheck.perceptron(data=([[3e38, 3e38]], [1]), logits=False, weights=weights, epochs=20)
-    assert not report.agree
-    assert ("torch", "overflow", 1) in {(found.framework, found.part, found.epoch) for found in report.findings}
-
-
-def test_what_the_losses_are_known_to_lose_is_told_and_is_no_disagreement() -> None:
-    report = crosscheck.perceptron("or", learning_rate=100.0, seed=2, epochs=200)
-    assert report.agree, str(report)
-    assert (report.cause, report.declared) == ("rounding", True)
-    assert "they differ by rounding and by what the losses are known to lose far out" in report.headline
-    assert "rounding and what the losses are known to lose far out explain" in " ".join(str(report).split())
-
-
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -381,62 +342,3 @@ def test_what_the_losses_are_known_to_lose_is_told_and_is_no_disagreement() -> N
 def test_a_training_that_is_none_is_refused(made: Any, message: str) -> None:
     with pytest.raises(crosscheck.UsageError, match=message):
         crosscheck.perceptron("or", epochs=2, replace={"torch": made})
-
-
-# every gate, many seeds
-
-
-@pytest.fixture(scope="module")
-def many() -> crosscheck.PerceptronsReport:
-    return crosscheck.perceptrons(seeds=20)
-
-
-def test_every_gate_is_learned_but_the_two_that_cannot_be(many: crosscheck.PerceptronsReport) -> None:
-    assert many.agree
-    assert len(many.gates) == 16
-    for gate in many.gates:
-        for name in PREPARE:
-            assert gate.learned(name) == (0 if gate.gate in ("xor", "xnor") else 20)
-    assert "Never learned, in either framework: xor, xnor." in str(many)
-
-
-def test_the_sixteen_gates_are_all_there_are(many: crosscheck.PerceptronsReport) -> None:
-    truths = {gate.gate: gate.truth for gate in many.gates}
-    assert len(set(truths.values())) == 16
-    for name, function in {"or": np.logical_or, "xor": np.logical_xor, "and": np.logical_and}.items():
-        assert truths[name] == "".join(str(int(function(a, b))) for a in (0, 1) for b in (0, 1))
-
-
-def test_many_trainings_are_those_of_one_by_one() -> None:
-    many = crosscheck.perceptrons(["or", "xor"], seeds=4, epochs=50)
-    for result in many.gates:
-        one = crosscheck.perceptron(result.gate, seed=3, epochs=50)
-        for name in PREPARE:
-            assert result.predictions[name][3].tolist() == one.predictions(name).ravel().tolist()
-
-
-@pytest.mark.full
-def test_a_logit_on_the_boundary_is_listed_and_no_disagreement() -> None:
-    """XOR's logits go to 0."""
-    report = crosscheck.perceptrons("xor", seeds=3, epochs=10_000)
-    (gate,) = report.gates
-    assert report.agree
-    assert gate.boundary
-    assert all(abs(one.torch) < 1e-5 for one in gate.boundary)
-    assert "on the boundary" in str(report)
-
-
-@pytest.mark.parametrize("wrong", [0.5, np.nan])
-def test_a_prediction_that_differs_off_the_boundary_is_found(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "crosscheck._training.torch_many.train_many"
-    train_many = pkgutil.resolve_name(name)
-
-    def spoiled(*arguments: Any) -> Any:
-        logits = train_many(*arguments)
-        logits[1, 2] = -np.sign(logits[1, 2]) * wrong
-        return logits
-
-    monkeypatch.setattr(name, spoiled)
-    report = crosscheck.perceptrons(["or", "xor"], seeds=2, epochs=SHORT)
-    assert [result.disagreements for result in report.gates] == [((1, 2),), ()]
-    assert report.headline.startswith("DISAGREE")

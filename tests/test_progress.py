@@ -64,10 +64,3 @@ def test_the_lines_are_on_standard_error_alone(
     loud = click.testing.CliRunner().invoke(main, arguments)
     assert (loud.exit_code, loud.stdout) == (0, quiet.stdout)
     assert " after 0 s\n" in loud.stderr
-
-
-def test_far_too_many_starts_are_refused_with_how_long_they_would_take() -> None:
-    done = click.testing.CliRunner().invoke(main, ["perceptron", "--seeds", "99999999999", "--epochs", "2"])
-    assert done.exit_code == 2
-    assert done.stderr.startswith("Error: --seeds: got 99,999,999,999, expected at most 100,000: drawing so many starts")
-    assert "would take 3,611 hours" in done.stderr

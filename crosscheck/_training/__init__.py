@@ -1,1 +1,1 @@
-"""`compare_training`, `compare_optimizers`, `perceptron`, `losses`: the same training in both frameworks, step by step."""
+"""`compare_training`, `compare_optimizers`, `perceptron`: the same training in both frameworks, step by step."""

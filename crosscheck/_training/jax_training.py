@@ -7,19 +7,17 @@ import jax.numpy as jnp
 import optax
 
 from crosscheck._frameworks.jax_backend import scope
-from crosscheck._training.jax_losses import binary_cross_entropy, binary_cross_entropy_with_logits
 from crosscheck._training.jax_model import apply
 from crosscheck._training.records import Setup, Steps
 
 
 def prepare(setup: Setup) -> Steps:
     """A step of ``optax.sgd`` on the whole batch, and the state that it starts from."""
-    loss_of = binary_cross_entropy_with_logits if setup.logits else binary_cross_entropy
     reduced = {"mean": jnp.mean, "sum": jnp.sum}[setup.reduction]
     optimizer = optax.sgd(setup.learning_rate)
 
     def objective(weights: Any, x: Any, y: Any) -> Any:
-        return reduced(loss_of(apply(weights, x, logits=setup.logits), y))
+        return reduced(optax.sigmoid_binary_cross_entropy(apply(weights, x, logits=True), y))
 
     def step(state: Any, x: Any, y: Any) -> Any:
         weights, held, *before = state

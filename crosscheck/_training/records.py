@@ -24,7 +24,6 @@ class Setup:
         x: Inputs (points, inputs).
         y: Labels (points, outputs), each 0 or 1.
         weights: The start.
-        logits: Whether the model returns logits, and BCEWithLogits applies the sigmoid; otherwise the model applies it.
         reduction: ``mean`` or ``sum`` of the points' losses; a value other than the default is a planted fault.
         reset_gradient: Whether the gradient is set to zero between epochs; False is a planted fault.
     """
@@ -32,7 +31,6 @@ class Setup:
     x: FloatArray
     y: FloatArray
     weights: Weights
-    logits: bool
     learning_rate: float
     epochs: int
     reduction: str = "mean"

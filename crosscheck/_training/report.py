@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray, FloatArray
+from crosscheck._arithmetic.formats import FORMATS, BoolArray
 from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
 from crosscheck._report.written import Documented
-from crosscheck._training.formula import sigmoid
-from crosscheck._training.losses import loses_digits
-from crosscheck._training.many import predicted
 from crosscheck._training.records import History, Setup
 from crosscheck._training.training_report import TrainingFault, TrainingReport
 
@@ -39,8 +36,6 @@ MEANING = {
     "definition": "each epoch is the same from the same state, but they drift apart by more than rounding explains",
 }
 
-_KNOWN = "what the losses are known to lose far out"
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -53,7 +48,6 @@ class Finding:
         tensor: The tensor with the largest difference there.
         message: What differs.
         cause: One of crosscheck's causes.
-        declared: Whether the loss is known to lose these digits at extreme inputs, as ``losses`` shows; it then passes.
     """
 
     framework: str | None
@@ -62,7 +56,6 @@ class Finding:
     tensor: str
     message: str
     cause: str
-    declared: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,32 +102,14 @@ class PerceptronReport(Documented):
         for judged, report in self.comparisons.items():
             for fault in report.faults:
                 side = fault.side or (None if judged == OWN else judged)
-                words = fault.explanation or f"{fault.tensor} is {fault.error:.2g} apart, relatively"
-                yield Finding(side, fault.part, fault.step, fault.tensor, words, fault.cause, self._declared(fault))
+                words = fault.explanation or f"{fault.tensor} {_error(fault)}"
+                yield Finding(side, fault.part, fault.step, fault.tensor, words, fault.cause)
         for framework in FRAMEWORKS:
             loss = self.histories[framework]["loss"]
             lost = np.flatnonzero(~np.isfinite(loss))
             if lost.size:
                 words = f"the loss stopped being finite and is {loss[lost[0]]}; a smaller learning rate keeps it finite"
                 yield Finding(framework, "overflow", int(lost[0]) + 1, "loss", words, "special")
-
-    def _declared(self, fault: TrainingFault) -> bool:
-        if fault.cause != "inaccurate" or fault.side is None or fault.part not in ("loss", "gradients"):
-            return False
-        outputs = self._outputs(fault.side, fault.step - 1)
-        return loses_digits("logits" if self.setup.logits else "probabilities", fault.side, outputs, self.setup.y)
-
-    def _outputs(self, framework: str, epoch: int) -> FloatArray:
-        """The outputs of the model (points, outputs) with the weights after an epoch, in the dtype."""
-        weight, bias = (self.histories[framework][name][epoch].astype(np.float64) for name in ("weight", "bias"))
-        with np.errstate(all="ignore"):
-            logits = self.setup.x.astype(np.float64) @ weight.T + bias
-            return (logits if self.setup.logits else sigmoid(logits)).astype(self.setup.dtype)
-
-    @property
-    def declared(self) -> bool:
-        """Whether the digits that losses are known to lose at extreme inputs explain part of the difference."""
-        return any(one.declared for one in self.findings)
 
     @property
     def cause(self) -> str:
@@ -143,7 +118,7 @@ class PerceptronReport(Documented):
         ``exact`` (bit-equal) and ``rounding`` agree. The others are those of ``compare_training``. If a loss stopped being
         finite, the cause is ``special``.
         """
-        causes = [one.cause for one in self.findings if not one.declared]
+        causes = [one.cause for one in self.findings]
         causes += [one.cause for one in self.comparisons.values() if one.cause is not None and not one.faults]
         causes.append("rounding" if self.first else "exact")
         return min(causes, key=CAUSES.index)
@@ -179,8 +154,9 @@ class PerceptronReport(Documented):
         Returns:
             Whether the sigmoid is at least a half (points, outputs).
         """
-        final = self._outputs(framework, -1)
-        return predicted(final) if self.setup.logits else np.asarray(final >= 0.5)
+        weight, bias = (self.histories[framework][name][-1].astype(np.float64) for name in ("weight", "bias"))
+        with np.errstate(all="ignore"):
+            return np.asarray(self.setup.x.astype(np.float64) @ weight.T + bias >= 0)
 
     def accuracy(self, framework: str) -> float:
         """The share of the labels that a framework predicts correctly.
@@ -197,11 +173,8 @@ class PerceptronReport(Documented):
     def headline(self) -> str:
         """The verdict in one line."""
         what = f"{self.gate}, {self.setup.dtype}, {self.setup.epochs:,} epochs"
-        wrong = [one for one in self.findings if not one.declared]
-        if wrong:
-            return f"DISAGREE: {what}: {_said(wrong[0])}."
-        known = f" and by {_KNOWN} (crosscheck perceptron --losses)" if self.declared else ""
-        return f"{'AGREE' if self.agree else 'DISAGREE'}: {what}: {MEANING[self.cause]}{known}."
+        words = _said(self.findings[0]) if self.findings else MEANING[self.cause]
+        return f"{'AGREE' if self.agree else 'DISAGREE'}: {what}: {words}."
 
     def data(self) -> dict[str, object]:
         """The report as plain data (schema ``crosscheck.perceptron/1``).
@@ -225,7 +198,7 @@ class PerceptronReport(Documented):
                 "learning_rate": setup.learning_rate,
                 "seed": self.seed,
                 "dtype": setup.dtype,
-                "loss": "bce_with_logits" if setup.logits else "bce",
+                "loss": "bce_with_logits",
                 "planted": dict(self.planted),
             },
             "frameworks": {
@@ -239,7 +212,6 @@ class PerceptronReport(Documented):
             },
             "agree": self.agree,
             "cause": self.cause,
-            "declared": self.declared,
             "first_difference": plain(asdict(self.first)) if self.first else None,
             "faults": [plain(asdict(one)) for one in self.findings],
             "comparisons": {
@@ -268,6 +240,12 @@ class PerceptronReport(Documented):
         figure = Drawing(self.plot, f"{self.gate}: the losses of both trainings, and how far they are apart")
         blocks: list[Block] = [_losses(self), _results(self), Heading("Differences"), *evidence, figure]
         return Document(self.headline, self.passed, blocks, self.environment)
+
+
+def _error(fault: TrainingFault) -> str:
+    if fault.cause == "inaccurate":
+        return f"errs by {fault.error:.2g}, relatively: more than rounding explains"
+    return f"is {fault.error:.2g} apart, relatively"
 
 
 def _said(one: Finding) -> str:
@@ -301,8 +279,7 @@ def _faults(report: PerceptronReport) -> Iterator[str]:
     for name, fault in report.planted.items():
         yield f"Planted in {name}: {fault}."
     for one in report.findings:
-        known = f": {_KNOWN}" if one.declared else ""
-        yield f"{_said(one)}; largest in {one.tensor}{known}."
+        yield f"{_said(one)}; largest in {one.tensor}."
 
 
 def _first(report: PerceptronReport) -> Iterator[str]:
@@ -328,8 +305,7 @@ def _drift(report: PerceptronReport) -> Iterator[str]:
         ):
             yield f"{words}: " + ", ".join(f"{distances[k]:.2g} at epoch {drift.steps[k]:,}" for k in shown) + "."
     if report.agree and report.first is not None:
-        known = f" and {_KNOWN} explain" if report.declared else " explains"
         yield (
             f"Cause: {report.cause}. Every epoch is the same from the same state, and the weights part no further than "
-            f"rounding{known}."
+            "rounding explains."
         )

@@ -46,12 +46,8 @@ GROUPS = {
     "Every input": ("SweepReport", "SweepResult", "SweepDifference", "Binade"),
     "Train a perceptron": (
         "perceptron",
-        "perceptrons",
-        "losses",
         "Perceptron",
         "PerceptronReport",
-        "PerceptronsReport",
-        "LossesReport",
     ),
     "Trainings": ("compare_training", "TrainingReport", "TrainingFault", "Drift"),
     "Optimisers": ("compare_optimizers", "optimizers", "OptimizerReport", "OptimizersReport", "OptimizerRun"),

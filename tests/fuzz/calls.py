@@ -134,11 +134,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "identify": Function(crosscheck.identify, {"function": torch.tanh, "framework": "torch", "dtype": "float32", "seed": 0}),
     "perceptron": Function(
         crosscheck.perceptron,
-        {"what": "or", **FAST, "seed": 0, "dtype": "float32", "plant": None, "replace": None, "data": None, "weights": None},
+        {"gate": "or", **FAST, "seed": 0, "dtype": "float32", "plant": None, "replace": None, "data": None, "weights": None},
         ("epochs",),
-    ),
-    "perceptrons": Function(
-        crosscheck.perceptrons, {"gates": "or", "seeds": 1, **FAST, "dtype": "float32"}, ("epochs", "seeds")
     ),
     "dump": Function(crosscheck.dump, {"": "out.npz", "x": X}),
     "compare_arrays": Function(

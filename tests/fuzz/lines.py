@@ -263,12 +263,11 @@ COMMANDS: Mapping[str, tuple[Slot, ...]] = {
         MARKDOWN,
     ),
     "perceptron": (
-        Slot("--gate", oneof("or", "points"), oneof("nor ", "maybe") | ODD),
+        Slot("--gate", oneof("or", "xor"), oneof("nor ", "maybe") | ODD),
         Slot("--epochs", oneof("1", "2"), oneof("0", "-1", "1.5") | ODD, needed=True),
         Slot("--learning-rate", oneof("0.1", "1e30"), oneof("0", "-1", "nan", "inf", "1e300") | ODD),
         SEED,
         Slot("--dtype", oneof("float32", "float64"), oneof("float16") | ODD),
-        Slot("--seeds", oneof("1"), oneof("0", "-1", "many") | ODD),
         Slot("--plant", oneof("flipped-label"), oneof("torch:nothing", "numpy:flipped-label", ":", "torch:") | ODD),
         JSON,
         output("--figure", ".png"),

@@ -64,31 +64,33 @@ def verify(session: nox.Session) -> None:
     session.run("crosscheck", "verify", *session.posargs, env=KEPT)
 
 
+CORPORA = {
+    "pairs": (".[all,dictionary]", "pairs", None, ("corpora", "pairs")),
+    "explain": (".[all]", "test", None, ("corpora", "explain")),
+    "field": (".[all]", "test", None, ("corpora", "field")),
+    "detection": (".[all]", "test", None, ("detection",)),
+    "sharded": (".[all]", "test", None, ("sharded",)),
+    "ports": (".[all]", "ports-flax", RENDERER or None, ("public",)),
+    "ports312": (".[all]", "ports-python312", RENDERER or None, ("public",)),
+}
+"""By the name of a corpus: what is installed, with which dependency group and Python, and the module that judges."""
+
+
 @nox.session
-def pairs(session: nox.Session) -> None:
-    """Judge the corpus of pairs of functions and print a table of the verdicts: tests/pairs."""
-    session.install(".[all,dictionary]", *group("pairs"))
-    session.run("python", "-m", "pairs", *session.posargs, env={"PYTHONPATH": "tests"})
+@nox.parametrize("python,name", [nox.param(one[2], name, id=name) for name, one in CORPORA.items()])
+def corpus(session: nox.Session, name: str) -> None:
+    """Judge a corpus of cases whose verdict is known and print a table: `nox -s "corpus(field)" -- WORD --json PATH`.
 
-
-@nox.session(python=RENDERER or None)
-@nox.parametrize("libraries", [nox.param("flax", id="flax"), nox.param("python312", id="python312")])
-def ports(session: nox.Session, libraries: str) -> None:
-    """Judge public ports of the package index, tests/public: `nox -s ports -- --json results/public/ports.json`.
-
-    No environment holds all of their libraries, and some need Python 3.12. Each run replaces its own rows of the table.
+    pairs: functions; explain: planted mistakes that must be named; field: bugs that public projects had; detection: planted
+    faults, or `-- alarms` and `-- usual`; sharded: what devices share; ports, ports312: public ports of the package index,
+    in two environments, as none holds all of their libraries.
     """
-    if libraries == "python312" and RENDERER is None:
+    extras, needed, _, module = CORPORA[name]
+    if name == "ports312" and RENDERER is None:
         session.skip("eqx-zoo, equimo and jaxnn are judged with Python 3.12 or newer, and none is here")
-    session.install(".[all]", *group(f"ports-{libraries}"))
-    session.run("python", "-m", "public", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
-
-
-@nox.session
-def field(session: nox.Session) -> None:
-    """Judge bugs that public projects had, tests/field: `nox -s field -- --json results/field/field.json`."""
-    session.install(".[all]", *group("test"))
-    session.run("python", "-m", "field", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
+    session.install(extras, *group(needed))
+    words = session.posargs or (["faults"] if name == "detection" else [])
+    session.run("python", "-m", *module, *words, env={"PYTHONPATH": "tests", **COMPILED})
 
 
 @nox.session
@@ -96,20 +98,6 @@ def calls(session: nox.Session) -> None:
     """Count the calls of PyTorch in public models that the dictionary has: `-- --json results/dictionary/calls.json`."""
     session.install(".[all]", *group("pairs"))
     session.run("python", "-m", "public_calls", *session.posargs, env={"PYTHONPATH": "tests"})
-
-
-@nox.session
-def explain(session: nox.Session) -> None:
-    """Ask crosscheck to name planted mistakes, tests/explain: `nox -s explain -- --json results/explain/explain.json`."""
-    session.install(".[all]", *group("test"))
-    session.run("python", "-m", "explain", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
-
-
-@nox.session
-def sharded(session: nox.Session) -> None:
-    """Judge what many devices share, forms and mistakes in them, and print tables: tests/sharded."""
-    session.install(".[all]", *group("test"))
-    session.run("python", "-m", "sharded", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
 
 
 @nox.session
@@ -134,14 +122,6 @@ def transformations(session: nox.Session) -> None:
     """Try the own implementations under what the frameworks do to functions and print a table: tests/transformations."""
     session.install(".[all]", *group("test"))
     session.run("python", "-m", "transformations", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
-
-
-@nox.session
-def detection(session: nox.Session) -> None:
-    """Plant faults, try right functions, ask the usual checks: `nox -s detection -- faults`, `alarms` or `usual`."""
-    session.install(".[all]", *group("test"))
-    words = session.posargs or ["faults"]
-    session.run("python", "-m", "detection", *words, env={"PYTHONPATH": "tests", **COMPILED})
 
 
 @nox.session

@@ -1,13 +1,30 @@
-"""What the commands of two corpora share: which cases are asked for, and a file of rows that keeps those of other cases."""
+"""Judge a corpus of cases whose verdict is known, and print a table: ``python -m corpora NAME [WORD ...]``.
+
+NAME is the package of the corpus; each WORD keeps the cases whose names hold it. Exit 1: a row is not as it must be.
+"""
 
 import argparse
+import importlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+import multiprocessing
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from kept import environment, write_json
+
+Row = dict[str, Any]
+NAMES = ("explain", "field", "pairs")
+PER_PROCESS = 60
+"""Cases. A process keeps what it compiled for each of them, so another one goes on."""
+RESULTS = Path(__file__).parents[1] / "results"
+here = cache(environment)
+"""The environment, asked for once, since rows are written as they come."""
 
 
 class Named(Protocol):
@@ -15,41 +32,126 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-Row = dict[str, Any]
-here = cache(environment)
-"""The environment, asked for once, since rows are written as they come."""
 One = TypeVar("One", bound=Named)
 
 
-def parser_of(prog: str, description: str, what: str) -> argparse.ArgumentParser:
-    """A parser of WORD ... and of ``--json``. ``what`` the corpus holds is a noun whose plural ends in s."""
-    parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=description.partition(":")[0])
-    parser.add_argument("words", nargs="*", help=f"the {what}s whose names hold one of these; all if there is none")
-    parser.add_argument("--json", type=Path, help=f"write the rows there, in place of older rows of the same {what}s")
-    return parser
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus, which the module ``NAME.corpus`` holds as ``CORPUS``.
+
+    Attributes:
+        name: Its package.
+        case: What a case is called, a noun whose plural ends in s; a row has the name of its case under it.
+        cases: The cases, in the order of the table.
+        judged: Gives the row of a case.
+        head: The first line of the table.
+        line: A row as text.
+        sums: The lines after the rows.
+        worse: Whether a row is not as it must be; the second row is the one of the same case in the kept table, or None.
+        begun: Called when a process starts.
+        more: What the file has beside the rows, made of all of them.
+        left_out: What is not judged here, in a line each.
+    """
+
+    name: str
+    case: str
+    cases: Sequence[Any]
+    judged: Callable[[Any], Row]
+    head: str
+    line: Callable[[Row], str]
+    sums: Callable[[Sequence[Row]], Iterable[str]]
+    worse: Callable[[Row, Row | None], bool]
+    begun: Callable[[], None] = lambda: None
+    more: Callable[[Sequence[Row]], Mapping[str, Any]] = lambda rows: {}
+    left_out: Sequence[str] = ()
+
+    @property
+    def kept(self) -> Mapping[str, Row]:
+        """The rows of the table in ``results``, by case."""
+        return rows_in(RESULTS / self.name / f"{self.name}.json", self.case)
 
 
-def chosen(parser: argparse.ArgumentParser, asked: argparse.Namespace, every: Sequence[One], what: str) -> list[One]:
-    """Those whose names hold a word; an error if there are none, or if the rows could not be written."""
-    some = [one for one in every if not asked.words or any(word in one.name for word in asked.words)]
-    if not some:
-        words = " or ".join(asked.words)
-        parser.error(f"words: no {what}'s name holds {words}; the names are those of `{parser.prog}`'s table")
+def rows_in(path: Path, case: str) -> dict[str, Row]:
+    """The rows of a file by case; none if there is no file."""
+    return {row[case]: row for row in json.loads(path.read_text(encoding="utf-8"))[f"{case}s"]} if path.exists() else {}
+
+
+def corpus_of(name: str) -> Corpus:
+    """The corpus of a package."""
+    return importlib.import_module(f"{name}.corpus").CORPUS
+
+
+def begin(name: str) -> None:
+    """Get a process ready to judge."""
+    warnings.simplefilter("ignore")
+    corpus_of(name).begun()
+
+
+def judged(name: str, case: str) -> Row:
+    """The row of a case of a corpus."""
+    corpus = corpus_of(name)
+    return corpus.judged(next(one for one in corpus.cases if one.name == case))
+
+
+def rows_of(corpus: Corpus, cases: Sequence[Named], processes: int) -> Iterator[Row]:
+    """The rows of cases, judged by several processes at once."""
+    # the threads of several processes wait for each other, which would count as their time
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, partial(begin, corpus.name), maxtasksperchild=PER_PROCESS) as pool:
+        yield from pool.imap(partial(judged, corpus.name), [case.name for case in cases])
+
+
+def main(arguments: Sequence[str], rows: Callable[..., Iterator[Row]] = rows_of) -> int:
+    """Judge cases and print the table; ``rows`` judges them."""
+    parser = argparse.ArgumentParser(prog="python -m corpora", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("name", choices=NAMES, help="the corpus")
+    parser.add_argument("words", nargs="*", help="the cases whose names hold one of these; all if there is none")
+    parser.add_argument("--json", type=Path, help="write the rows there, in place of older rows of the same cases")
+    parser.add_argument("--processes", type=int, choices=(1, 2), default=2, help="how many judge at once")
+    parser.add_argument("--missing", type=Path, metavar="JSON", help="leave out the cases of which this file has a row")
+    asked = parser.parse_args(arguments)
+    corpus = corpus_of(asked.name)
+    cases = chosen(parser, corpus, asked.words)
     if asked.json and not asked.json.absolute().parent.is_dir():
         parser.error(f"--json: the folder {asked.json.parent} does not exist; make it first")
+    there = rows_in(asked.missing, corpus.case) if asked.missing else {}
+    left = [case for case in cases if case.name not in there]
+    if not left:
+        print(f"nothing is left to judge: {asked.missing} has all of these {corpus.case}s")
+        return 0
+    found: list[Row] = []
+    print(corpus.head)
+    for row in rows(corpus, left, asked.processes):
+        found.append(row)
+        print(corpus.line(row), flush=True)
+        if asked.json:
+            write_rows(corpus, asked.json, row)
+    for line in (*corpus.left_out, *corpus.sums(found)):
+        print(line)
+    kept = corpus.kept
+    if worse := [row[corpus.case] for row in found if corpus.worse(row, kept.get(row[corpus.case]))]:
+        print(f"not as they must be: {', '.join(worse)}")
+    return 1 if worse else 0
+
+
+def chosen(parser: argparse.ArgumentParser, corpus: Corpus, words: Sequence[str]) -> list[Any]:
+    """The cases whose names hold one of the words, all without words; an error if there are none."""
+    some = [one for one in corpus.cases if not words or any(word in one.name for word in words)]
+    if not some:
+        every = f"the names are those of the table of `{parser.prog} {corpus.name}`"
+        parser.error(f"words: no {corpus.case}'s name holds {' or '.join(words)}; {every}")
     return some
 
 
-def write_rows(
-    path: Path,
-    schema: str,
-    what: str,
-    rows: Iterable[Row],
-    every: Sequence[Named],
-    more: Callable[[Sequence[Row]], Mapping[str, Any]] = lambda rows: {},
-) -> None:
-    """Put rows into a file, in the order of the corpus; the older rows of other cases stay. ``more`` is told of all rows."""
-    older = json.loads(path.read_text(encoding="utf-8"))[f"{what}s"] if path.exists() else []
-    by_name = {row[what]: row for row in (*older, *rows)}
-    kept = [by_name[one.name] for one in every if one.name in by_name]
-    write_json(path, {"schema": schema, "environment": here(), f"{what}s": kept, **more(kept)})
+def write_rows(corpus: Corpus, path: Path, row: Row) -> None:
+    """Put a row into a file, in the order of the corpus; the older rows of other cases stay."""
+    rows = {**rows_in(path, corpus.case), row[corpus.case]: row}
+    kept = [rows[one.name] for one in corpus.cases if one.name in rows]
+    schema = f"crosscheck.{corpus.name}/1"
+    write_json(path, {"schema": schema, "environment": here(), f"{corpus.case}s": kept, **corpus.more(kept)})
+
+
+if __name__ == "__main__":
+    # not as __main__, whose functions no other process could import
+    sys.exit(importlib.import_module("corpora").main(sys.argv[1:]))

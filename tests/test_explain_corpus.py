@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from explain import CASES
-from explain.__main__ import is_worse, line, main
+from explain.corpus import is_worse, line
 from explain.judged import judged, row_of, total
 from explain.records import Case
 from explain.words import CLAIMS, number
@@ -116,24 +116,7 @@ def test_sums_count_each_thing_once() -> None:
     ],
 )
 def test_a_case_is_judged_and_its_right_version_is_not_blamed(name: str) -> None:
-    row = judged(name)
+    row = judged(BY_NAME[name])
     assert row["alarm"] == ""
     assert "DISAGREE" in row["said"]
     assert row["case"] in line(row)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nosuch"], "no case's name holds nosuch"),
-        (["tanh", "--json", "nowhere/explain.json"], "--json: the folder nowhere"),
-        (["--processes", "3"], "invalid choice: 3"),
-    ],
-)
-def test_what_cannot_be_judged_or_written_is_said_first(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        main(arguments)
-    assert raised.value.code == 2
-    assert message in capsys.readouterr().err

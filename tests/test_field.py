@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from field import BUGS
-from field.__main__ import is_worse, main
+from field.corpus import is_worse
 from field.judged import judged
 from field.records import EMPTY_WORDS, Bug, Functions, Models, Optimizers, Trainings
 
@@ -72,7 +72,7 @@ def test_a_bug_is_noticed_and_its_right_version_is_not_blamed(name: str, kind: t
 def test_a_session_fails_where_less_is_found_than_was_kept(
     now: dict[str, bool], before: dict[str, bool] | None, worse: bool
 ) -> None:
-    assert is_worse(now, before) is worse
+    assert is_worse({"crosscheck": now}, None if before is None else {"crosscheck": before}) is worse
 
 
 def test_the_table_of_the_page_has_every_bug() -> None:
@@ -93,19 +93,3 @@ def test_the_readme_says_what_the_files_say() -> None:
     evidence = (root / "README.md").read_text(encoding="utf-8").partition("[start:evidence] -->")[2].partition("<!--")[0]
     assert [int(one) for one in re.findall(r"\b\d+\b", evidence)] == [len(rows), *counts, found]
     assert not any(row["crosscheck"]["alarm"] for row in rows)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nosuch"], "no bug's name holds nosuch"),
-        (["rmsprop", "--json", "nowhere/field.json"], "--json: the folder nowhere"),
-    ],
-)
-def test_what_cannot_be_judged_or_written_is_said_first(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        main(arguments)
-    assert raised.value.code == 2
-    assert message in capsys.readouterr().err

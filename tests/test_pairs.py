@@ -1,4 +1,4 @@
-"""The corpus of pairs: every verdict, cause and side is right. One of eight is judged here, all in the session `pairs`."""
+"""The corpus of pairs: every verdict, cause and side is right. One of eight is judged here, all in `corpus(pairs)`."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Single mistakes, planted in ports that are right: whether crosscheck names each of them in words that are true.
 
-``nox -s explain`` asks it of each, and prints a table.
+``nox -s "corpus(explain)"`` asks it of each, and prints a table.
 """
 
 from itertools import chain

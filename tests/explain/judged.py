@@ -21,9 +21,8 @@ from explain.records import Case
 Row = dict[str, Any]
 
 
-def judged(name: str) -> Row:
+def judged(case: Case) -> Row:
     """The row of a case."""
-    (case,) = (one for one in CASES if one.name == name)
     right, right_seconds = of_right(case.right.name)
     wrong, seconds = reported(case.sides())
     return {**row_of(case, wrong), "alarm": right, "seconds": round(seconds, 2), "right_seconds": round(right_seconds, 2)}

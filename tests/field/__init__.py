@@ -1,6 +1,6 @@
 """Bugs that public projects had when they carried code between PyTorch and JAX, each as a minimal pair of our own.
 
-``nox -s field`` asks crosscheck of each, and what people usually ask. No code is copied from the projects.
+``nox -s "corpus(field)"`` asks crosscheck of each, and what people usually ask. No code is copied from the projects.
 """
 
 from collections.abc import Iterable

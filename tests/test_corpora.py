@@ -1,0 +1,67 @@
+"""The runner of the corpora: it judges the cases that are asked for, keeps their rows, and fails where one is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import corpora
+import pytest
+from corpora import corpus_of, main
+
+PAIR = "optax-l2-loss"
+
+
+@pytest.mark.parametrize("name", corpora.NAMES)
+def test_a_corpus_is_whole(name: str) -> None:
+    corpus = corpus_of(name)
+    assert corpus.name == name
+    names = [case.name for case in corpus.cases]
+    assert len(set(names)) == len(names) > 50
+    assert set(corpus.kept) <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["planets"], "invalid choice: 'planets'"),
+        (["pairs", "nosuch"], "no pair's name holds nosuch"),
+        (["field", "rmsprop", "--json", "nowhere/field.json"], "--json: the folder nowhere"),
+        (["explain", "--processes", "3"], "invalid choice: 3"),
+    ],
+)
+def test_what_cannot_be_judged_or_written_is_said_first(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_row_is_judged_in_another_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pairs", PAIR, "--processes", "1"], lambda *asked: corpora.rows_of(asked[0], asked[1][:1], 1)) == 0
+    printed = capsys.readouterr().out
+    assert f"{PAIR:48} agree                    agree" in printed
+    assert "1 of 1 as expected (1 agree, 0 do not)" in printed
+
+
+def test_rows_take_the_place_of_older_ones_and_a_wrong_one_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pairs.json"
+
+    def made(got: str) -> Any:
+        return lambda corpus, cases, processes: iter(
+            [{"pair": case.name, "expected": "agree", "got": got, "seconds": 0.1} for case in cases]
+        )
+
+    everyone = ["pairs", "optax", "--json", str(path)]
+    assert main(everyone, made("agree")) == 0
+    before = [row["pair"] for row in json.loads(path.read_text())["pairs"]]
+    assert main(["pairs", PAIR, "--json", str(path)], made("definition")) == 1
+    rows = json.loads(path.read_text())["pairs"]
+    assert [row["pair"] for row in rows] == before
+    assert {row["pair"] for row in rows if row["got"] == "definition"} == {name for name in before if PAIR in name}
+    assert f"not as they must be: {PAIR}" in capsys.readouterr().out
+    assert main(["pairs", "optax", "--missing", str(path)], made("definition")) == 0
+    assert "nothing is left to judge" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """What a port has in place of PyTorch's constants and weights: other rotary tables, a weight too many, a tied head."""
 
+import math
 from typing import Any
 
 import jax
@@ -83,6 +84,38 @@ def test_frequencies_that_were_not_scaled_are_named() -> None:
     report = compare_models(model, lambda p, x: rotated(p, x, **options), [x], params=params, order=0)
     said = "JAX's frequencies are PyTorch's times factors from 1 to 8, before down"
     assert [fault.explanation for fault in report.faults] == [said]
+
+
+class Timed(nn.Module):
+    """A layer of the cosines and sines of times, whose frequencies are powers of 10000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Linear(WIDTH, 3)
+
+    def forward(self, times: torch.Tensor) -> torch.Tensor:
+        angles = times[:, None] * torch.exp(torch.arange(HALF) * (-math.log(10_000) / HALF))
+        return self.down(torch.cat([angles.cos(), angles.sin()], -1))
+
+
+@pytest.mark.parametrize(
+    ("steps", "base", "said"),
+    [
+        (HALF - 1, 10_000, "JAX's frequencies divide their exponents by 5, PyTorch's by 6"),
+        (HALF, 500, "JAX's frequencies have the base 500, PyTorch's 10000"),
+    ],
+)
+def test_frequencies_of_other_exponents_are_named(steps: int, base: float, said: str) -> None:
+    torch.manual_seed(0)
+    model = Timed()
+    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()}
+
+    def port(p: Any, times: Any) -> Any:
+        angles = times[:, None] * jnp.exp(jnp.arange(HALF) * (-math.log(base) / steps))
+        return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1) @ p["down.weight"].T + p["down.bias"]
+
+    report = compare_models(model, port, [np.array([21.0, 640.0], np.float32)], params=params, order=0)
+    assert [fault.explanation.startswith(said) for fault in report.faults] == [True], report.story()
 
 
 def test_an_activation_without_a_module_is_named() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations, permutations
 
@@ -32,8 +32,9 @@ def constants(segment: Segment, value: int) -> Iterator[Edit]:
     if there is None:
         return
     leaf, users = segment.graph.nodes[value], tuple(segment.users[value])
+    angles = _are_angles(segment, value)
     for new in _others(segment, there):
-        fact = _of_angles(new, there) if _are_angles(segment, value) else None
+        fact = _of_angles(*map(angles, (new, there))) if angles is not None else None
         if fact is None and isinstance(leaf, Leaf) and not leaf.name:
             fact = _of_numbers(new, there)
         if isinstance(leaf, Leaf) and leaf.name and not np.ptp(new):
@@ -128,18 +129,24 @@ def _same(one: Array, other: Array) -> bool:
     return np.allclose(one.ravel(), other.ravel(), rtol=ROUNDED, atol=0.0)
 
 
-def _are_angles(segment: Segment, value: int) -> bool:
-    """Whether a sine or a cosine is taken of what is computed from a table alone."""
-    left, seen = [value], set[int]()
+def _are_angles(segment: Segment, value: int) -> Callable[[Array], Array] | None:
+    """How a table gives the frequencies of the angles of which a sine or a cosine is taken; None if it gives none.
+
+    The way there is from the table alone, and then products with the data. It may hold the logarithms of frequencies.
+    """
+    left, seen = [(value, False)], set[int]()
     while left:
-        for user in segment.users.get(left.pop(), ()):
+        at, is_exponent = left.pop()
+        for user in segment.users.get(at, ()):
             call = segment.call(user)
-            if call is not None and call.name in ANGLES:
-                return True
-            if user not in seen and user not in segment.data:
-                seen.add(user)
-                left.append(user)
-    return False
+            if call is None or user in seen:
+                continue
+            seen.add(user)
+            if call.name in ANGLES:
+                return np.exp if is_exponent else np.asarray
+            if user not in segment.data or call.name in {*MOVING, "mul"}:
+                left.append((user, is_exponent or call.name == "exp"))
+    return None
 
 
 # words
@@ -158,6 +165,9 @@ def _of_numbers(new: Array, there: Array) -> Fact | None:
 def _of_angles(theirs: Array, mine: Array) -> Fact:
     bases = _base(theirs), _base(mine)
     if bases[0] is not None and bases[1] is not None:
+        steps = np.log(bases[1]) / np.log(bases[0]) * mine.size
+        if mine.ndim == 1 and abs(abs(steps - mine.size) - 1) < ROUNDED * mine.size:  # of n numbers, n - 1 are steps
+            return Fact("table", "frequencies", jax=f"divide their exponents by {steps:.6g}", torch=f"by {mine.size}")
         return Fact("table", "frequencies", jax=f"have the base {bases[0]:.6g}", torch=f"{bases[1]:.6g}")
     return _of_tables("frequencies", "are", theirs, mine)
 
@@ -166,6 +176,8 @@ def _of_tables(what: str, verb: str, theirs: Array, mine: Array) -> Fact:
     with np.errstate(divide="ignore", invalid="ignore"):
         factors = theirs / mine
     factors = factors[np.isfinite(factors)]
+    if factors.size and np.ptp(factors) <= ROUNDED * abs(factors[0]):
+        return Fact("factors", what, jax=verb, torch=f"times {factors[0]:.6g}")
     if factors.size and (factors > 0).all():
         return Fact("factors", what, jax=verb, torch=f"times factors from {factors.min():.4g} to {factors.max():.4g}")
     return Fact("numbers", "angles" if verb == "are" else what, jax="have" if verb == "are" else "has")

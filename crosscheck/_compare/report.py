@@ -199,7 +199,9 @@ def _headline(report: PairReport) -> str:
         cause = _failing(decisive)
         if decisive.message:
             return f"FAILED: {name}: {'' if report.ran else 'nothing was compared, '}{decisive.message}."
-        return f"DISAGREE ({cause}): {name}: {_differently(report.diagnosis, decisive)}."
+        outputs = {comparison.output for comparison in report.comparisons}
+        of = f"{decisive.output}: " if len(outputs) > 1 else ""
+        return f"DISAGREE ({cause}): {name}: {of}{_differently(report.diagnosis, decisive)}."
     if set(report.deviations) - {SIGN_OF_ZERO}:
         return f"AGREE: {name}: what differs is rounding or accepted ({', '.join(report.deviations)})."
     if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):

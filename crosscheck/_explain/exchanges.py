@@ -9,13 +9,17 @@ from itertools import combinations, product
 import torch
 
 from crosscheck._explain.facts import Edit, Fact
-from crosscheck._explain.names import exchange, named, said
+from crosscheck._explain.names import computes, exchange, named, said
 from crosscheck._explain.segment import Segment, sites
 from crosscheck._explain.substitutes import same
 from crosscheck._explain.tables import MOVING, VERBS
 from crosscheck._explain.values import for_users
 from crosscheck._graph.graph import Call, Ref
 
+BY = {"mul": "by", "div": "by", "add": "of", "sub": "of"}
+"""How a number is said behind an operation."""
+MOST_BETWEEN = 4
+"""Of more operations between two places, the last are named."""
 JOINS = {"cat": "concatenation", "stack": "stack"}
 
 
@@ -92,12 +96,30 @@ def moved(segment: Segment, node: int) -> Iterator[Edit]:
                 now = edits.get(one) or segment.call(one)
                 if now is not None:
                     edits[one] = now.replaced(value, call.replaced(data[0], Ref(value)))
-            fact = Fact(
-                "moved", named(segment, node), torch=said(segment, data[0]), jax=said(segment, value), source=call.source
-            )
+            mine, theirs = _order(segment, data[0], value)
+            fact = Fact("moved", _what(segment, node), torch=mine, jax=theirs, source=call.source)
             if users:
                 whole = len(some) == len(segment.users[value])
                 yield Edit(edits, fact, ("moved", call.name, str(value - node)), 3 - 0.5 * whole)
+
+
+def _what(segment: Segment, node: int) -> str:
+    """An operation in words; of arithmetic with one number, with that number."""
+    call = segment.call(node)
+    numbers = [one for one in call.args if type(one) in (int, float)] if call is not None and call.name in BY else []
+    return f"{named(segment, node)} {BY[call.name]} {numbers[0]:.6g}" if call and numbers else named(segment, node)
+
+
+def _order(segment: Segment, mine: int, theirs: int) -> tuple[str, str]:
+    """Where PyTorch and JAX apply an operation, each to one value: before and after what is between, if one leads to it."""
+    for first, last, way in ((mine, theirs, ("before", "after")), (theirs, mine, ("after", "before"))):
+        inside = segment.behind.get(first, frozenset()) & (segment.before(last) - {first})
+        names = [named(segment, one) for one in sorted(inside) if one in segment.data and computes(segment, one)]
+        if names:
+            said_ = list(dict.fromkeys(names))[-MOST_BETWEEN:]
+            between = f"{', '.join(said_[:-1])} and {said_[-1]}" if len(said_) > 1 else said_[0]
+            return f"{way[0]} {'them' if len(said_) > 1 else 'it'}", f"{way[1]} {between}"
+    return f"to {said(segment, mine)}", f"to {said(segment, theirs)}"
 
 
 def regrouped(segment: Segment, node: int) -> Iterator[Edit]:

@@ -60,7 +60,7 @@ _WORDS = {
     "operand": "{what} takes {jax} in JAX, {torch} in PyTorch",
     "ignored": "JAX does not use the input {torch}: {what} takes {jax}",
     "exchange": "JAX has {jax} and {torch} exchanged{where}",
-    "moved": "JAX applies {what} to {jax}, PyTorch to {torch}",
+    "moved": "JAX applies {what} {jax}, PyTorch {torch}",
     "regrouped": "JAX {jax}, PyTorch {torch}",
     "weight": "JAX {jax} there, for which PyTorch has no weight",
     "fixed": "JAX does not use {torch}: it has {jax} there",

@@ -80,6 +80,12 @@ def named(segment: Segment, number: int) -> str:
     return "the input" if call is None else SAID.get(call.name, _short(call.name))
 
 
+def computes(segment: Segment, node: int) -> bool:
+    """Whether an operation does more than to move numbers."""
+    call = segment.call(node)
+    return call is not None and call.name not in MOVING
+
+
 def _short(name: str) -> str:
     return name.removesuffix("_with_indices").removeprefix("native_").strip("_")
 

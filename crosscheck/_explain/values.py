@@ -11,7 +11,7 @@ import torch
 
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import orders_of
-from crosscheck._explain.names import exchange, named, origin, said
+from crosscheck._explain.names import computes, exchange, named, origin, said
 from crosscheck._explain.segment import Segment, sites
 from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
@@ -120,7 +120,7 @@ def operand(segment: Segment, value: int) -> Iterator[Edit]:
     others = [*_beside(segment, value, there), *others] if weight else others
     for other in others[:MOST_PAIRS]:
         for some in sites(segment, value):
-            user = next((one for one in sorted(segment.behind.get(some[0], ())) if _computes(segment, one)), some[0])
+            user = next((one for one in sorted(segment.behind.get(some[0], ())) if computes(segment, one)), some[0])
             fact = Fact("operand", named(segment, user), torch=said(segment, value), jax=said(segment, other))
             leaf = segment.graph.nodes[origin(segment, value)]
             if isinstance(leaf, Leaf) and leaf.label and len(some) == len(segment.users[value]):
@@ -143,14 +143,8 @@ def _around(leaf: Any) -> str:
     return str(leaf.name.rpartition(".")[0].rpartition(".")[0])
 
 
-def _computes(segment: Segment, node: int) -> bool:
-    """Whether an operation does more than to move numbers."""
-    call = segment.call(node)
-    return call is not None and call.name not in MOVING
-
-
 def _computes_or_given(segment: Segment, node: int) -> bool:
-    return segment.graph.call(node) is None or node in segment.given or _computes(segment, node)
+    return segment.graph.call(node) is None or node in segment.given or computes(segment, node)
 
 
 def exchanged_values(segment: Segment, value: int) -> Iterator[Edit]:

@@ -270,7 +270,13 @@ BUGS = (
         shows="values",
         right=lambda: sampler(renormalised=True),
         wrong=lambda: sampler(renormalised=False),
-        cause=(r"top[-_ ]?[kp]\b", r"renormali[sz]", r"softmax (over|of) (all|the|29|8)", r"the other order|reversed order"),
+        cause=(
+            r"top[-_ ]?[kp]\b",
+            r"renormali[sz]",
+            r"softmax (over|of) (all|the|29|8)",
+            r"the other order|reversed order",
+            r"mask (before|after) softmax",
+        ),
     ),
     Bug(
         name="tunix_reference_mask",

@@ -162,3 +162,31 @@ def test_a_head_that_jax_ties_to_the_embedding_is_named() -> None:
     assert fault.explanation.startswith(
         "JAX applies ['embed.weight'] there too, as if head.weight were tied to embed.weight"
     )
+
+
+class Without(nn.Module):
+    """Embeddings beside zeros, as of guidance without a prompt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(7, WIDTH), nn.Linear(WIDTH, 3)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.embed(ids)
+        return self.head(torch.cat([torch.zeros_like(x), x]))
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_zeros_on_one_side_are_named(zeros: bool) -> None:
+    torch.manual_seed(0)
+    model = Without()
+    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()}
+
+    def port(p: Any, ids: Any) -> Any:
+        x = p["embed.weight"][ids]
+        y = jnp.concatenate([jnp.zeros_like(x) if zeros else p["embed.weight"][jnp.zeros_like(ids)], x])
+        return y @ p["head.weight"].T + p["head.bias"]
+
+    report = compare_models(model, port, [np.array([[1, 2, 3], [4, 5, 6]])], params=params, order=0)
+    said = "PyTorch has only zeros in the first 6 of 12 rows, where JAX has other numbers"
+    assert [fault.explanation for fault in report.faults] == ([] if zeros else [said]), report.story()

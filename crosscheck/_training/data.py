@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._training.quantities import far
-from crosscheck._training.steps import FLOOR, Departure
+from crosscheck._training.steps import FLOOR, Departure, Found
 
+MOST_TRIED = 6
+"""So many other arrays are tried, to see whether torch's loss depends on one."""
 Other = tuple[str, Sequence[Array]]
 """A description of another batch, and its arrays."""
 
@@ -22,6 +25,32 @@ def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
         other = context.program.wide(context.state, leaves)
         if far(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1])) <= FLOOR:
             return f"JAX would have PyTorch's loss with {words}"
+    return ""
+
+
+def ignored_data(found: Found, departure: Departure, jax_batches: Sequence[Inputs]) -> str:
+    """The array of the batch on which torch's loss depends, and JAX's does not; empty if there is none.
+
+    JAX may have read it when it traced the step, as Python's conditions do, or may never read it.
+    """
+    context = departure.context
+    flat, mine = context.program.flat, context.batch
+    reached = flat.ancestors([one for one in flat.results[:1] if isinstance(one, int)])
+    if len(mine.leaves) != len(flat.inputs):  # JAX's own pipeline may give another number of arrays
+        return ""
+    for k in (k for k, number in enumerate(flat.inputs) if number not in reached):
+        alike = (one.leaves[k] for one in jax_batches if one.leaves[k].shape == mine.leaves[k].shape)
+        others = (one.astype(mine.leaves[k].dtype) for one in (*alike, *(array for _, array in _turned(mine.leaves[k]))))
+        kept = found.torch.state()
+        try:
+            for other in islice((one for one in others if not np.array_equal(one, mine.leaves[k])), MOST_TRIED):
+                found.torch.restore(context.torch_state)
+                again = found.torch.observed(mine.with_leaf(k, other)).loss[1]
+                if far(np.asarray(again), np.asarray(context.torch.loss[1]), abs(again)) > FLOOR:
+                    name = context.jax_batch.names[k]
+                    return f"JAX's loss does not depend on {name} of the batch, on which PyTorch's depends"
+        finally:
+            found.torch.restore(kept)
     return ""
 
 

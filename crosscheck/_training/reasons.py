@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +13,10 @@ from crosscheck._models import engine
 from crosscheck._models.explain.faults import faults
 from crosscheck._records.errors import UsageError
 from crosscheck._training.average_reasons import of_average
-from crosscheck._training.data import other_data
+from crosscheck._training.data import ignored_data, other_data
 from crosscheck._training.jax_steps import LOSS
 from crosscheck._training.option_reasons import of_optimizer
-from crosscheck._training.quantities import GRADIENTS, STATISTICS, WEIGHTS
+from crosscheck._training.quantities import GRADIENTS, STATISTICS, WEIGHTS, Judged, far, size_of
 from crosscheck._training.reason import AVERAGE, DATA, MODEL, OPTIMISER, SAME_RATIO, Reason, ratio_of
 from crosscheck._training.steps import FLOOR, Departure, Found
 from crosscheck._training.update_reasons import of_clipping, of_schedule, steady
@@ -29,9 +29,13 @@ def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], se
         return Reason(departure.stage if by_itself else OPTIMISER, "")
     if departure.stage == LOSS:
         other = other_data(departure, jax_batches)
-        return Reason(DATA, other) if other else _of_loss(departure) or _of_model(found, departure, seed)
+        if other:
+            return Reason(DATA, other)
+        if ignored := ignored_data(found, departure, jax_batches):
+            return Reason(MODEL, ignored)
+        return _of_loss(departure) or _of_model(found, departure, seed)
     if departure.stage == GRADIENTS:
-        return Reason(GRADIENTS, _of_gradients(departure))
+        return Reason(GRADIENTS, _of_gradients(found, departure))
     if departure.stage == STATISTICS:
         return Reason(STATISTICS, _of_statistics(found, departure))
     if departure.stage == AVERAGE:
@@ -112,7 +116,7 @@ def _named(words: str, names: Sequence[str]) -> str:
 # gradients and statistics
 
 
-def _of_gradients(departure: Departure) -> str:
+def _of_gradients(found: Found, departure: Departure) -> str:
     wrong = {name: one for (kind, name), one in departure.wrong.items() if kind == GRADIENTS}
     nothing = [name for name, one in wrong.items() if not one.theirs.any()]
     if nothing and len(nothing) == len(wrong):
@@ -122,7 +126,26 @@ def _of_gradients(departure: Departure) -> str:
     ratio = ratio_of([(one.mine, one.theirs) for one in wrong.values()])
     if ratio is not None and abs(ratio - 1) > SAME_RATIO:
         return f"JAX's are {ratio:.6g} times PyTorch's"
+    if untied := _untied(found, wrong):
+        return untied
     return f"in {len(wrong)} parameters, though the loss is the same"
+
+
+def _untied(found: Found, wrong: Mapping[str, Judged]) -> str:
+    """That JAX has parameters of its own where PyTorch has one tensor in several places, if that explains the gradients."""
+    tied = {owner: [leaf for leaf in wrong if found.partners.owners(leaf) == (owner,)] for owner in found.trained}
+    tied = {owner: leaves for owner, leaves in tied.items() if len(leaves) > 1}
+    if sum(map(len, tied.values())) < len(wrong) or not wrong:
+        return ""
+    for owner, leaves in tied.items():
+        alone = [replace(found.partners, places={leaf: found.partners.places[leaf]}, sums={}) for leaf in leaves]
+        mine = alone[0].in_torch({leaves[0]: wrong[leaves[0]].mine})[owner]
+        theirs = [one.in_torch({leaf: wrong[leaf].theirs})[owner] for one, leaf in zip(alone, leaves, strict=True)]
+        if far(np.sum(theirs, axis=0), mine, size_of(mine)) > FLOOR:
+            return ""
+    owner, leaves = next(iter(tied.items()))
+    several = f"{', '.join(leaves[:-1])} and {leaves[-1]}"
+    return f"JAX trains {several} apart, PyTorch {owner} in both places, as tied weights: its gradient is the sum of theirs"
 
 
 def _of_statistics(found: Found, departure: Departure) -> str:

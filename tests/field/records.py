@@ -245,4 +245,6 @@ def first_place(report: Any) -> str:
     first = getattr(report, "first", None)
     if first is None:
         return ""
-    return " ".join(str(getattr(first, name, "") or "") for name in ("torch", "operation", "part", "name"))
+    own = " ".join(str(getattr(first, name, "") or "") for name in ("torch", "operation", "part", "name"))
+    beside = re.search(r", (behind|before) [^,;]+$", str(getattr(first, "explanation", "") or ""))
+    return own + (beside[0] if beside else "")

@@ -14,7 +14,7 @@ from jax import lax
 
 import crosscheck
 from crosscheck._shadow.base import Noise, UntraceableError
-from crosscheck._shadow.jax_lift import JaxLifted, lift
+from crosscheck._shadow.jax.lift import JaxLifted, lift
 
 UNIT = 2.0**-24
 RNG = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch_programs import DIFFERENTIABLE, FUNCTIONS, with_derivatives
 
 from crosscheck._shadow.base import Noise
-from crosscheck._shadow.torch_lift import lift
+from crosscheck._shadow.torch.lift import lift
 
 UNIT = 2.0**-24
 NOISE = Noise(seed=3, unit=1e-6)

@@ -14,9 +14,9 @@ from crosscheck._compare.how_numbers import Number, of_change, of_counts, plain,
 from crosscheck._compare.trials import JAX, NAMES, TORCH, Change, Trials, near
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.base import Noise
-from crosscheck._shadow.jax_adjusted import CONSTANTS, PLUS, TIMES, JaxAdjusted
-from crosscheck._shadow.jax_lift import JaxLifted
-from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._shadow.jax.adjusted import CONSTANTS, PLUS, TIMES, JaxAdjusted
+from crosscheck._shadow.jax.lift import JaxLifted
+from crosscheck._shadow.torch.lift import TorchLifted
 
 MOST = 64
 """Programs with more numbers, or more operations, are not searched."""

@@ -17,9 +17,9 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._graph.graph import Edits, Graph
 from crosscheck._graph.torch_graph import Recording
-from crosscheck._shadow import torch_lift
-from crosscheck._shadow.jax_lift import JaxLifted
-from crosscheck._shadow.jax_watching import watched
+from crosscheck._shadow.jax.lift import JaxLifted
+from crosscheck._shadow.jax.watching import watched
+from crosscheck._shadow.torch import lift as torch_lift
 
 MOST_RUNS = 6_000
 """At most so many edits are tried."""

@@ -33,6 +33,7 @@ from crosscheck._compare.jax_operations import (
     where_decided,
 )
 from crosscheck._shadow.base import Array, Program
+from crosscheck._shadow.jax.traced import traced
 from crosscheck._shadow.jax_equations import (
     closed_program,
     implementation,
@@ -41,7 +42,6 @@ from crosscheck._shadow.jax_equations import (
     is_float,
     scanned,
 )
-from crosscheck._shadow.jax_traced import traced
 from crosscheck._truth.balls import UndecidedError, precision
 from crosscheck._truth.decide import decide_many
 from crosscheck._truth.elements import (
@@ -63,7 +63,7 @@ def enclose(program: Program, arguments: Sequence[Array]) -> list[Array] | None:
     """What ``program`` gives at ``arguments`` in exact arithmetic, rounded to float64; None if it cannot be computed.
 
     The program is traced for float64. A float in it, or among the arguments, is the number that it holds; a narrower float
-    written into the program is its decimal, as in ``jax_lift``; a cast to a narrower dtype does nothing. A float result is
+    written into the program is its decimal, as in ``_shadow.jax.lift``; a cast to a narrower dtype does nothing. A float result is
     NaN where no number exists, where it depends on an argument that is not finite, and where the enclosure stays too wide to
     round. Other results are exact. None is returned if balls lack an operation of the program, if it branches on an
     undecidable comparison, or if it takes more than ``BUDGET``. An exception in tracing passes through.

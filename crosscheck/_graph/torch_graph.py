@@ -21,7 +21,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._graph.graph import Call, Graph, Leaf, Ref
 from crosscheck._records.errors import name_of
-from crosscheck._shadow.torch_operations import WIDE, Plan, plan_of, storage_of, written_by
+from crosscheck._shadow.torch.operations import WIDE, Plan, plan_of, storage_of, written_by
 
 LARGEST_CONSTANT = 2**20
 """The value of a constant is kept up to this many numbers."""

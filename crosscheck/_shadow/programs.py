@@ -11,8 +11,9 @@ from crosscheck._frameworks import jax_backend
 from crosscheck._frameworks.jax_program import JaxProgram, untraceable
 from crosscheck._frameworks.programs import Directions
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._shadow import jax_lift, torch_lift
 from crosscheck._shadow.base import Array, Flushing, Lifted, Met, Noise, UntraceableError
+from crosscheck._shadow.jax import lift as jax_lift
+from crosscheck._shadow.torch import lift as torch_lift
 
 
 def lift_torch(program: TorchProgram, order: int, along: Directions) -> Lifted:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._shadow.torch.lift import TorchLifted
 from crosscheck._training.optimizer_edits import edits
 from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
 from crosscheck._training.quantities import SLOTS, WEIGHTS, Context, far, quantities

@@ -20,7 +20,7 @@ from crosscheck._frameworks.torch_backend import one_thread, to_array, to_tensor
 from crosscheck._models.record.torch_recording import widened
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import Noise
-from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._shadow.torch.lift import TorchLifted
 
 SMALL = 2**16
 """A model with fewer parameters runs its steps faster in one thread."""

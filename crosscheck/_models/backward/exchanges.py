@@ -13,10 +13,10 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import source_of
 from crosscheck._models.run.running import on_the_cpu
+from crosscheck._shadow.devices.sharing import Sharing, Site
+from crosscheck._shadow.devices.whole import results_of_all, whole
+from crosscheck._shadow.jax.lift import Interpreter
 from crosscheck._shadow.jax_equations import wide_of, widened
-from crosscheck._shadow.jax_lift import Interpreter
-from crosscheck._shadow.jax_sharing import Sharing, Site
-from crosscheck._shadow.jax_whole import results_of_all, whole
 
 Edit = tuple[Site, str]
 Wrong = Callable[[ClosedJaxpr], frozenset[Any]]

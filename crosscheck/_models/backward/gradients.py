@@ -33,7 +33,7 @@ from crosscheck._models.run.fixed import Fixed
 from crosscheck._models.run.running import Run, on_the_cpu
 from crosscheck._models.values.spilled import Store, Stored
 from crosscheck._shadow.base import Noise, UntraceableError
-from crosscheck._shadow.torch_lift import TorchLifted
+from crosscheck._shadow.torch.lift import TorchLifted
 
 BLOCK = 2**20
 """So many numbers are looked at together."""

@@ -21,6 +21,10 @@ from crosscheck._models.values.layouts import View, broadcast_features
 from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Operation, Use
 from crosscheck._records.errors import name_of
 from crosscheck._shadow.base import tracing
+from crosscheck._shadow.devices.sharing import Sharing
+from crosscheck._shadow.devices.whole import whole
+from crosscheck._shadow.jax.lift import Interpreter
+from crosscheck._shadow.jax.traced import exact_constants
 from crosscheck._shadow.jax_equations import (
     Constants,
     closed_program,
@@ -29,10 +33,6 @@ from crosscheck._shadow.jax_equations import (
     is_float,
     scanned,
 )
-from crosscheck._shadow.jax_lift import Interpreter
-from crosscheck._shadow.jax_sharing import Sharing
-from crosscheck._shadow.jax_traced import exact_constants
-from crosscheck._shadow.jax_whole import whole
 
 PACKAGE = Path(__file__).parents[2]
 MOST_UNROLLED = 1024

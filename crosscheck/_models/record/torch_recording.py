@@ -21,8 +21,8 @@ from crosscheck._graph.torch_graph import Recording
 from crosscheck._models.record.torch_uses import described, once
 from crosscheck._models.values.spilled import Store
 from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Operation, Use, Values
-from crosscheck._shadow.torch_lift import TorchLifted
-from crosscheck._shadow.torch_operations import Plan, tensors_in, written_by
+from crosscheck._shadow.torch.lift import TorchLifted
+from crosscheck._shadow.torch.operations import Plan, tensors_in, written_by
 
 _OF_SHAPE = frozenset(
     ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
@@ -75,7 +75,7 @@ class TorchRecord:
 
 
 class Observer:
-    """Called with every operation of a run in float64; see ``crosscheck._shadow.torch_lift``."""
+    """Called with every operation of a run in float64; see ``crosscheck._shadow.torch.lift``."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.operations: list[Operation] = []

@@ -20,9 +20,9 @@ from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.run.stepping import Arithmetic
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
+from crosscheck._shadow.jax.lift import Interpreter
+from crosscheck._shadow.jax.noise import QUIET, seed_of
 from crosscheck._shadow.jax_equations import Constants, is_float, wide_of
-from crosscheck._shadow.jax_lift import Interpreter
-from crosscheck._shadow.jax_noise import QUIET, seed_of
 
 Function = Callable[[Any, Any, list[Any]], list[Any]]
 """A function of the seed and the size of the noise, and of the values that a stretch needs."""

@@ -17,7 +17,7 @@ from crosscheck._models.run import memory
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import UntraceableError
 from crosscheck._shadow.jax_equations import DRAWS
-from crosscheck._shadow.torch_pieces import Counting, in_pieces
+from crosscheck._shadow.torch.pieces import Counting, in_pieces
 
 DRAWN_AGAIN = 8
 """A model that draws random numbers is run this many more times, to find numbers that differ."""

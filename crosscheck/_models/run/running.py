@@ -22,8 +22,8 @@ from crosscheck._models.run.compiling import Stretch
 from crosscheck._models.run.stepping import Arithmetic, as_it_is
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
+from crosscheck._shadow.jax.noise import QUIET
 from crosscheck._shadow.jax_equations import wide_of
-from crosscheck._shadow.jax_noise import QUIET
 
 Seen = Callable[["Run", Any], Any]
 """A function of the run and a value, which returns the replacement; None to keep the value."""

@@ -14,8 +14,8 @@ from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.values.uses import CONSTANT, MOVES
+from crosscheck._shadow.jax.lift import Interpreter
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
-from crosscheck._shadow.jax_lift import Interpreter
 from crosscheck._shadow.jax_numpy import namespace, where
 
 FLOAT32 = float(np.finfo(np.float32).eps)

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from crosscheck._shadow.base import Array
+from crosscheck._shadow.jax.lift import Interpreter, JaxLifted
 from crosscheck._shadow.jax_equations import wide_of
-from crosscheck._shadow.jax_lift import Interpreter, JaxLifted
 
 
 def watched(lifted: JaxLifted, arguments: Sequence[Array]) -> tuple[list[Array], list[float]]:

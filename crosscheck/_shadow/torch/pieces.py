@@ -11,7 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from crosscheck._frameworks.torch_mode import Mode
-from crosscheck._shadow.torch_operations import plan_of, storage_of, tensors_in, written_by
+from crosscheck._shadow.torch.operations import plan_of, storage_of, tensors_in, written_by
 
 
 @contextmanager

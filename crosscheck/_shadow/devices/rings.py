@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 
-from crosscheck._shadow.jax_collectives import COLLECTIVES, axes_of
-from crosscheck._shadow.jax_layouts import Held, Layouts
+from crosscheck._shadow.devices.collectives import COLLECTIVES, axes_of
+from crosscheck._shadow.devices.layouts import Held, Layouts
 
 
 class Ring:

@@ -13,9 +13,9 @@ import numpy as np
 from jax.extend.core import Jaxpr, Literal, jaxprs_in_params
 
 from crosscheck._shadow.base import Array, Noise
+from crosscheck._shadow.jax.lift import Interpreter, JaxLifted
+from crosscheck._shadow.jax.noise import QUIET
 from crosscheck._shadow.jax_equations import widened
-from crosscheck._shadow.jax_lift import Interpreter, JaxLifted
-from crosscheck._shadow.jax_noise import QUIET
 
 _MOVES = frozenset(
     ["broadcast_in_dim", "convert_element_type", "copy", "neg", "reshape", "squeeze", "stop_gradient", "transpose"]

@@ -25,9 +25,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 from crosscheck._frameworks.torch_backend import one_thread, to_array
 from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
-from crosscheck._shadow.torch_blocks import in_blocks
-from crosscheck._shadow.torch_float64 import from_rounded, in_float64
-from crosscheck._shadow.torch_operations import (
+from crosscheck._shadow.torch.blocks import in_blocks
+from crosscheck._shadow.torch.float64 import from_rounded, in_float64
+from crosscheck._shadow.torch.operations import (
     ALGORITHMS,
     DRAWN_FROM,
     EMPTY,
@@ -45,8 +45,8 @@ from crosscheck._shadow.torch_operations import (
     tensors_in,
     written_by,
 )
-from crosscheck._shadow.torch_pieces import in_pieces
-from crosscheck._shadow.torch_shadows import Shadows
+from crosscheck._shadow.torch.pieces import in_pieces
+from crosscheck._shadow.torch.shadows import Shadows
 
 Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any], bool], None]
 """A function of an operation's plan, its arguments, its result, a function from a tensor to its shadow, and whether it ran

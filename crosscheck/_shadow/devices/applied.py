@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from crosscheck._shadow.jax_collectives import added
-from crosscheck._shadow.jax_layout_rules import UnlikeError, placed
-from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
+from crosscheck._shadow.devices.collectives import added
+from crosscheck._shadow.devices.layout_rules import UnlikeError, placed
+from crosscheck._shadow.devices.layouts import Axes, Held, Layouts, Shards
 
 LINEAR = frozenset(
     [

@@ -18,6 +18,8 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor, tracing
+from crosscheck._shadow.jax.noise import QUIET, compiled, disturb, disturb_and_flush, mixed, seed_of
+from crosscheck._shadow.jax.traced import exact_constants, traced
 from crosscheck._shadow.jax_equations import (
     FORMATS,
     SUMS,
@@ -37,9 +39,7 @@ from crosscheck._shadow.jax_equations import (
     wide_of,
     widened,
 )
-from crosscheck._shadow.jax_noise import QUIET, compiled, disturb, disturb_and_flush, mixed, seed_of
 from crosscheck._shadow.jax_numpy import namespace
-from crosscheck._shadow.jax_traced import exact_constants, traced
 
 _EXACT = frozenset(
     """

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Literal
 
-from crosscheck._shadow.jax_collectives import COLLECTIVES
+from crosscheck._shadow.devices.collectives import COLLECTIVES
+from crosscheck._shadow.devices.layouts import Held, Layouts
 from crosscheck._shadow.jax_equations import is_float
-from crosscheck._shadow.jax_layouts import Held, Layouts
 
 MOVED = frozenset(
     ["broadcast_in_dim", "concatenate", "copy", "dynamic_slice", "reshape", "rev", "slice", "squeeze", "tile", "transpose"]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from crosscheck._records.errors import UsageError
-from crosscheck._shadow.jax_layouts import Axes, Held, Layouts
+from crosscheck._shadow.devices.layouts import Axes, Held, Layouts
 
 NAMES = {
     "all_gather_invariant": "all_gather",

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Literal
 
-from crosscheck._shadow.jax_sharing import Sharing
-from crosscheck._shadow.jax_splicing import Atom, Writer
+from crosscheck._shadow.devices.sharing import Sharing
+from crosscheck._shadow.devices.splicing import Atom, Writer
 
 Axes = tuple[str, ...]
 Shards = Mapping[int, Axes]

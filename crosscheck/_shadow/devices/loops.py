@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
 
-from crosscheck._shadow.jax_collectives import COLLECTIVES, axes_of
-from crosscheck._shadow.jax_layouts import Axes, Held, Layouts
+from crosscheck._shadow.devices.collectives import COLLECTIVES, axes_of
+from crosscheck._shadow.devices.layouts import Axes, Held, Layouts
 
 
 @dataclass

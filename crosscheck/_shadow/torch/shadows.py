@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from crosscheck._shadow.torch_operations import REAL, WIDE, storage_of
+from crosscheck._shadow.torch.operations import REAL, WIDE, storage_of
 
 _COST = 2**10
 """To look at one shadow takes as long as so many numbers take memory worth freeing."""

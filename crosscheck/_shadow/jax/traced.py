@@ -11,8 +11,8 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
 
 from crosscheck._shadow.base import Program
+from crosscheck._shadow.devices.whole import whole
 from crosscheck._shadow.jax_equations import Constants, is_float, wide_of
-from crosscheck._shadow.jax_whole import whole
 
 
 def traced(program: Program, shapes: Sequence[Any]) -> ClosedJaxpr:

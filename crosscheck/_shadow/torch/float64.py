@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from crosscheck._shadow.torch_operations import WIDE, mapped, plan_of, tensors_in
+from crosscheck._shadow.torch.operations import WIDE, mapped, plan_of, tensors_in
 
 
 def grouped_mm(left: Any, right: Any, offsets: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from crosscheck._shadow.base import parts
-from crosscheck._shadow.torch_operations import Plan
+from crosscheck._shadow.torch.operations import Plan
 
 _PRODUCTS = frozenset(["mm", "addmm"])
 

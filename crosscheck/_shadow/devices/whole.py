@@ -17,15 +17,15 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun, jaxprs_in_params
 
 from crosscheck._records.errors import UsageError
-from crosscheck._shadow.jax_applied import Applied
-from crosscheck._shadow.jax_collectives import added, axes_of, collective, name_of
+from crosscheck._shadow.devices.applied import Applied
+from crosscheck._shadow.devices.collectives import added, axes_of, collective, name_of
+from crosscheck._shadow.devices.layouts import Axes, Held, Layouts, Shards
+from crosscheck._shadow.devices.loops import Loop
+from crosscheck._shadow.devices.otherwise import Otherwise, blocks
+from crosscheck._shadow.devices.rings import Ring
+from crosscheck._shadow.devices.sharing import Sharing, Site
+from crosscheck._shadow.devices.splicing import Writer, argument
 from crosscheck._shadow.jax_equations import closed_program, inner_program, is_exp_of_minus_square, scanned
-from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
-from crosscheck._shadow.jax_loops import Loop
-from crosscheck._shadow.jax_otherwise import Otherwise, blocks
-from crosscheck._shadow.jax_rings import Ring
-from crosscheck._shadow.jax_sharing import Sharing, Site
-from crosscheck._shadow.jax_splicing import Writer, argument
 
 MOVES = frozenset(["mesh_cast", "reshard", "sharding_constraint"])
 """Operations that only say on which devices a value is."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from crosscheck._shadow.jax_layouts import Axes, Held, Layouts, Shards
+from crosscheck._shadow.devices.layouts import Axes, Held, Layouts, Shards
 
 ELEMENTWISE = frozenset(
     """

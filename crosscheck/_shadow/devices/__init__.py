@@ -1,0 +1,1 @@
+"""A program of JAX that devices share, as one on whole arrays."""

@@ -1,0 +1,1 @@
+"""A program of PyTorch in float64, by shadows of its tensors."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from crosscheck import ModelsReport, compare_models
 
-WIDTH = 16
+WIDTH, FACTOR = 16, 4.89
 Array = Any
 
 
@@ -62,6 +62,69 @@ def test_the_same_digits_on_both_sides_agree(precise: bool) -> None:
 def test_the_side_that_computes_angles_in_bfloat16_is_at_fault(side: str) -> None:
     report = compared(torch_is_precise=side == "jax", jax_is_precise=side == "torch")
     assert (report.cause, report.side) == ("inaccurate", side), report
+    who, other = ("PyTorch", "JAX") if side == "torch" else ("JAX", "PyTorch")
+    assert f"{who} computes cos and sin in bfloat16, {other} in float32; {who} errs by" in report.faults[0].explanation
+
+
+class Scaled(nn.Module):
+    """Embeddings times a number, beside a layer of them, and a norm whose scale is 1 + weight."""
+
+    def __init__(self, holds: bool, early: bool) -> None:
+        super().__init__()
+        self.words, self.inner = nn.Embedding(64, WIDTH), nn.Linear(WIDTH, WIDTH, bias=False)
+        self.weight = nn.Parameter(torch.randn(WIDTH) / 3)
+        self.holds, self.early = holds, early
+
+    def forward(self, ids: Any) -> Any:
+        x = self.words(ids)
+        x = x * (torch.tensor(FACTOR, dtype=x.dtype) if self.holds else FACTOR)
+        x = x + self.inner(x)
+        y = x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True))
+        return y.type_as(x) * (1 + self.weight) if self.early else (y * (1 + self.weight.float())).type_as(x)
+
+
+def scaled(p: dict[str, Array], ids: Array, *, holds: bool, early: bool) -> Array:
+    x = p["words.weight"][ids]
+    x = x * jnp.asarray(FACTOR, x.dtype) if holds else (x.astype(jnp.float32) * FACTOR).astype(x.dtype)
+    x = x + x @ p["inner.weight"].T
+    y = x.astype(jnp.float32)
+    y = y / jnp.sqrt((y**2).mean(-1, keepdims=True))
+    if early:
+        return y.astype(x.dtype) * (1 + p["weight"])
+    return (y * (1 + p["weight"].astype(jnp.float32))).astype(x.dtype)
+
+
+def both_scaled(torch_side: tuple[bool, bool], jax_side: tuple[bool, bool]) -> ModelsReport:
+    torch.manual_seed(0)
+    model = Scaled(*torch_side).bfloat16()
+    params = {name: jnp.asarray(one.detach().float().numpy(), jnp.bfloat16) for name, one in model.named_parameters()}
+    holds, early = jax_side
+
+    def port(p: dict[str, Array], ids: Array) -> Array:
+        return scaled(p, ids, holds=holds, early=early)
+
+    return compare_models(model, port, [np.arange(48).reshape(4, 12)], params=params, dtype="bfloat16", order=0)
+
+
+@pytest.mark.parametrize("both", [(True, True), (True, False), (False, False)])
+def test_numbers_that_both_sides_hold_alike_agree(both: tuple[bool, bool]) -> None:
+    report = both_scaled(both, both)
+    assert report.passed, report.story()
+
+
+@pytest.mark.parametrize(
+    ("torch_side", "jax_side", "said"),
+    [
+        ((False, False), (True, False), "JAX rounds 4.89 to 4.875 in bfloat16, PyTorch does not"),
+        ((True, True), (True, False), "PyTorch rounds what it computes of weight to bfloat16, JAX does not"),
+        ((True, False), (True, True), "JAX rounds what it computes of weight to bfloat16, PyTorch does not"),
+    ],
+)
+def test_a_number_that_one_side_rounds_is_named(
+    torch_side: tuple[bool, bool], jax_side: tuple[bool, bool], said: str
+) -> None:
+    report = both_scaled(torch_side, jax_side)
+    assert [fault.explanation for fault in report.faults] == [said], report.story()
 
 
 def test_running_statistics_that_jax_returns_in_float32_have_the_rounding_of_the_dtype_that_holds_them() -> None:

@@ -9,7 +9,7 @@ from itertools import combinations, product
 import torch
 
 from crosscheck._explain.facts import Edit, Fact
-from crosscheck._explain.names import computes, exchange, named, said
+from crosscheck._explain.names import computes, exchange, listed, named, said
 from crosscheck._explain.segment import Segment, sites
 from crosscheck._explain.substitutes import same
 from crosscheck._explain.tables import MOVING, VERBS
@@ -117,8 +117,7 @@ def _order(segment: Segment, mine: int, theirs: int) -> tuple[str, str]:
         names = [named(segment, one) for one in sorted(inside) if one in segment.data and computes(segment, one)]
         if names:
             said_ = list(dict.fromkeys(names))[-MOST_BETWEEN:]
-            between = f"{', '.join(said_[:-1])} and {said_[-1]}" if len(said_) > 1 else said_[0]
-            return f"{way[0]} {'them' if len(said_) > 1 else 'it'}", f"{way[1]} {between}"
+            return f"{way[0]} {'them' if len(said_) > 1 else 'it'}", f"{way[1]} {listed(said_)}"
     return f"to {said(segment, mine)}", f"to {said(segment, theirs)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -84,6 +85,11 @@ def computes(segment: Segment, node: int) -> bool:
     """Whether an operation does more than to move numbers."""
     call = segment.call(node)
     return call is not None and call.name not in MOVING
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def _short(name: str) -> str:

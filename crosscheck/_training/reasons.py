@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck._explain.facts import digits
+from crosscheck._explain.names import listed
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models import engine
 from crosscheck._models.explain.faults import faults
@@ -144,8 +145,8 @@ def _untied(found: Found, wrong: Mapping[str, Judged]) -> str:
         if far(np.sum(theirs, axis=0), mine, size_of(mine)) > FLOOR:
             return ""
     owner, leaves = next(iter(tied.items()))
-    several = f"{', '.join(leaves[:-1])} and {leaves[-1]}"
-    return f"JAX trains {several} apart, PyTorch {owner} in both places, as tied weights: its gradient is the sum of theirs"
+    as_tied = f"PyTorch {owner} in both places, as tied weights: its gradient is the sum of theirs"
+    return f"JAX trains {listed(leaves)} apart, {as_tied}"
 
 
 def _of_statistics(found: Found, departure: Departure) -> str:

@@ -309,14 +309,14 @@ def _tensor(array: Array) -> Any:
 
 
 def casts(found: Found, at: int) -> str:
-    """To which dtypes of fewer digits JAX casts values before a landmark, as the start of a sentence; empty if to none."""
+    """To which dtypes of fewer digits JAX casts values before a landmark, as a clause; empty if to none."""
     own, names = FORMATS[found.flat.dtype].precision, dict[str, str]()
     for step in steps_before(found, at):
         dtype = str(found.flat.avals[step.outputs[0]].dtype)
         if step.operation.name == "convert_element_type" and dtype in FORMATS and FORMATS[dtype].precision < own:
             names[dtype] = step.operation.source
     said = " and ".join(f"{dtype} in {source}" if source else dtype for dtype, source in names.items())
-    return f"JAX casts to {said}; " * bool(said)
+    return f"JAX casts to {said}" * bool(said)
 
 
 def _tables(found: Found, steps: Sequence[Any]) -> Iterator[Array]:

@@ -13,7 +13,9 @@ from crosscheck._models.explain.edits import EditSearch, casts
 from crosscheck._models.explain.fills import other_fill
 from crosscheck._models.explain.masks import other_mask
 from crosscheck._models.explain.other_exchanges import other_exchange
+from crosscheck._models.explain.precision import in_fewer_digits
 from crosscheck._models.explain.reruns import draws_random_numbers
+from crosscheck._models.explain.rounded import rounded
 from crosscheck._models.explain.weight_reasons import of_weights, repeated_weights
 from crosscheck._models.judge.forcing import Fault as LocatedFault
 from crosscheck._models.report.report import Fault, Layer
@@ -51,6 +53,7 @@ def faults(found: Found) -> list[Fault]:
     ]
     wrong = _merged(found, wrong, edits.corrected)
     wrong += _inaccurate(found)
+    wrong += rounded(found, {number for one in wrong for number in one.layers})
     wrong += _gradients(found)
     wrong += _raised(found)
     return wrong or ([] if found.open else list(_unseen(found)))
@@ -205,6 +208,7 @@ def _inaccurate(found: Found) -> Iterator[Fault]:
         if ROUNDINGS * accuracy.rounding >= error:  # its own program in so few digits explains it
             other = accuracy.jax if accuracy.side == "torch" else accuracy.torch
             makes = f"{beside} by {other:.2g}: {who} computes a part there in fewer digits"
+        why = in_fewer_digits(found, number, accuracy.side) or casts(found, number) * (accuracy.side == "jax")
         yield Fault(
             torch=landmark.path,
             kind=type(found.torch.modules[landmark.path]).__name__ if landmark.path in found.torch.modules else "",
@@ -214,7 +218,7 @@ def _inaccurate(found: Found) -> Iterator[Fault]:
             cause="inaccurate",
             side=accuracy.side,
             error=error,
-            explanation=casts(found, number) * (accuracy.side == "jax") + f"{who} errs by {error:.2g}, {makes}",
+            explanation=f"{why}; " * bool(why) + f"{who} errs by {error:.2g}, {makes}",
             layers=(number,),
         )
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ class Measuring:
 class Setup:
     """How JAX runs, with torch's values at the landmarks ``put``; None if it is decided on the way.
 
-    With ``only``, JAX computes what these landmarks need, and no others are looked at.
+    With ``only``, JAX computes what these landmarks need, and no others are looked at. ``rounded`` are operands of steps.
     """
 
     put: frozenset[int] | None
@@ -142,6 +143,7 @@ class Setup:
     keep: bool = False
     mends: Mapping[int, Mend] = field(default_factory=dict)
     only: frozenset[int] | None = None
+    rounded: Mapping[int, Collection[int]] = field(default_factory=dict)
 
 
 class Forcing:
@@ -194,16 +196,18 @@ class Forcing:
         parts: bool = False,
         in_parts: bool = True,
         only: Collection[int] | None = None,
+        rounded: Mapping[int, Collection[int]] = MappingProxyType({}),
     ) -> Forced:
         """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
 
         With ``values``, JAX's values at the landmarks are there afterwards; with ``keep``, every value, in ``run``. With
         ``against``, errors are relative to the values of that run, otherwise to torch's. With ``only``, these landmarks
-        alone are judged, without corrections, and what they do not need is not computed.
+        alone are judged, without corrections, and what they do not need is not computed. Of the steps in ``rounded``, the
+        operands at these positions are rounded to the dtype of the model.
         """
         mends = self.mends if mended and only is None else {}
         chosen = None if only is None else frozenset(only)
-        setup = Setup(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends, chosen)
+        setup = Setup(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends, chosen, rounded)
         return self._run(Measuring(values, against, parts, in_parts), setup)
 
     def watched(self, look: Look) -> Forced:
@@ -246,7 +250,7 @@ class Forcing:
 
     def _run(self, seen: Look, setup: Setup) -> Forced:
         """A run, or what a file keeps of the same run in an earlier process."""
-        if self.kept is None or not isinstance(seen, Measuring) or setup.keep or setup.mends:
+        if self.kept is None or not isinstance(seen, Measuring) or setup.keep or setup.mends or setup.rounded:
             return self._made(seen, setup)
         against = "" if seen.against is None else seen.against.key
         if seen.against is not None and not against:  # it was not kept
@@ -315,7 +319,7 @@ class Forcing:
                 operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
         # a search looks at every value, a mend replaces one anywhere or for one step, and constants alone seldom get noise
-        whole = wide and not (setup.keep or mends or self.local or setup.constants_only)
+        whole = wide and not (setup.keep or mends or self.local or setup.constants_only or setup.rounded)
         # whoever looks at every value finds those too that no step on data needs
         known = self.fixed.values(wide=wide, every=setup.keep, noisy=setup.noise is not None, loose=self.loose)
         run = Run(
@@ -329,6 +333,7 @@ class Forcing:
             known=known,
             stretches=[one for one in self._stretches if needed is None or needed.issuperset(one.indices)] if whole else (),
             needed=needed,
+            rounded=setup.rounded,
         )
         run(self.weights, self.inputs)
         while later:

@@ -161,7 +161,8 @@ class Observer:
         index = len(self.operations)
         before = {key: self._last[key] for key in map(_storage, given) if key in self._last}
         made = list(tensors_in(result))
-        operation = Operation(index, plan.name, self._path[-1], tuple(dict.fromkeys(before.values())), kind)
+        dtype = str(made[0].dtype).removeprefix("torch.") if made else ""
+        operation = Operation(index, plan.name, self._path[-1], tuple(dict.fromkeys(before.values())), kind, dtype=dtype)
         self.operations.append(operation)
         if not in_float64:
             self.narrow.add(index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -91,6 +91,7 @@ class Run:
         known: Mapping[int, Any] = MappingProxyType({}),
         stretches: Sequence[Stretch] = (),
         results_first: bool = False,
+        rounded: Mapping[int, Collection[int]] = MappingProxyType({}),
         needed: Container[int] | None = None,
     ) -> None:
         """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
@@ -98,10 +99,12 @@ class Run:
         A value is dropped when no later step needs it, unless it is one of ``keep``; True keeps all. Values that are
         ``known`` are not computed.
         Stretches are run as a whole, if all noise is wanted or none, and only the values that they make are there.
+        ``rounded``: the operands of steps, by position, that are rounded to the program's dtype in a run in float64.
         ``results_first``: each result is made as early as possible, for ``one_by_one``.
         Of the steps on data, only those that are ``needed`` run. At the others, what is watched is replaced, with None for
         the value that is not there; the run has no results.
         """
+        self._rounded = rounded
         self._known, self._noise, self._needed = known, noise, needed
         self._first = {one.steps[0].operation.index: one for one in stretches}
         self._inside = {step.operation.index for one in stretches for step in one.steps}
@@ -190,7 +193,10 @@ class Run:
         self._before(step)
         made = self._of_large(step) if self.wide else None
         if made is None:
-            made = self.results(step, [self.read(one) for one in step.inputs])
+            given = [self.read(one) for one in step.inputs]
+            for place in self._rounded.get(step.operation.index, ()):
+                given[place] = _as_held(given[place], self.flat.dtype)
+            made = self.results(step, given)
         self._undo()
         self.values.update(zip(step.outputs, made, strict=True))
         self._after(step)
@@ -288,6 +294,13 @@ def on_the_cpu(*, wide: bool) -> Iterator[None]:
 def _given(value: Any, dtype: Any) -> Any:
     """A value in a dtype. An array of numpy stays one: JAX takes it as an operand, in less time than ``jnp.asarray``."""
     return value.astype(dtype, copy=False) if isinstance(value, np.ndarray) else jnp.asarray(value, dtype)
+
+
+def _as_held(value: Any, dtype: str) -> Any:
+    """A number, or numbers along one axis, as a dtype holds them; others as they are."""
+    array = np.asarray(value)
+    axes = [axis for axis in range(array.ndim) if (array != array.take([0], axis)).any()]
+    return jnp.asarray(array.astype(dtype).astype(array.dtype)) if len(axes) <= 1 else value
 
 
 def _moved_back(step: Step, value: Any, aval: Any) -> Any:

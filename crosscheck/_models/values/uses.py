@@ -61,7 +61,7 @@ def _hashed(numbers: Array) -> int:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: its name, its module or function, and the operations whose results it uses."""
+    """One operation: its name, its module or function, the operations whose results it uses, the dtype of its result."""
 
     index: int
     name: str
@@ -69,6 +69,7 @@ class Operation:
     inputs: tuple[int, ...]
     kind: int
     source: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,15 @@ def test_the_side_that_computes_angles_in_bfloat16_is_at_fault(side: str) -> Non
     assert f"{who} computes cos and sin in bfloat16, {other} in float32; {who} errs by" in report.faults[0].explanation
 
 
+class Times(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Any) -> Any:
+        return x * self.factor
+
+
 class Scaled(nn.Module):
     """Embeddings times a number, beside a layer of them, and a norm whose scale is 1 + weight."""
 
@@ -85,7 +94,7 @@ class Scaled(nn.Module):
 
 def scaled(p: dict[str, Array], ids: Array, *, holds: bool, early: bool) -> Array:
     x = p["words.weight"][ids]
-    x = x * jnp.asarray(FACTOR, x.dtype) if holds else (x.astype(jnp.float32) * FACTOR).astype(x.dtype)
+    x = x * jnp.sqrt(FACTOR**2).astype(x.dtype) if holds else (x.astype(jnp.float32) * FACTOR).astype(x.dtype)
     x = x + x @ p["inner.weight"].T
     y = x.astype(jnp.float32)
     y = y / jnp.sqrt((y**2).mean(-1, keepdims=True))
@@ -125,6 +134,21 @@ def test_a_number_that_one_side_rounds_is_named(
 ) -> None:
     report = both_scaled(torch_side, jax_side)
     assert [fault.explanation for fault in report.faults] == [said], report.story()
+
+
+def test_numbers_of_python_that_jax_rounds_as_it_always_does_are_no_fault() -> None:
+    """PyTorch computes with 0.7 as it is, in float32; JAX rounds a number beside an array to the dtype of the array."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), Times(0.7), nn.Linear(WIDTH, WIDTH), Times(FACTOR)).bfloat16()
+    params = {name: jnp.asarray(one.detach().float().numpy(), jnp.bfloat16) for name, one in model.named_parameters()}
+
+    def port(p: dict[str, Array], x: Array) -> Array:
+        y = (x @ p["0.weight"].T + p["0.bias"]) * 0.7
+        return (y @ p["2.weight"].T + p["2.bias"]) * FACTOR
+
+    x = np.random.default_rng(0).standard_normal((8, WIDTH))
+    report = compare_models(model, port, [x], params=params, dtype="bfloat16", order=0)
+    assert report.passed, report.story()
 
 
 def test_running_statistics_that_jax_returns_in_float32_have_the_rounding_of_the_dtype_that_holds_them() -> None:

@@ -62,11 +62,12 @@ PRODUCTS = 32
 def enclose(program: Program, arguments: Sequence[Array]) -> list[Array] | None:
     """What ``program`` gives at ``arguments`` in exact arithmetic, rounded to float64; None if it cannot be computed.
 
-    The program is traced for float64. A float in it, or among the arguments, is the number that it holds; a narrower float
-    written into the program is its decimal, as in ``_shadow.jax.lift``; a cast to a narrower dtype does nothing. A float result is
-    NaN where no number exists, where it depends on an argument that is not finite, and where the enclosure stays too wide to
-    round. Other results are exact. None is returned if balls lack an operation of the program, if it branches on an
-    undecidable comparison, or if it takes more than ``BUDGET``. An exception in tracing passes through.
+    The program is traced for float64. A float in it, or among the arguments, is the number that it holds; a narrower
+    float written into the program is its decimal, as in ``_shadow.jax.lift``; a cast to a narrower dtype does nothing. A
+    float result is NaN where no number exists, where it depends on an argument that is not finite, and where the
+    enclosure stays too wide to round. Other results are exact. None is returned if balls lack an operation of the
+    program, if it branches on an undecidable comparison, or if it takes more than ``BUDGET``. An exception in tracing
+    passes through.
     """
     if any(map(np.iscomplexobj, arguments)):
         return None

@@ -90,6 +90,8 @@ def _sites(flat: JaxProgramFlat, *, held: bool) -> dict[int, list[int]]:
         for place, one in enumerate(step.inputs):
             if isinstance(one, int) and flat.kinds[one] == DATA:
                 continue
+            if held and not isinstance(one, int):
+                continue  # JAX rounds each number beside an array to its dtype, which is no mistake of a port
             dtype = str(flat.avals[one].dtype if isinstance(one, int) else one.aval.dtype)
             if dtype in FORMATS and (dtype == flat.dtype) == held:
                 found[step.operation.index].append(place)

@@ -12,10 +12,10 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._explain.facts import digits
 from crosscheck._explain.names import listed
 from crosscheck._frameworks.programs import Array
-from crosscheck._graph.graph import Call
+from crosscheck._graph.graph import Call, Leaf, Ref
 from crosscheck._models.engine import Found
 from crosscheck._models.explain.reruns import steps_before
-from crosscheck._models.judge.roundings import Rounding, roundings
+from crosscheck._models.judge.roundings import ARITHMETIC, Rounding, roundings
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.report.report import Fault
 
@@ -35,15 +35,16 @@ def rounded(found: Found, others: Collection[int]) -> Iterator[Fault]:
             key=lambda given: _apart(given[2], found.flat.dtype),
             default=(found.flat.steps[landmark.step], None, np.zeros(0)),
         )
-        call = _product(found, one.landmark, float(value.flat[0])) if _is_one_number(value) else None
-        path = landmark.path if call is None else call.path
-        name = "" if landmark.operation is None else found.torch.operations[landmark.operation].name
+        call = _operation(found, one.landmark, value)
+        if call is None:  # a kernel of torch has no such number
+            continue
+        path = call.path
         who, other = ("PyTorch", "JAX") if one.side == "torch" else ("JAX", "PyTorch")
         dtype = found.flat.dtype
         yield Fault(
             torch=path,
             kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",
-            operation=name if call is None else call.name,
+            operation=call.name,
             jax=step.operation.path,
             source=step.operation.source,
             cause="inaccurate",
@@ -91,14 +92,31 @@ def _said(found: Found, operand: Any, value: Array, dtype: str) -> str:
     return f"{f'what it computes of {listed(mine)}' if mine else f'{value.size} constants'} to {dtype}"
 
 
-def _product(found: Found, at: int, number: float) -> Call | None:
-    """The operation of torch that multiplies with this number or divides by it, on the way to a landmark."""
+def _operation(found: Found, at: int, value: Array) -> Call | None:
+    """The arithmetic of torch with this number on the way to a landmark, or with these numbers at the landmark itself."""
     graph, nodes = found.torch.graph.graph, found.torch.nodes
-    target = nodes.get(found.landmarks[at].operation if found.landmarks[at].operation is not None else -1)
+    made = found.landmarks[at].operation
+    target = None if made is None else nodes.get(made)
+    if target is None:
+        return None
+    if not _is_one_number(value):
+        call = graph.call(target)
+        return call if call is not None and call.name in ARITHMETIC else None
     stop = {nodes[one.operation] for one in found.landmarks if one.operation in nodes} - {target}
-    calls = (graph.call(one) for one in sorted(graph.ancestors([target], stop))) if target is not None else ()
-    for call in calls:
-        given = [one for one in call.args if type(one) in (int, float) and one] if call is not None else []
-        if any(abs(one / number - 1) <= SAME or abs(one * number - 1) <= SAME for one in given if number):
-            return call
-    return None
+    calls = (graph.call(one) for one in sorted(graph.ancestors([target], stop)))
+    number = float(value.flat[0])
+    return next((one for one in calls if one is not None and one.name in ARITHMETIC and _has(found, one, number)), None)
+
+
+def _has(found: Found, call: Call, number: float) -> bool:
+    """Whether an operation has a number, or its inverse, as an argument: exactly, or in a tensor of few digits."""
+    unit = 2.0 ** -FORMATS[found.flat.dtype].precision
+    for one in call.args:
+        leaf = found.torch.graph.graph.nodes[one.node] if isinstance(one, Ref) else None
+        held = leaf.value if isinstance(leaf, Leaf) else None
+        given, near = (one, SAME) if type(one) in (int, float) else (0.0, SAME)
+        if held is not None and held.numel() == 1:
+            given, near = float(held), unit
+        if given and min(abs(given / number - 1), abs(given * number - 1)) <= near:
+            return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -85,6 +86,13 @@ def function(name: str, value: object) -> None:
     """Raise unless the value is a function."""
     if not callable(value):
         raise UsageError(f"{name}: got {type(value).__name__}, expected a function")
+
+
+def name_of(function: object) -> str:
+    """What a report calls a function or a model: its name, or its type's; of a function without a name, ``lambda``."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", None) or type(function).__name__).strip("<>")
 
 
 def flags(**given: object) -> None:

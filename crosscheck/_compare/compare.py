@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import isnan
@@ -109,7 +108,7 @@ def compare(
         torch=torch_fn,
         jax=jax_fn,
         inputs=gathered,
-        name=f"{_name(torch_fn)} / {_name(jax_fn)}",
+        name=f"{_arguments.name_of(torch_fn)} / {_arguments.name_of(jax_fn)}",
         order=bool(gathered.wrt) if order is None else order,
         device=device,
         modes=tuple(dict.fromkeys(modes)),
@@ -203,12 +202,6 @@ def identify(
     from crosscheck._compare.inputs import gather
 
     return identity_of(framework, function, gather(None, dtype, None, 0, seed), activations, seed)
-
-
-def _name(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return str(getattr(function, "__name__", None) or type(function).__name__)
 
 
 def _definition(exact: Any) -> Any:

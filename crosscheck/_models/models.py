@@ -97,7 +97,7 @@ def compare_models(
     kept = None if keep is None else _arguments.path("keep", keep)
     begun = time.perf_counter()
     gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
-    name = f"{type(torch_model).__name__} / {_name(jax_model)}"
+    name = f"{type(torch_model).__name__} / {_arguments.name_of(jax_model)}"
     matches: tuple[WeightMatch, ...] = ()
     if weights == "copy":
         given = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
@@ -119,10 +119,6 @@ def compare_models(
     )
     found.uncopied = not_copied(found, matches)
     return _report(found, name, begun)
-
-
-def _name(model: Any) -> str:
-    return str(getattr(model, "__name__", None) or type(model).__name__)
 
 
 def _report(found: Any, name: str, begun: float) -> ModelsReport:

@@ -132,7 +132,7 @@ def judge(
             free = drift(found, start, batches[0], runs, controls, seed, progress) if runs else None
     finally:
         torch.restore(start)
-    name = f"{_name(torch)} / {getattr(jax.step, '__name__', 'JAX')}"
+    name = f"{_name(torch)} / {_arguments.name_of(jax.step)}"
     steps, errors, weights = len(batches[0]), tuple(found.errors), found.partners.weights
     notes, message = tuple(_notes(found)), "" if faults else _message(found)
     return TrainingReport(name, steps, faults, errors, free, weights, notes, environment("cpu"), message), runs

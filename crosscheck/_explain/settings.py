@@ -254,7 +254,8 @@ def _setting(segment: Segment, node: int, operation: str, argument: str, old: An
     if operation in ("add", "sub", "rsub", "mul", "div", "pow") and argument in ("other", "exponent", "self"):
         roles = {"add": "the number added", "sub": "the number subtracted", "mul": "the factor", "div": "the divisor"}
         role = "epsilon" if operation == "add" and 0 < abs(old) < 1e-2 else ""
-        role = role or roles.get(operation, "the exponent" if operation == "pow" else "the number")
+        of_power = "the base" if argument == "self" else "the exponent"
+        role = role or roles.get(operation, of_power if operation == "pow" else "the number")
         return Fact("form", role, torch=digits(old, new), jax=digits(new, old), where=said(segment, node), source=source)
 
     if operation == "unsqueeze" and _is_repeated(segment, node):

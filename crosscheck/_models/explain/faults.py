@@ -12,6 +12,7 @@ from crosscheck._models.engine import ROUNDINGS, Found
 from crosscheck._models.explain.edits import EditSearch, casts
 from crosscheck._models.explain.fills import other_fill
 from crosscheck._models.explain.masks import other_mask
+from crosscheck._models.explain.moved_modules import moved_module
 from crosscheck._models.explain.other_exchanges import other_exchange
 from crosscheck._models.explain.precision import in_fewer_digits
 from crosscheck._models.explain.reruns import draws_random_numbers
@@ -152,7 +153,7 @@ def _explanation(found: Found, fault: LocatedFault, edits: EditSearch) -> str:
     explanation = explanation or SAID.get(fault.how, "") or of_weights(found, fault.landmark, operation)
     if not explanation and operation >= 0:
         explanation = other_mask(found, landmark, operation) or edits.explanation(fault, late=True)
-    explanation = explanation or other_fill(found, fault.landmark)
+    explanation = explanation or moved_module(found, fault.landmark) or other_fill(found, fault.landmark)
     if (not explanation or fault.how) and draws_random_numbers(found, fault.landmark):
         return "JAX draws random numbers there, as dropout does"
     return explanation

@@ -11,6 +11,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 EPSILON, DECAY, STEP = "eps", "weight_decay", "step"
+OTHERS = (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1.0)
+"""Values that people often give to options."""
 LATE = 1e12
 """A step so late that every power of a beta is 0."""
 
@@ -43,7 +45,7 @@ class _WithoutCorrection(TorchFunctionMode):
         return LATE if reads else func(*args, **(kwargs or {}))
 
 
-def _within(mode: Callable[[Any], TorchFunctionMode]) -> Callable[[Any], None]:
+def within(mode: Callable[[Any], TorchFunctionMode]) -> Callable[[Any], None]:
     """The edit of an optimiser whose steps run in this mode."""
 
     def edit(optimizer: Any) -> None:
@@ -86,9 +88,9 @@ def _both(first: Callable[[Any], None], second: Callable[[Any], None], optimizer
 def _single(optimizer: Any) -> Iterator[tuple[str, Callable[[Any], None]]]:
     options = optimizer.defaults
     if isinstance(options.get(EPSILON), float) and options[EPSILON] > 0:
-        yield "JAX adds its epsilon inside the square root, PyTorch outside", _within(_epsilon_in_root)
+        yield "JAX adds its epsilon inside the square root, PyTorch outside", within(_epsilon_in_root)
     if "betas" in options:
-        yield "JAX forgets the correction of the bias of both averages", _within(_WithoutCorrection)
+        yield "JAX forgets the correction of the bias of both averages", within(_WithoutCorrection)
     # the decay of a gradient has no rate of its own
     if any(group.get(DECAY) for group in optimizer.param_groups) and options.get("decoupled_weight_decay"):
         yield "JAX does not multiply the weight decay with the learning rate, PyTorch does", _decay_without_rate

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
-from crosscheck._training.optimizer_edits import edits
+from crosscheck._training.optimizer_calls import calls
+from crosscheck._training.optimizer_edits import OTHERS, edits
 from crosscheck._training.optimizer_runs import (
     KINDS,
     OBJECTIVE,
@@ -32,8 +33,6 @@ CONSTANT = 2.0**-22
 """The error from a constant, such as a learning rate, that one side holds in float32."""
 ROUNDINGS = 16.0
 """A side is inaccurate if its error is this many times that of the other and the dtype's rounding of each step."""
-OTHERS = (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1.0)
-"""Values that people often give to options."""
 MOST_CHANGES, NEAREST, MOST_TRIED = 2, 8, 500
 """How many options are changed together; with how many values of the best one this begins; how many trials in all."""
 SWITCHES = ("capturable", "differentiable", "foreach", "fused", "lr", "maximize")
@@ -158,7 +157,13 @@ def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
         best = {name for _, changes in tried[:1] for name, _ in changes}  # its other values may be as good
         nearest = [changes for _, changes in tried if {name for name, _ in changes} == best][:NEAREST]
     given, theirs = tried_on[0]
-    return _ratio(pair, in_torch(pair, given, steps, "float64"), theirs)
+    if ratio := _ratio(pair, in_torch(pair, given, steps, "float64"), theirs):
+        return ratio
+    for said, edit in calls(lambda edit: in_torch(pair, given, steps, "float64", edit)):
+        with suppress(Exception):  # torch may refuse a number
+            if error(edit) <= CONSTANT and error(edit, tried_on) <= CONSTANT:
+                return said
+    return ""
 
 
 def _change(changes: tuple[tuple[str, Any], ...], optimizer: Any) -> None:

@@ -10,12 +10,15 @@ import torch
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.torch.lift import TorchLifted
+from crosscheck._training.optimizer_calls import calls
 from crosscheck._training.optimizer_edits import edits
 from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
-from crosscheck._training.quantities import SLOTS, WEIGHTS, Context, far, quantities
-from crosscheck._training.reason import CLIPPING, OPTIMISER, Reason, explained
+from crosscheck._training.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, far, quantities
+from crosscheck._training.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
 from crosscheck._training.steps import Departure, Found, Moment
 
+CHOSEN = "chosen by crosscheck"
+"""The key of a group of parameters whose options are changed."""
 FEW = 3
 """Options are tried on so many arrays first: a model has hundreds of arrays, and there are hundreds of options to try."""
 
@@ -29,6 +32,8 @@ def of_optimizer(found: Found, departure: Departure) -> Reason:
         trial = _Trial(found, departure)
         if trial.sums():
             return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
+        if times := trial.times():
+            return Reason(GRADIENTS, f"JAX gives its optimiser {times:.6g} times PyTorch's{as_sum(times)}")
         return Reason(OPTIMISER, trial.words())
     finally:
         found.torch.restore(kept)
@@ -42,7 +47,7 @@ class _Trial:
         self.moments = departure.moments
         self.theirs = [quantities(found.partners, one.context, one.made) for one in self.moments]
         self.optimizer = self.steps.optimizers[0]
-        self.summed = False
+        self.summed, self.factor = False, 1.0
         self.limit = explained(self.error((), self.moments))
 
     def sums(self) -> bool:
@@ -52,6 +57,32 @@ class _Trial:
             return self.error((), self.moments) <= self.limit
         finally:
             self.summed = False
+
+    def times(self) -> float:
+        """The factor of the gradients that would make both agree, as of a sum in place of a mean; 0 if none does."""
+        both = []
+        try:
+            for self.factor in (1.0, 2.0):  # a step of SGD is linear in its gradients
+                weights, _ = self._made(self.moments[0].context, (), None, set(self.steps.parameters), None)
+                both.append(self.found.partners.of_weights({**self.moments[0].context.before, **weights}))
+        except Exception:  # the optimiser may raise anything
+            return 0.0
+        finally:
+            self.factor = 1.0
+        wrong = [name for kind, name in self.moments[0].wrong if kind == WEIGHTS and name in both[0]]
+        theirs = self.theirs[0]
+        pairs = [(both[1][name] - both[0][name], theirs[WEIGHTS, name].theirs - both[0][name]) for name in wrong]
+        ratio = ratio_of(pairs)
+        if ratio is None:
+            return 0.0
+        self.factor = 1 + ratio
+        near = min((round(self.factor), 1 / max(round(1 / self.factor), 1)), key=lambda one: abs(one - self.factor))
+        if abs(near - self.factor) <= SAME_RATIO * abs(self.factor):
+            self.factor = near
+        try:
+            return self.factor if self.error((), self.moments) <= self.limit else 0.0
+        finally:
+            self.factor = 1.0
 
     def words(self) -> str:
         """The change that would make both agree; empty if none does."""
@@ -90,6 +121,25 @@ class _Trial:
             for change in other_values(options):
                 if self.error([change], self.moments, number) <= self.limit:
                     return self._said([change], number)
+        return self._of_wrong() or self._of_calls()
+
+    def _of_wrong(self) -> str:
+        """The same for those parameters alone that are wrong, as where JAX's weight decay leaves out biases."""
+        partners = self.found.partners
+        wrong = {partners.parameter(name) for kind, name in self.moments[0].wrong if kind in (WEIGHTS, SLOTS)}
+        names = [name for leaf in sorted(wrong) for name in partners.owners(leaf)]
+        for change in other_values(dict(options_of(self.optimizer))) if 0 < len(names) < len(self.steps.parameters) else ():
+            if self.error([change], self.moments, frozenset(names)) <= self.limit:
+                more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+                return f"{self._said([change])}, for {', '.join(names[:2])}{more}"
+        return ""
+
+    def _of_calls(self) -> str:
+        """A call in the step of PyTorch's optimiser that JAX forgets, or one of its numbers."""
+        context, every = self.moments[0].context, set(self.steps.parameters)
+        for said, edit in calls(lambda edit: self._made(context, (), None, every, edit)):
+            if self.error((), self.moments, edit=edit) <= self.limit:
+                return said
         return ""
 
     def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None) -> str:
@@ -101,7 +151,7 @@ class _Trial:
         self,
         changes: Sequence[tuple[str, Any]],
         moments: Sequence[Moment],
-        group: int | None = None,
+        group: int | frozenset[str] | None = None,
         few: Sequence[str] = (),
         edit: Callable[[Any], None] | None = None,
     ) -> float:
@@ -128,7 +178,7 @@ class _Trial:
         self,
         context: Context,
         changes: Sequence[tuple[str, Any]],
-        chosen: int | None,
+        chosen: int | frozenset[str] | None,
         owners: Set[str],
         edit: Callable[[Any], None] | None,
     ) -> tuple[dict[str, Array], dict[tuple[str, str], Array]]:
@@ -137,8 +187,12 @@ class _Trial:
         given = dict(context.torch.given.wide)
         if self.summed:
             given = {name: one + context.summed.get(name, 0.0) for name, one in given.items()}
+        given = {name: self.factor * one for name, one in given.items()}
         names = [name for name in self.steps.parameters if name in given and name in owners]
-        held, step = [dict(group) for group in self.optimizer.param_groups], self.optimizer.step
+        groups, step = self.optimizer.param_groups, self.optimizer.step
+        held = [dict(group) for group in groups]
+        if isinstance(chosen, frozenset):
+            self.optimizer.param_groups = [one for group in groups for one in self._split(group, chosen)]
         if edit is not None:
             edit(self.optimizer)
         slots: list[tuple[str, str]] = []
@@ -147,7 +201,7 @@ class _Trial:
             for name, one in self.steps.parameters.items():
                 one.grad = gradients[names.index(name)] if name in names else None
             for number, group in enumerate(self.optimizer.param_groups):
-                if chosen in (None, number):
+                if chosen in (None, number) or group.get(CHOSEN):
                     group.update(changes)
             self.optimizer.step()
             kept = {slot: one for slot, one in self.steps.slots() if slot[0] in owners}
@@ -158,7 +212,13 @@ class _Trial:
             with torch.no_grad():
                 wide = TorchLifted(program, self.steps.dtype).run([given[name] for name in names])
         finally:
-            self.optimizer.step = step
+            self.optimizer.step, self.optimizer.param_groups = step, groups
             for group, options_held in zip(self.optimizer.param_groups, held, strict=True):
                 group.update(options_held)
         return dict(zip(names, wide, strict=False)), dict(zip(slots, wide[len(names) :], strict=True))
+
+    def _split(self, group: dict[str, Any], chosen: Set[str]) -> list[dict[str, Any]]:
+        """A group of parameters in two: the others, and the chosen ones."""
+        names = self.steps.names
+        parts = [[one for one in group["params"] if (names.get(one) in chosen) is among] for among in (False, True)]
+        return [{**group, "params": part, CHOSEN: among} for among, part in enumerate(parts) if part]

@@ -41,3 +41,11 @@ def ratio_of(pairs: Sequence[tuple[Array, Array]]) -> float | None:
         return None
     ratio = float(a @ b) / square
     return ratio if ratio and far(ratio * a, b, size_of(b)) <= SAME_RATIO else None
+
+
+def as_sum(ratio: float) -> str:
+    """What a factor of gradients may come from, as the end of a clause: empty if it is no whole number."""
+    whole = round(ratio if ratio > 1 else 1 / ratio) if ratio > 0 else 0
+    if whole < 2 or abs((ratio if ratio > 1 else 1 / ratio) / whole - 1) > SAME_RATIO:
+        return ""
+    return f", as a sum of {whole} is of a mean" if ratio > 1 else f", as a mean of {whole} is of a sum"

@@ -8,8 +8,19 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._training.jax_steps import JaxStep
-from crosscheck._training.quantities import SLOTS, WEIGHTS, far, quantities, size_of
-from crosscheck._training.reason import CLIPPING, MUCH, SAME_RATIO, SCHEDULE, Reason, explained, ratio_of
+from crosscheck._training.quantities import GRADIENTS, SLOTS, WEIGHTS, far, quantities, size_of
+from crosscheck._training.reason import (
+    CLIPPING,
+    MUCH,
+    OPTIMISER,
+    SAME_RATIO,
+    SCHEDULE,
+    Reason,
+    as_sum,
+    explained,
+    ratio_of,
+)
+from crosscheck._training.schedule_edits import of_scheduler
 from crosscheck._training.steps import CONSTANT, FLOOR, Departure, Found, Moment, with_torchs_gradients
 
 LINEAR = ("exp_avg", "momentum_buffer")
@@ -39,6 +50,8 @@ def of_clipping(found: Found, departure: Departure) -> Reason | None:
     if not any(far(one, other, size_of(one)) > FLOOR for one, other in pairs):
         if factor is None:
             return None
+        if steady(found, departure) and (why := as_sum(factor)):
+            return Reason(GRADIENTS, f"JAX gives its optimiser {factor:.6g} times PyTorch's{why}")
         return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
     if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
         words = f"the gradients that JAX gives its optimiser are {factor:.9g} times those that PyTorch gives its own"
@@ -147,11 +160,56 @@ def of_schedule(found: Found, departure: Departure) -> Reason | None:
         ratio = ratio_of(moves)
         left, error = (max(size_of(mine * by - theirs) for mine, theirs in moves) for by in (ratio or 0.0, 1.0))
         if ratio is None or left > MUCH * error:
-            return None
+            return _of_rates(found, departure)
         ratios.append((moment.context.number, ratio))
     if not ratios:
         return Reason(SCHEDULE, "PyTorch's learning rate is 0, and JAX moves the parameters")
-    return Reason(SCHEDULE, _of_rate(found, *ratios[0]) + _of_warm_up(found, ratios))
+    theirs = {step: max(found.rates[step - 1].values()) * ratio for step, ratio in ratios}
+    why = of_scheduler(found, theirs) or _of_warm_up(found, ratios)
+    return Reason(SCHEDULE, _of_rate(found, *ratios[0]) + why)
+
+
+def _of_rates(found: Found, departure: Departure) -> Reason | None:
+    """Other learning rates for some parameters, if the moves of each parameter are the same multiple at all steps."""
+    each: list[dict[str, float]] = []
+    for moment in departure.moments:
+        judged = quantities(found.partners, moment.context, moment.made)
+        before = found.partners.of_weights(moment.context.before)
+        ratios = {
+            name: ratio_of([(one.mine - before[name], one.theirs - before[name])])
+            for (kind, name), one in judged.items()
+            if kind == WEIGHTS and (one.mine != before[name]).any()
+        }
+        each.append({name: one for name, one in ratios.items() if one is not None})
+        if len(each[-1]) < len(ratios):
+            return None
+    if len(each) < FEWEST_RATES or any(one.keys() != each[0].keys() for one in each):
+        return None
+    if any(abs(one[name] / each[0][name] - 1) > SAME_RATIO for one in each for name in one):
+        return None
+    rates = departure.context.torch.rates
+    both: dict[str, tuple[float, float]] = {}
+    for name, ratio in each[0].items():
+        owner = found.partners.owners(name)[0]
+        if owner in rates:
+            both[owner] = rates[owner], rates[owner] * ratio
+    wrong = {owner: pair for owner, pair in both.items() if abs(pair[1] / pair[0] - 1) > SAME_RATIO}
+    if not wrong:
+        return None
+    owner, (mine, theirs) = next(iter(wrong.items()))
+    alike = [name for name, pair in wrong.items() if np.allclose(pair, (mine, theirs), rtol=SAME_RATIO)]
+    named = " and ".join(alike[:2]) + (f" and {len(alike) - 2} more" if len(alike) > 2 else "")
+    words = f"JAX's learning rate of {named} is {theirs:.6g}, PyTorch's {mine:.6g}"
+    return Reason(OPTIMISER, words + _of_order(list(both.values())))
+
+
+def _of_order(rates: Sequence[tuple[float, float]]) -> str:
+    """What it means that both sides have the same learning rates for other parameters; empty if they do not."""
+    pairs = sorted({(float(f"{mine:.4g}"), float(f"{theirs:.4g}")) for mine, theirs in rates})
+    mine, theirs = zip(*pairs, strict=True)
+    if len(set(mine)) < len(mine) or sorted(mine) != sorted(theirs):
+        return ""
+    return ": the rates are in reverse order" if list(theirs) == sorted(theirs, reverse=True) else ": rates are exchanged"
 
 
 def _of_warm_up(found: Found, ratios: Sequence[tuple[int, float]]) -> str:

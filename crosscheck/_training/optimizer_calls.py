@@ -1,0 +1,105 @@
+"""Edits of the calls in a step of PyTorch's optimiser: one forgotten, or one of its numbers replaced."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from crosscheck._training.optimizer_edits import OTHERS, within
+
+MOST = 60
+"""A step with more calls is not changed."""
+INSIDE = ("_tensor.py", "functional.py", "overrides.py")
+"""Files of PyTorch that call on behalf of a line of the step."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A call in a line of the step."""
+
+    file: str
+    line: int
+    name: str
+
+    def words(self, args: Any = (), kwargs: Any = None) -> str:
+        """The call, with its numbers, and the line."""
+        numbers = [f"{one:g}" for one in args if isinstance(one, (int, float))]
+        numbers += [f"{name}={one:g}" for name, one in (kwargs or {}).items() if isinstance(one, (int, float))]
+        text = linecache.getline(self.file, self.line).strip()
+        return f"{self.name.strip('_')}({', '.join(numbers)}) in PyTorch's `{text}` ({Path(self.file).name}:{self.line})"
+
+
+class _Calls(TorchFunctionMode):
+    """Notes each call that gives a tensor of the shape of its first operand, or changes one."""
+
+    def __init__(self, found: dict[Site, tuple[Any, Any]], change: Callable[[Site, Any, Any], Any] | None = None) -> None:
+        super().__init__()
+        self._found, self._change = found, change
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.endswith(INSIDE):
+            frame = frame.f_back
+        site = Site(frame.f_code.co_filename, frame.f_lineno, getattr(func, "__name__", ""))
+        tensors = bool(args) and isinstance(args[0], torch.Tensor)
+        if self._change is not None and tensors and site in self._found:
+            return self._change(site, func, (args, kwargs))
+        result = func(*args, **kwargs)
+        if self._change is None and tensors and isinstance(result, torch.Tensor) and result.shape == args[0].shape:
+            numbers = tuple(one if isinstance(one, (int, float)) else None for one in args)
+            self._found.setdefault(
+                site, (numbers, {key: one for key, one in kwargs.items() if isinstance(one, (int, float))})
+            )
+        return result
+
+
+def calls(run: Callable[[Callable[[Any], None]], Any]) -> Iterator[tuple[str, Callable[[Any], None]]]:
+    """What each edit of a call means of JAX's optimiser, and the edit. ``run`` runs steps with an edit of the optimiser."""
+    found: dict[Site, tuple[Any, Any]] = {}
+    run(within(lambda _: _Calls(found)))
+    if len(found) > MOST:
+        return
+    for site, (numbers, named) in found.items():
+        yield f"JAX forgets {site.words(numbers, named)}", _edit(site, _forgotten)
+    for site, (numbers, named) in found.items():
+        if len(numbers) == 3 and isinstance(numbers[1], float) and numbers[1] == -numbers[2]:  # the ends of what is cut off
+            for new in (one for one in OTHERS if one not in (0.0, numbers[2])):
+                said = f"{new:g} in JAX, {numbers[2]:g} in PyTorch: {site.words(numbers, named)}"
+                yield said, _edit(site, partial(_cut, new))
+        for place, old in [*enumerate(numbers), *named.items()]:
+            for new in OTHERS if isinstance(old, float) else ():
+                if new != old:
+                    said = f"{new:g} in JAX, {old:g} in PyTorch: {site.words(numbers, named)}"
+                    yield said, _edit(site, partial(_replaced, place, new))
+
+
+def _edit(site: Site, change: Callable[[Site, Any, Any], Any]) -> Callable[[Any], None]:
+    return within(lambda _: _Calls({site: ((), {})}, change))
+
+
+def _forgotten(site: Site, func: Any, given: Any) -> Any:
+    """The first operand as it is."""
+    return given[0][0]
+
+
+def _cut(new: float, site: Site, func: Any, given: Any) -> Any:
+    """The result with other ends."""
+    args, kwargs = given
+    return func(args[0], -new, new, **kwargs)
+
+
+def _replaced(place: int | str, new: float, site: Site, func: Any, given: Any) -> Any:
+    """The result with another number."""
+    args, kwargs = given
+    if isinstance(place, str):
+        return func(*args, **{**kwargs, place: new})
+    return func(*args[:place], new, *args[place + 1 :], **kwargs)

@@ -156,7 +156,7 @@ NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
         lambda x: x.softmax(0),
         lambda x: jax.nn.softmax(x, 1),
         (ROWS,),
-        "JAX gives what PyTorch gives along the other axis of `x`",
+        "softmax's axis: -1 in JAX, 0 in PyTorch",
     ),
     "a sum along another axis": (
         lambda x: x.square().sum(0),
@@ -260,7 +260,7 @@ NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
         lambda m, g: 0.9 * m + 0.1 * g,
         lambda m, g: 0.95 * m + 0.05 * g,
         (LINE, LINE),
-        "with 0.9 and 0.1 in place of its 0.95 and 0.05, JAX gives what PyTorch gives",
+        "the factor: 0.95 in JAX, 0.9 in PyTorch; the factor: 0.05 in JAX, 0.1 in PyTorch",
     ),
     "a power": (lambda x: x**3 + 1, lambda x: x**2 + 1, (LINE,), "the exponent: 2 in JAX, 3 in PyTorch"),
     "a term": (

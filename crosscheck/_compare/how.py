@@ -8,7 +8,6 @@ from functools import partial
 
 from crosscheck._compare.budget import FOR_HOW, Budget
 from crosscheck._compare.comparisons import Judged, Request
-from crosscheck._compare.how_constants import Constants
 from crosscheck._compare.how_dependence import of_dependence
 from crosscheck._compare.how_edits import EditsOfFunction
 from crosscheck._compare.how_inputs import fitted, of_inputs
@@ -45,14 +44,16 @@ def how(request: Request, judged: Judged, budget: Budget) -> How | None:
     edits = EditsOfFunction(trials)
     if trials.order == 0 and (said := edits.of_functions()):
         return How(said, edits.facts)
-    if (found := trials.first(_changes(trials))) is not None:
+    if (found := trials.first(one for one in _changes(trials) if not one.is_part)) is not None:
         return How(found.said)
     if trials.order == 0 and (said := edits.early()):
         return How(said, edits.facts)
-    if (found := trials.first(_constants(trials))) is not None:
+    if trials.order == 0 and (found := trials.first(of_inputs(trials, with_result=True))) is not None:
         return How(found.said)
     if trials.order == 0 and (said := edits.late()):
         return How(said, edits.facts)
+    if (found := trials.first(_others(trials))) is not None:
+        return How(found.said)
     return _of_dependence(trials)
 
 
@@ -77,11 +78,8 @@ def _changes(trials: Trials) -> Iterator[Change]:
         yield from of_inputs(trials)
 
 
-def _constants(trials: Trials) -> Iterator[Change]:
-    """Changes of numbers inside the functions."""
-    constants = Constants(trials)
-    yield from constants.exchanged()
-    yield from constants.fitted()
+def _others(trials: Trials) -> Iterator[Change]:
+    """What says less than an edit: changes that explain a part of the results, and an input times a number."""
+    yield from (one for one in of_outputs(trials) if one.is_part)
     if trials.order == 0:
         yield from fitted(trials)
-    yield from constants.operations()

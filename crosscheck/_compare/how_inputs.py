@@ -23,9 +23,12 @@ Arguments = Sequence[Array]
 Moving = Callable[[Arguments], Arguments]
 
 
-def of_inputs(trials: Trials) -> Iterator[Change]:
-    """The changes of the inputs that make the sides agree at the given inputs, so that they are worth a proof."""
-    for said, moved, side, after in (*_rearranged(trials), *_replaced(trials)):
+def of_inputs(trials: Trials, *, with_result: bool = False) -> Iterator[Change]:
+    """The changes of the inputs that make the sides agree at the given inputs, so that they are worth a proof.
+
+    ``with_result``: those that change the result's order too.
+    """
+    for said, moved, side, after in _with_result(trials) if with_result else (*_rearranged(trials), *_replaced(trials)):
         if trials.spent:
             return
         change = _change(trials, said, moved, side, after)
@@ -55,7 +58,7 @@ Rearranged = tuple[str, Moving, int, Callable[[Array], Array]]
 
 def _rearranged(trials: Trials) -> Iterator[Rearranged]:
     """Inputs exchanged, transposed or reversed. PyTorch's program gets them: it also runs at inputs of other shapes."""
-    inputs, result = trials.inputs, trials.given_results[JAX]
+    inputs = trials.inputs
     for i, k in combinations(range(len(inputs.leaves)), 2):
         if (inputs.leaves[i].shape, inputs.leaves[i].dtype) == (inputs.leaves[k].shape, inputs.leaves[k].dtype):
 
@@ -65,30 +68,34 @@ def _rearranged(trials: Trials) -> Iterator[Rearranged]:
                 return moved
 
             yield f"with `{inputs.names[i]}` and `{inputs.names[k]}` exchanged", exchanged, TORCH, np.asarray
-    for with_result in (False, True):
-        for at, (name, leaf) in enumerate(zip(inputs.names, inputs.leaves, strict=True)):
-            if with_result and result.ndim != leaf.ndim:
-                continue
-            for a, b in combinations(range(min(leaf.ndim, MOST_AXES)), 2):
-                swap = partial(np.swapaxes, axis1=a, axis2=b)
-                which = "" if leaf.ndim == 2 else f"s {a} and {b}"
-                if with_result:
-                    yield (
-                        f"along the other ax{'es' if which else 'is'}{which[1:]} of `{name}`",
-                        partial(_with, at, swap),
-                        TORCH,
-                        swap,
-                    )
-                else:
-                    said = f"axe{which} of `{name}` exchanged" if which else f"`{name}` transposed"
-                    yield f"with {said}", partial(_with, at, swap), TORCH, np.asarray
-            for axis in range(min(leaf.ndim, MOST_AXES)):
-                of = f" along axis {axis}" if leaf.ndim > 1 else ""
-                flip = partial(np.flip, axis=axis)
-                also, after = (" and the result", flip) if with_result else ("", np.asarray)
-                yield f"with `{name}`{also} reversed{of}", partial(_with, at, flip), TORCH, after
-            if leaf.ndim > 1 and not with_result:
-                yield f"with `{name}` reversed along all its axes", partial(_with, at, np.flip), TORCH, np.asarray
+    for at, (name, leaf) in enumerate(zip(inputs.names, inputs.leaves, strict=True)):
+        for a, b in combinations(range(min(leaf.ndim, MOST_AXES)), 2):
+            said = f"`{name}` transposed" if leaf.ndim == 2 else f"axes {a} and {b} of `{name}` exchanged"
+            yield f"with {said}", partial(_with, at, partial(np.swapaxes, axis1=a, axis2=b)), TORCH, np.asarray
+        for axis in range(min(leaf.ndim, MOST_AXES)):
+            flip = partial(np.flip, axis=axis)
+            yield f"with `{name}` reversed{_of(axis, leaf)}", partial(_with, at, flip), TORCH, np.asarray
+        if leaf.ndim > 1:
+            yield f"with `{name}` reversed along all its axes", partial(_with, at, np.flip), TORCH, np.asarray
+
+
+def _with_result(trials: Trials) -> Iterator[Rearranged]:
+    """An input transposed or reversed, and the result too."""
+    result = trials.given_results[JAX]
+    for at, (name, leaf) in enumerate(zip(trials.inputs.names, trials.inputs.leaves, strict=True)):
+        if result.ndim != leaf.ndim:
+            continue
+        for a, b in combinations(range(min(leaf.ndim, MOST_AXES)), 2):
+            swap = partial(np.swapaxes, axis1=a, axis2=b)
+            which = "axis" if leaf.ndim == 2 else f"axes {a} and {b}"
+            yield f"along the other {which} of `{name}`", partial(_with, at, swap), TORCH, swap
+        for axis in range(min(leaf.ndim, MOST_AXES)):
+            flip = partial(np.flip, axis=axis)
+            yield f"with `{name}` and the result reversed{_of(axis, leaf)}", partial(_with, at, flip), TORCH, flip
+
+
+def _of(axis: int, leaf: Array) -> str:
+    return f" along axis {axis}" if leaf.ndim > 1 else ""
 
 
 OF_BOOLEANS: Mapping[str, Callable[[Array], Array]] = {

@@ -120,17 +120,6 @@ def _of_counts(inputs: Inputs, value: float) -> Iterator[tuple[Number, tuple[Cou
                 yield Number(float(np.sign(value)) * function(n), f"{sign}{said}", because), (count, function)
 
 
-def of_change(inputs: Inputs, old: float, new: float) -> str:
-    """Why one number replaces another, if they are the number of elements and one more or less, or this number and 1."""
-    for name, count in _counts(inputs):
-        n = count(inputs)
-        if n > 1 and old == n and abs(new - old) == 1:
-            return f" (n = {n}, the number of elements of {name}, as a biased and an unbiased variance differ)"
-        if n > 1 and {old, new} == {n, 1}:
-            return f" (n = {n}, the number of elements of {name}, as a mean and a sum differ)"
-    return ""
-
-
 def _counts(inputs: Inputs) -> Iterator[tuple[str, Count]]:
     for at, (name, leaf) in enumerate(zip(inputs.names, inputs.leaves, strict=True)):
         if leaf.ndim != 1:

@@ -55,6 +55,11 @@ class Change:
     target: int
     view: Callable[[Array], Array] = np.asarray
 
+    @property
+    def is_part(self) -> bool:
+        """Whether it explains a part of the results alone, or not their order."""
+        return self.view is not np.asarray
+
 
 class Trials:
     """One result of a pair, from both sides: first at the given inputs, then at new ones."""

@@ -135,14 +135,12 @@ class _Lifting(Mode):
         rounding: _Rounding | None,
         narrow: Callable[[Any], None],
         opaque: set[str],
-        constants: dict[float, float],
         observer: Observer | None,
     ) -> None:
         super().__init__()
         self._shadows = shadows
         self._rounding = rounding
         self._observer = observer
-        self._constants = constants
         self._narrow = narrow
         self._opaque = opaque
 
@@ -211,8 +209,6 @@ class _Lifting(Mode):
         def wide(value: Any) -> Any:
             if isinstance(value, torch.Tensor):
                 return self._shadows.of(value)
-            if isinstance(value, float) or (plan.pointwise and type(value) is int):
-                return value if (set_ := self._constants.setdefault(value, value)) == value else set_
             return WIDE.get(value, value) if isinstance(value, torch.dtype) else value
 
         wide_args = mapped(wide, args)
@@ -329,8 +325,6 @@ class TorchLifted:
         self._dtype = getattr(torch, dtype)
         self._narrow: set[str] = set()
         self._opaque: set[str] = set()
-        self.constants: dict[float, float] = {}
-        """The numbers that operations got in the runs so far, each with the number that replaces it: itself by default."""
         self.draws = False
         """Whether the last run drew random numbers."""
         self.observer: Observer | None = None
@@ -362,9 +356,7 @@ class TorchLifted:
             if sum(one.numel() for one in (*tensors, *self.parameters)) <= _ONE_THREAD:
                 stack.enter_context(one_thread())
             stack.enter_context(_Border(shadows, self._meet, self._opaque))
-            lifting = stack.enter_context(
-                _Lifting(shadows, rounding, self._meet, self._opaque, self.constants, self.observer)
-            )
+            lifting = stack.enter_context(_Lifting(shadows, rounding, self._meet, self._opaque, self.observer))
             results = list(self._program(*tensors))
         self.draws = lifting.draws
         with torch.no_grad():

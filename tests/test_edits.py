@@ -157,6 +157,28 @@ def jax_normed(x: Any, *, outside: bool = False, forgets: bool = False, act: Cal
     return y if forgets else x + y
 
 
+def moved(x: Any) -> Any:
+    return x + 2 * F.pad(x, (0, 0, 1, 0))[:, :-1]
+
+
+def waves(x: Any) -> Any:
+    return torch.sin(x * torch.arange(3, C + 3))
+
+
+def far(x: Any) -> Any:
+    places = torch.arange(T)
+    apart = places[None] - places[:, None]
+    return (x[0, :, :T] + apart.abs() + apart).softmax(-1)
+
+
+def masked(x: Any) -> Any:
+    places = torch.arange(T)
+    return x[0, :, :T].masked_fill(places[None] > places[:, None], -1e9).softmax(-1)
+
+
+PLACES = np.arange(T)[None]
+sigmoid, logs = jax.nn.sigmoid, jax.nn.log_sigmoid
+
 X = [np.random.default_rng(seed).normal(size=(3, T, C)).astype(np.float32) for seed in range(3)]
 
 
@@ -179,8 +201,46 @@ X = [np.random.default_rng(seed).normal(size=(3, T, C)).astype(np.float32) for s
             1,
             "(interpolate|upsample_bilinear2d)'s align_corners: False in JAX, True in PyTorch|the resize: linear in JAX",
         ),
+        (moved, lambda x: x + 2 * jnp.roll(x, 1, 1), 1, "the shift of x along axis -2: filled from the other end"),
+        (
+            moved,
+            lambda x: x + 2 * jnp.pad(x, ((0, 0), (0, 2), (0, 0)))[:, 2:],
+            1,
+            "the shift .*: by -2 in JAX, by 1 in PyTorch",
+        ),
+        (moved, lambda x: 3 * x, 1, "JAX forgets to shift x by 1 along axis -2"),
+        (
+            lambda x: torch.roll(x.exp(), (1, 2), (0, 1)).cumsum(1),
+            lambda x: jnp.cumsum(jnp.roll(jnp.exp(x), (-1, -2), (0, 1)), 1),
+            1,
+            r"roll's shift: \[-1, -2\] in JAX, \[1, 2\] in PyTorch",
+        ),
+        (waves, lambda x: jnp.sin(x * jnp.arange(C)), 1, "arange's start: 0 in JAX, 3 in PyTorch"),
+        (
+            lambda x, y, z: F.binary_cross_entropy_with_logits(x, y.sigmoid(), pos_weight=z.exp()),
+            lambda x, y, z: -(jnp.exp(z) * (sigmoid(y) * logs(x) + (1 - sigmoid(y)) * logs(-x))).mean(),
+            3,
+            "binary_cross_entropy_with_logits takes exp.* as weight in JAX, as pos_weight in PyTorch",
+        ),
+        (
+            far,
+            lambda x: jax.nn.softmax(x[0, :, :T] + jnp.abs(PLACES - PLACES.T) - (PLACES - PLACES.T)),
+            1,
+            "the other way round",
+        ),
+        (lambda x: (x.relu() ** 3).sum(-1), lambda x: jax.nn.relu(x).sum(-1), 1, r"JAX forgets the power 3 of relu\(x\)"),
+        (
+            lambda x, y: torch.add(x.tanh(), y.exp(), alpha=0.5).cumsum(1),
+            lambda x, y: jnp.cumsum(jnp.tanh(x) + 0.25 * jnp.exp(y), 1),
+            2,
+            "the sum's alpha: 0.25 in JAX, 0.5 in PyTorch",
+        ),
+        (masked, lambda x: jax.nn.softmax(jnp.where(PLACES >= PLACES.T, -1e9, x[0, :, :T])), 1, "the comparison: >= in JAX"),
     ],
-    ids=["axis", "activation", "residual", "epsilon", "padding", "resize"],
+    ids=[
+        *("axis", "activation", "residual", "epsilon", "padding", "resize", "roll", "shift", "no shift", "sign of a shift"),
+        *("start", "weight", "difference", "power", "coefficient", "comparison"),
+    ],
 )
 def test_a_mistake_in_a_function_is_named(
     torch_function: Callable[..., Any], jax_function: Callable[..., Any], count: int, said: str

@@ -89,6 +89,44 @@ def test_steps_taken_backward_are_named() -> None:
     assert "JAX has x with axis -2 in reverse order" in report.first.explanation, report
 
 
+class Driven(nn.Module):
+    """A recurrence that a gate drives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2)
+
+    def forward(self, x: Any) -> Any:
+        gate, h, found = torch.sigmoid(self.gate(x)), x.new_zeros(len(x), WIDTH), []
+        for k in range(STEPS):
+            h = KEPT * h + gate[:, k] * x[:, k]
+            found.append(h)
+        return self.head(torch.stack(found, 1))
+
+
+def driven(p: dict[str, Array], x: Array, *, forgets: bool = False) -> Array:
+    gate = jax.nn.sigmoid(x @ p["gate.weight"].T + p["gate.bias"])
+    drive = (x if forgets else gate * x).swapaxes(0, 1)
+
+    def step(h: Array, y: Array) -> tuple[Array, Array]:
+        h = KEPT * h + y
+        return h, h
+
+    _, hs = jax.lax.scan(step, jnp.zeros((len(x), WIDTH), x.dtype), drive)
+    return hs.swapaxes(0, 1) @ p["head.weight"].T + p["head.bias"]
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_what_is_forgotten_at_each_step_of_a_loop_is_named_once(forgets: bool) -> None:
+    torch.manual_seed(0)
+    model = Driven()
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    x = np.random.default_rng(0).normal(size=(3, STEPS, WIDTH)).astype(np.float32)
+    report = compare_models(model, lambda p, x: driven(p, x, forgets=forgets), [x], params=params, order=0)
+    assert report.passed != forgets, report
+    assert not forgets or "JAX forgets to multiply with select(sigmoid(the result of gate))" in report.headline, report
+
+
 def in_place(x: Any) -> Any:
     gate, value = x.clone().unsafe_chunk(2, -1)
     gate.sigmoid_()

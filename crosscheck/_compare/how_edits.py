@@ -12,7 +12,7 @@ import torch
 from crosscheck._compare.trials import JAX, TORCH, Trials, near, sizes_of
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.search import Budget, Explaining, Search
-from crosscheck._explain.segment import Segment, moments
+from crosscheck._explain.segment import Segment, moments, order
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._graph.graph import Edits, Graph
@@ -66,10 +66,12 @@ class EditsOfFunction:
         try:
             function = Function(trials)
             values, numbers = watched(jax, trials.given)
+            values += [*map(np.asarray, jax.constant_values), *trials.given, target]
             segment = function.segment(
                 trials.given,
                 {},
-                theirs=np.array([moments(one) for one in [*values, *trials.given, target]]).reshape(-1, 5),
+                theirs=np.array([moments(one) for one in values]).reshape(-1, 5),
+                orders={order(one) for one in values},
                 numbers=[one for one in numbers if abs(one) < LARGEST_NUMBER],
                 arrays=[np.asarray(one) for one in jax.constant_values if np.size(one) > 1],
                 right=lambda results: self._gives(0, np.asarray(results[0].detach().numpy(), np.float64)),
@@ -95,6 +97,8 @@ class EditsOfFunction:
             if not near(got, target):
                 return False
             sizes = sizes_of(target)
+            if not sizes.any():  # a result of zeros shows nothing
+                return None
             return bool(np.nanmax(np.abs(got - target) / sizes) <= np.nanmax(np.abs(own - target) / sizes) / CLEARLY)
 
 

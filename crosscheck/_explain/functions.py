@@ -162,3 +162,17 @@ def orders_of(shape: Sequence[int]) -> dict[str, Function]:
 def regrouped(x: Any, axis: int, parts: Sequence[int]) -> Any:
     axis %= x.ndim
     return x.unflatten(axis, tuple(parts)).transpose(axis, axis + 1).flatten(axis, axis + len(parts) - 1)
+
+
+def shift(fill: str) -> Function:
+    """Numbers moved along an axis, with zeros, the outermost number or those of the other end where places become free."""
+
+    def shifted(x: Any, by: int, axis: int) -> Any:
+        moved = x.roll(by, axis)
+        free = (axis, 0, by) if by > 0 else (axis, x.shape[axis] + by, -by)
+        if fill != "around" and by:
+            outermost = x.narrow(axis, 0 if by > 0 else x.shape[axis] - 1, 1)
+            moved.narrow(*free).copy_(outermost if fill == "edge" else torch.zeros_like(outermost))
+        return moved
+
+    return shifted

@@ -9,7 +9,7 @@ import torch
 
 from crosscheck._explain.facts import Fact
 from crosscheck._explain.tables import MOVING, PARTS, SAID
-from crosscheck._graph.graph import Call, Leaf, refs
+from crosscheck._graph.graph import Call, Leaf, Ref, refs
 
 if TYPE_CHECKING:
     from crosscheck._explain.segment import Segment
@@ -128,3 +128,9 @@ def behind(segment: Segment, number: int) -> list[str]:
         else:
             left += segment.graph.operands(one)
     return found
+
+
+def line_of(segment: Segment, call: Call) -> tuple[Any, ...]:
+    """What the calls of one line share at each step of a loop: the line, the operation, and those that make its operands."""
+    makers = (segment.call(one.node) if isinstance(one, Ref) else None for one in call.args)
+    return call.name, call.path, call.source, tuple(one.name if one is not None else "" for one in makers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -11,10 +12,14 @@ from typing import Any
 import torch
 
 from crosscheck._explain.facts import Edit
-from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, OF_ARRAYS, Rule
+from crosscheck._explain.names import line_of
+from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, OF_ARRAYS, OF_TABLES, Rule
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import of_functions
+from crosscheck._explain.values import exchanged_inputs
 
+Stage = tuple[Sequence[Rule], Sequence[int]]
+"""Rules, and the nodes at which they are tried."""
 MOST_NUMBERS = 2**30
 """All runs together compute at most so many numbers."""
 MOST_RUNS = 16_000
@@ -22,7 +27,9 @@ MOST_RUNS = 16_000
 MOST_FIRST = 4
 """Of two mistakes in one segment, so many that may be the first are followed."""
 MOST_ALIKE = 6
-"""Of more edits of one kind, none are tried together."""
+"""Of more edits of one kind, none are tried in pairs."""
+MOST_STEPS = 64
+"""A loop of more steps is not changed as a whole."""
 
 
 class Budget:
@@ -60,7 +67,7 @@ class Search:
         self._segment, self._budget, self._known = segment, budget, known
         self._near: list[tuple[bool, int, float, Edit]] = []
         """Edits after which torch has more of JAX's values: whether at the frontier, and how many."""
-        self._alike: dict[tuple[Any, ...], list[Edit]] = {}
+        self._forget()
 
     @property
     def segment(self) -> Segment:
@@ -75,7 +82,8 @@ class Search:
     def late(self) -> list[Edit]:
         """The same of those that take longer, after the others: the mistake, or two that give JAX's values together."""
         with torch.no_grad():
-            return self._first([(LATE, self._segment.nodes)]) or self._two() or self._first(self._late())
+            near, far = self._late()
+            return self._first([(LATE, self._segment.nodes), near]) or self._two() or self._first([far])
 
     def of_functions(self) -> list[Edit]:
         """The setting of a function of several operations that gives JAX's values."""
@@ -112,12 +120,12 @@ class Search:
                 return [first, *best]
         return []
 
-    def _first(self, stages: Iterable[tuple[Sequence[Rule], Sequence[int]]]) -> list[Edit]:
+    def _first(self, stages: Iterable[Stage]) -> list[Edit]:
         """The smallest edit of the first stage that has one."""
         for rules, places in stages:
             fitting: list[Edit] = []
             for edit in self._edits(rules, places):
-                self._alike.setdefault((edit.kind, *self._names(edit)), []).append(edit)
+                self._note(edit)
                 if self._fits(edit):
                     fitting.append(edit)
                 if self._budget.spent:
@@ -127,7 +135,7 @@ class Search:
                 best = min(fitting, key=lambda one: one.size)
                 self._known.add(best.kind)
                 return [best]
-            self._alike = {}
+            self._forget()
         return []
 
     def _edits(self, rules: Sequence[Rule], places: Sequence[int]) -> Iterator[Edit]:
@@ -136,27 +144,30 @@ class Search:
                 with suppress(Exception):  # an operation may have arguments that a rule does not foresee
                     yield from rule(self._segment, place)
 
-    def _early(self) -> Iterator[tuple[Sequence[Rule], Sequence[int]]]:
+    def _early(self) -> Iterator[Stage]:
         """The rules and where they are tried: first those that explained an earlier fault, then those at the frontier."""
         segment, others = self._segment, [one for one in self._segment.nodes if one not in self._frontier]
         if self._known:
             again = [self._again(rule) for rule in (*AT_NODES, *EXCHANGES, *LATE)]
             yield again, segment.nodes
             yield [self._again(rule) for rule in AT_VALUES], [*segment.users]
+        yield [exchanged_inputs], segment.inputs
+        tables = [*segment.tables, *(one for table in segment.tables for one in segment.operands(table))]
+        yield OF_TABLES, list(dict.fromkeys(tables))
         yield AT_NODES, self._frontier
         yield AT_NODES, others
         yield EXCHANGES, segment.nodes
         yield AT_VALUES, [*self._operands, *segment.targets]
         yield OF_ARRAYS, [one for one in segment.users if one not in segment.data]
 
-    def _late(self) -> Iterator[tuple[Sequence[Rule], Sequence[int]]]:
-        """The rules that take longer, for more places."""
+    def _late(self) -> tuple[Stage, Stage]:
+        """The rules that take longer: for values that something wrong uses, and for all others."""
         segment = self._segment
         # where JAX has both a value and what is computed from it, nothing is wrong between them
         wrong = [one for one in segment.nodes if not self._frontier or not segment.partners.get(one, False)]
         used = {one for node in wrong for one in segment.operands(node)}
-        yield AT_VALUES, [one for one in segment.users if one in used and one not in self._operands]
-        yield AT_VALUES, [one for one in segment.users if one not in used and one not in self._operands]
+        left = [one for one in segment.users if one not in self._operands]
+        return (AT_VALUES, [one for one in left if one in used]), (AT_VALUES, [one for one in left if one not in used])
 
     @cached_property
     def _frontier(self) -> list[int]:
@@ -169,9 +180,20 @@ class Search:
     def _again(self, rule: Rule) -> Rule:
         return lambda segment, place: (edit for edit in rule(segment, place) if edit.kind in self._known)
 
-    def _names(self, edit: Edit) -> list[str]:
-        """The operations that an edit changes: like ones may share a mistake."""
-        return sorted(call.name for one in edit.edits if (call := self._segment.call(one)) is not None)
+    def _forget(self) -> None:
+        """Begin to keep edits."""
+        self._alike: dict[tuple[Any, ...], list[Edit]] = defaultdict(list)
+        self._steps: dict[tuple[Any, ...], list[Edit]] = defaultdict(list)
+        self._count = Counter[Any]()
+
+    def _note(self, edit: Edit) -> None:
+        """Keep an edit beside those that may be one mistake with it: of like operations, and of one line at each step."""
+        calls = [call for one in sorted(edit.edits) if (call := self._segment.call(one)) is not None]
+        self._alike[edit.kind, *sorted(call.name for call in calls)].append(edit)
+        here = edit.kind, frozenset(edit.edits)
+        self._count[here] += 1
+        lines = (line_of(self._segment, call) for call in calls)
+        self._steps[edit.kind, self._count[here], *lines].append(edit)
 
     def _fits(self, edit: Edit) -> bool:
         """Whether torch has JAX's values after an edit."""
@@ -193,13 +215,15 @@ class Search:
         return False
 
     def _together(self) -> Iterator[Edit]:
-        """The same edit at two or more nodes, such as for queries and for keys, if together they give JAX's values."""
+        """The same edit at several nodes, such as for queries and for keys, if together they give JAX's values."""
+        groups: list[tuple[Edit, ...]] = []
         for edits in self._alike.values():
-            if not 1 < len(edits) <= MOST_ALIKE:
-                continue
-            for some in [*combinations(edits, 2), *([tuple(edits)] if len(edits) > 2 else [])]:
-                merged = {node: call for one in some for node, call in one.edits.items()}
-                if len(merged) == sum(len(one.edits) for one in some):
-                    joint = Edit(merged, some[0].fact, some[0].kind, some[0].size + 0.1 * len(some))
-                    if self._fits(joint):
-                        yield joint
+            if 1 < len(edits) <= MOST_ALIKE:
+                groups += [*combinations(edits, 2), *([tuple(edits)] if len(edits) > 2 else [])]
+        groups += [tuple(edits) for edits in self._steps.values() if 2 < len(edits) <= MOST_STEPS]
+        for some in groups:
+            merged = {node: call for one in some for node, call in one.edits.items()}
+            if len(merged) == sum(len(one.edits) for one in some):
+                joint = Edit(merged, some[0].fact, some[0].kind, some[0].size + 0.1 * len(some))
+                if self._fits(joint):
+                    yield joint

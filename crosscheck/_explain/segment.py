@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._graph.graph import Call, Edits, Graph
+from crosscheck._graph.graph import Call, Edits, Graph, Leaf
 
 SAME = 1e-9
 """Values are the same if their moments differ by at most this, relative to the root mean square."""
+LARGEST_ORDER = 2**16
+"""The order of more numbers is not looked at."""
 LARGEST = 1e8
 """Larger numbers, such as the fills of a mask, count as 0."""
 
@@ -29,6 +31,15 @@ def moments(value: Any) -> Array:
     scale = size or 1.0
     third, fourth = (squares * numbers).mean() / scale**2, (squares * squares).mean() / scale**3
     return np.array([size, numbers.mean(), np.abs(numbers).mean(), third, fourth])
+
+
+def order(value: Any) -> bytes | None:
+    """The whole numbers of an array, such as an index or a mask, in their order; None of another, or of a single number."""
+    numbers = np.asarray(value)
+    if not 1 < numbers.size <= LARGEST_ORDER or numbers.dtype.kind not in "biuf":
+        return None
+    numbers = numbers.astype(np.float64)
+    return numbers.tobytes() if np.array_equal(numbers, np.round(numbers)) else None
 
 
 _NONE = np.empty((0, 5))
@@ -56,6 +67,7 @@ class Segment:
         right: Callable[[Sequence[Any]], bool] = lambda _: False,
         proven: Callable[[Edits], bool] = lambda _: True,
         theirs: Array = _NONE,
+        orders: Container[bytes | None] = (),
         numbers: Iterable[float] = (),
         arrays: Sequence[Array] = (),
         alone: Mapping[str, Array] = MappingProxyType({}),
@@ -64,8 +76,8 @@ class Segment:
         """``known`` are values of nodes in float64, ``weights`` gives a weight by name.
 
         ``right`` says of the values of the targets whether they are JAX's, ``proven`` of edits after which they are whether
-        they are at other inputs too; ``theirs`` are the moments of JAX's values, and
-        ``numbers`` those that stand in JAX's program, and
+        they are at other inputs too; ``theirs`` are the moments of JAX's values,
+        ``orders`` the whole numbers of those in their order, and ``numbers`` those that stand in JAX's program, and
         ``arrays`` the constant arrays in it, ``alone`` its weights for which PyTorch has none.
 
         Raises:
@@ -74,7 +86,7 @@ class Segment:
         self.graph, self.targets, self._known, self._weights = graph, tuple(targets), known, weights
         self.right, self._proven = right, proven
         self.theirs, self.numbers, self.arrays = theirs, sorted({float(one) for one in numbers}), arrays
-        self.alone = alone
+        self.alone, self.orders = alone, orders
         self.edits = dict(edits or {})
         inside = graph.ancestors(targets, known, self.edits)
         self.nodes = [one for one in self._in_order(inside) if one not in known and graph.call(one) is not None]
@@ -158,6 +170,7 @@ class Segment:
             right=self.right,
             proven=self._proven,
             theirs=self.theirs,
+            orders=self.orders,
             numbers=self.numbers,
             arrays=self.arrays,
             alone=self.alone,
@@ -180,6 +193,12 @@ class Segment:
             for operand in self.operands(one):
                 found[operand].append(one)
         return found
+
+    @property
+    def inputs(self) -> list[int]:
+        """The inputs of the program that are used."""
+        nodes = self.graph.nodes
+        return [one for one in self.users if isinstance(leaf := nodes[one], Leaf) and leaf.label]
 
     @cached_property
     def behind(self) -> Mapping[int, frozenset[int]]:
@@ -245,6 +264,16 @@ class Segment:
             for one, has in self.partners.items()
             if not has and all(self.partners.get(operand, True) for operand in self.operands(one))
         ]
+
+    @cached_property
+    def tables(self) -> list[int]:
+        """The tables of whole numbers, such as indices and masks, that JAX does not have in this order."""
+        constant: set[int] = set()
+        for one in sorted(self.values.keys() - self.data):
+            node = self.graph.nodes[one]
+            if all(other in constant for other in self.operands(one)) and not (isinstance(node, Leaf) and node.name):
+                constant.add(one)
+        return [one for one in sorted(constant) if (own := order(self.values[one])) and own not in self.orders]
 
     def gain(self, found: Mapping[int, Any]) -> int:
         """How many of JAX's values that torch does not have it has after a run, less those that it has no longer."""

@@ -23,6 +23,9 @@ SMALL = 1e-3
 """Of the usual numbers, those up to this are epsilons."""
 MOST_GROUPS = 64
 """So many groups of a norm are tried at most."""
+NEUTRAL = {"pow": 1, "mul": 1, "div": 1, "add": 0, "sub": 0}
+NOTHING = {(operation, form) for operation, one in NEUTRAL.items() for form in (f"{one}", f"{one:.1f}")}
+"""With these numbers an operation does nothing: it is forgotten."""
 AMONG = {"reduction": ("mean", "sum", "none"), "mode": ("nearest", "bilinear", "bicubic", "nearest-exact")}
 """The texts that an argument may be."""
 NEVER = frozenset(["dtype", "layout", "device", "pin_memory", "memory_format", "implicit", "half_to_float", "output_mask"])
@@ -39,7 +42,7 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
     for place, argument in enumerate(call.schema.arguments):
         default = argument.default_value if argument.has_default_value() else None
         old = call.args[place] if place < len(call.args) else call.kwargs.get(argument.name, default)
-        scaled = argument.name == "alpha" and call.name in ("add", "sub", "rsub", "addmm")
+        scaled = argument.name == "alpha" and call.name in ("add", "sub", "rsub", "addmm") and old == 1
         scaled = scaled or (call.name == "mul" and argument.name == "other" and _half_of_a_scale(segment, node))
         if (
             argument.name in NEVER
@@ -51,6 +54,8 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
         ):
             continue
         for new, likely in _other(segment, call.name, argument.name, old, rank):
+            if (call.name, str(new)) in NOTHING:
+                continue
             yield Edit(
                 {node: with_argument(call, place, argument.name, new)},
                 _setting(segment, node, call.name, argument.name, old, new),
@@ -63,6 +68,21 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
         yield from _before_and_behind(node, call, 3, -math.inf if "max" in call.name else 0.0)
     if call.name == "slice":
         yield from _slices(segment, node, call)
+
+
+def starts(segment: Segment, node: int) -> Iterator[Edit]:
+    """As many numbers one after the other, from another one on."""
+    call = segment.call(node)
+    if call is None or call.name != "arange" or not all(isinstance(one, (int, float)) for one in call.args):
+        return
+    start, end, *step = call.args if len(call.args) > 1 else (0, *call.args)
+    for new in dict.fromkeys((0, 1, *(start + by for by in (-2, -1, 1, 2)), *(-start, *segment.numbers))):
+        first = int(new) if isinstance(start, int) and float(new).is_integer() else new
+        if first != start:
+            # the operation that has an end alone takes no start
+            edited = replace(call, function=torch.arange, args=(first, end - start + first, *step), schema=None)
+            fact = Fact("setting", "arange", "start", f"{start:.6g}", f"{first:.6g}", source=call.source)
+            yield Edit({node: edited}, fact, ("arange", str(new)), 0.9)
 
 
 def divisors(segment: Segment, node: int) -> Iterator[Edit]:
@@ -214,13 +234,15 @@ def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int)
         elif argument == "group":
             yield from ((one, True) for one in range(1, MOST_GROUPS + 1) if one != old)
         else:
-            near = [0] if old is None else [old - 1, old + 1, 0, 1, -1, 2]
+            near = [0] if old is None else [old - 1, old + 1, 0, 1, -1, 2, -old]
             yield from ((one, True) for one in dict.fromkeys(near) if one != old)
     elif isinstance(old, (list, tuple)) and old and all(type(one) is int for one in old):
         if operation == "permute":
             yield from ((list(one), True) for one in permutations(old) if list(one) != list(old) and len(old) <= 5)
             return
         axes = argument == "dim"
+        if not axes and len(old) > 1:  # the numbers of all axes at once: their order, their signs
+            yield from ((one, True) for one in (list(old[::-1]), [-one for one in old]) if one != list(old))
         for place in range(len(old)):
             for one in range(-rank, 0) if axes else (old[place] - 1, old[place] + 1):
                 if one not in old or not axes:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from crosscheck._explain.facts import Edit, Fact
-from crosscheck._explain.names import named, said
+from crosscheck._explain.names import line_of, named, said
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.tables import FAMILIES, MOVING, PARTS, PRODUCTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref
@@ -116,13 +116,7 @@ def _like(segment: Segment, node: int, call: Call) -> list[int]:
     found = []
     for number, one in enumerate(segment.graph.nodes[: node + 1]):
         known = segment.given.get(number, segment.values.get(number))
-        same_line = isinstance(one, Call) and _line(segment, one) == _line(segment, call)
+        same_line = isinstance(one, Call) and line_of(segment, one) == line_of(segment, call)
         if same_line and isinstance(known, torch.Tensor) and known.shape == segment.values[node].shape:
             found.append(number)
     return found
-
-
-def _line(segment: Segment, call: Call) -> tuple[Any, ...]:
-    """What the calls of one line share at each step: the line, the operation, and those that make its operands."""
-    makers = (segment.call(one.node) if isinstance(one, Ref) else None for one in call.args)
-    return call.name, call.path, call.source, tuple(one.name if one is not None else "" for one in makers)

@@ -16,6 +16,8 @@ from crosscheck._explain.settings import with_argument
 from crosscheck._explain.tables import (
     BATCH,
     BINARY,
+    COMPARE,
+    COMPARISONS,
     COMPOSITES,
     FAMILIES,
     GROUPS,
@@ -55,7 +57,7 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
     if call is None or call.name not in FAMILIES:
         return
     family = FAMILIES[call.name]
-    makers = {id(UNARY): _of_one, id(BINARY): _of_two, id(REDUCE): _of_axis}
+    makers = {id(UNARY): _of_one, id(BINARY): _of_two, id(COMPARE): _of_two, id(REDUCE): _of_axis}
     made = makers.get(id(family), _as_given)(segment, call)
     if made is None:
         return
@@ -75,11 +77,15 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             continue  # it would do nothing: the operation is forgotten
         if family is BINARY and name.startswith("takes") and not _chooses(segment, call, function):
             continue  # nor would it, where one operand is never beyond the other
+        if family is UNARY and _does_nothing(segment, call, function):
+            continue
         fact = Fact("other", torch=own, jax=name, where=said(segment, node), source=call.source)
         if family is BINARY:
             operands = [said(segment, one.node, 1) for one in call.args[:2] if isinstance(one, Ref)]
             where = f" {operands[0]} and {operands[-1]}" if operands else ""
             fact = replace(fact, kind="binary", torch=VERBS[call.name], where=where)
+        elif family is COMPARE:
+            fact = replace(fact, kind="form", what="the comparison", torch=COMPARISONS[call.name])
         elif family is PADDING:
             fact = replace(fact, kind="setting", what="the padding", role="mode")
         elif family is GROUPS:
@@ -105,6 +111,14 @@ def _chooses(segment: Segment, call: Call, function: Function) -> bool:
         return all(bool((chosen != one).any()) for one in operands)
     except Exception:  # torch may refuse the operands in any way
         return False
+
+
+def _does_nothing(segment: Segment, call: Call, function: Function) -> bool:
+    """Whether a function leaves a value as another activation made it, as relu does with the results of a relu."""
+    first = call.args[0]
+    made = segment.call(first.node) if isinstance(first, Ref) else None
+    value = segment.values[first.node] if made is not None and FAMILIES.get(made.name) is UNARY else None
+    return value is not None and not _has_both_signs(value) and torch.equal(function(value), value)
 
 
 def _divisor(call: Call) -> str:
@@ -235,18 +249,27 @@ def _forgotten(segment: Segment, node: int, other: int, call: Call, path: Sequen
         numbers = [one for one in call.args if isinstance(one, (int, float))]
         verbs = {"mul": "to multiply with", "div": "to divide by", "add": "to add", "sub": "to subtract"}
         return f"{verbs[name]} {digits(numbers[0])}" if numbers and name in verbs else "1 - x"
+    if name == "pow" and isinstance(call.args[-1], (int, float)):
+        return f"the power {digits(call.args[-1])} of {said(segment, other)}"
     return composite or named(segment, node)
 
 
 def without(segment: Segment, node: int) -> Iterator[Edit]:
-    """A weight of an operation left out, where torch allows that."""
+    """A weight of an operation left out, or given as another argument, where torch allows that."""
     call = segment.call(node)
     if call is None or call.schema is None:
         return
-    for place, argument in enumerate(call.schema.arguments[: len(call.args)]):
-        given = call.args[place]
-        if isinstance(given, Ref) and str(argument.type) == "Optional[Tensor]":
-            fact = Fact("missing", f"the {argument.name} {said(segment, given.node)}", source=call.source)
-            yield Edit(
-                {node: with_argument(call, place, argument.name, None)}, fact, ("without", call.name, argument.name), 1.0
-            )
+    optional = [(k, one.name) for k, one in enumerate(call.schema.arguments) if str(one.type) == "Optional[Tensor]"]
+    for place, name in optional:
+        given = call.args[place] if place < len(call.args) else call.kwargs.get(name)
+        if not isinstance(given, Ref):
+            continue
+        left = with_argument(call, place, name, None)
+        fact = Fact("missing", f"the {name} {said(segment, given.node)}", source=call.source)
+        yield Edit({node: left}, fact, ("without", call.name, name), 1.0)
+        for other, also in optional:
+            if other != place and not isinstance(call.args[other] if other < len(call.args) else None, Ref):
+                what = f"{SAID.get(call.name, call.name)} takes {said(segment, given.node)}"
+                fact = Fact("form", what, torch=f"as {name}", jax=f"as {also}", source=call.source)
+                new = with_argument(left, other, also, given)
+                yield Edit({node: new}, fact, ("argument", call.name, name, also), 1.1)

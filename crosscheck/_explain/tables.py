@@ -94,6 +94,16 @@ VERBS = {
 COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "eq": "==", "ne": "!="}
 
 
+COMPARE: Mapping[str, Function] = {
+    ">=": torch.ge,
+    ">": torch.gt,
+    "<=": torch.le,
+    "<": torch.lt,
+    "==": torch.eq,
+    "!=": torch.ne,
+}
+
+
 REDUCE: Mapping[str, Function] = {
     "the mean": torch.mean,
     "the sum": torch.sum,
@@ -127,6 +137,7 @@ PADDING: Mapping[str, Function] = {
     "circular": padded("circular"),
     "zeros": padded("constant"),
 }
+PADS = [*(f"{kind}_pad{rank}d" for kind in ("reflection", "replication") for rank in (1, 2, 3)), "constant_pad_nd"]
 OWN_PADDING = {"reflection": "reflect", "replication": "edge", "constant": "zeros"}
 
 
@@ -235,10 +246,9 @@ FAMILIES: Mapping[str, Mapping[str, Function]] = {
         UNARY,
     ),
     **dict.fromkeys(("add", "sub", "rsub", "mul", "div", "maximum", "minimum"), BINARY),
+    **dict.fromkeys(COMPARISONS, COMPARE),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "var", "std", "select", "linalg_vector_norm", "logsumexp"), REDUCE),
-    **dict.fromkeys(
-        [f"{kind}_pad{rank}d" for kind in ("reflection", "replication") for rank in (1, 2, 3)] + ["constant_pad_nd"], PADDING
-    ),
+    **dict.fromkeys(PADS, PADDING),
     **dict.fromkeys(RESIZED, RESIZE),
     "native_layer_norm": NORM,
     "native_group_norm": GROUPS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from crosscheck._explain.segment import Segment, sites
 from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
+NEGATIVE = "-x"
 SCORES = "transposed: axes -2 and -1 exchanged"
 UNARY_NAMES = frozenset(name for name, family in FAMILIES.items() if family is UNARY)
 MOST_PAIRS = 60
@@ -25,32 +26,50 @@ MOST_PAIRS = 60
 def extra(segment: Segment, value: int) -> Iterator[Edit]:
     """One more operation on a value, or its numbers in another order, before it is used."""
     there = segment.values.get(value)
-    if not isinstance(there, torch.Tensor) or not there.ndim or there.dtype == torch.bool:
+    if isinstance(there, torch.Tensor) and there.ndim and there.is_floating_point():
+        yield from _applied(segment, value, "extra", _more(segment))
+    yield from orders(segment, value)
+
+
+def orders(segment: Segment, value: int) -> Iterator[Edit]:
+    """The numbers of a value in another order before it is used; indices that are others."""
+    there = segment.values.get(value)
+    if not isinstance(there, torch.Tensor) or not there.ndim:
         return
-    if not there.is_floating_point():
+    if not there.is_floating_point() and there.dtype != torch.bool:
         yield from _shifted(segment, value)
-        return
+    yield from _applied(segment, value, "order", {**LAYOUT, **orders_of(there.shape)})
+
+
+def _more(segment: Segment) -> Mapping[str, Any]:
+    """What a port may apply once more, with the numbers of JAX's program too."""
     table: dict[str, Any] = {**EXTRA}
     for one in segment.numbers:
         if one not in (0.0, 1.0):
             table[f"a multiplication with {one:.6g}"] = partial(torch.mul, other=one)
             table[f"an addition of {one:.6g}"] = partial(torch.add, other=one)
-    users = segment.users.get(value, [])
-    for kind, functions in (("extra", table), ("order", {**LAYOUT, **orders_of(there.shape)})):
-        for number, (name, function) in enumerate(functions.items()):
-            if not _fits(function, there):
-                continue
-            how = "transposed" if there.ndim == 2 and name == SCORES else name
-            if value in segment.targets and (call := segment.call(value)) is not None:
-                fact = Fact(kind, how, jax=how, where=said(segment, value), source=call.source)
-                yield Edit({value: Call(name, function, (call,))}, fact, (kind, name), 1 + number * 1e-3)
-            for some in sites(segment, value):
-                used = _for(segment, some) if kind == "order" else ""
-                fact = Fact(kind, how, jax=how + used, where=said(segment, value), source=_source(segment, some[0]))
-                if name == SCORES and (factors := _factors(segment, value)):
-                    fact = replace(exchange(segment, factors[1], factors[0]), source=fact.source)
-                size = 1 + number * 1e-3 + 0.5 * (len(some) < len(users)) + 0.2 * (value not in segment.data)
-                yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
+    return table
+
+
+def _applied(segment: Segment, value: int, kind: str, functions: Mapping[str, Any]) -> Iterator[Edit]:
+    """Each function applied to a value, as it is used everywhere or by one operation."""
+    there, users = segment.values[value], segment.users.get(value, [])
+    for number, (name, function) in enumerate(functions.items()):
+        if not _fits(function, there):
+            continue
+        how = "transposed" if there.ndim == 2 and name == SCORES else "with another sign" if name == NEGATIVE else name
+        of_fact = "order" if name == NEGATIVE else kind
+        if value in segment.targets and (call := segment.call(value)) is not None:
+            fact = Fact(of_fact, how, jax=how, where=said(segment, value), source=call.source)
+            yield Edit({value: Call(name, function, (call,))}, fact, (kind, name), 1 + number * 1e-3)
+        for some in sites(segment, value):
+            used = _for(segment, some) if kind == "order" else ""
+            part = f", for {named(segment, some[0])}" if kind == "extra" and len(some) < len(users) else ""
+            fact = Fact(of_fact, how, jax=how + used, where=said(segment, value) + part, source=_source(segment, some[0]))
+            if name == SCORES and (factors := _factors(segment, value)):
+                fact = replace(exchange(segment, factors[1], factors[0]), source=fact.source)
+            size = 1 + number * 1e-3 + 0.5 * (len(some) < len(users)) + 0.2 * (value not in segment.data)
+            yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
 
 
 def _for(segment: Segment, users: Sequence[int]) -> str:
@@ -69,12 +88,14 @@ def _factors(segment: Segment, value: int) -> list[int]:
 
 
 def _shifted(segment: Segment, value: int) -> Iterator[Edit]:
-    """Indices that are some places further."""
+    """Indices that are some places further, or of the other sign."""
+    others: list[tuple[str, Any]] = [(f"{one:+d}", partial(torch.add, other=one)) for one in (-2, -1, 1, 2)]
     for some in sites(segment, value):
-        for one in (-2, -1, 1, 2):
-            fact = Fact("form", "an index", torch="as it is", jax=f"{one:+d}", source=_source(segment, some[0]))
-            new = Call("add", partial(torch.add, other=one), (Ref(value),))
-            yield Edit(for_users(segment, some, value, new), fact, ("shifted", str(one)), 1.3)
+        for name, function in (("of the other sign", torch.neg), *others):
+            what = f"an index ({said(segment, value)})"
+            fact = Fact("form", what, torch="as it is", jax=name, source=_source(segment, some[0]))
+            new = Call(name, function, (Ref(value),))
+            yield Edit(for_users(segment, some, value, new), fact, ("shifted", name), 1.2)
 
 
 def _fits(function: Callable[[Any], Any], value: Any) -> bool:
@@ -147,13 +168,22 @@ def _computes_or_given(segment: Segment, node: int) -> bool:
     return segment.graph.call(node) is None or node in segment.given or computes(segment, node)
 
 
+def exchanged_inputs(segment: Segment, value: int) -> Iterator[Edit]:
+    """Two inputs of one shape, exchanged."""
+    yield from _exchanged(segment, value, segment.inputs)
+
+
 def exchanged_values(segment: Segment, value: int) -> Iterator[Edit]:
     """Two values of one shape, exchanged wherever they are used."""
+    yield from _exchanged(segment, value, segment.users)
+
+
+def _exchanged(segment: Segment, value: int, among: Iterable[int]) -> Iterator[Edit]:
     there = segment.values.get(value)
     if not isinstance(there, torch.Tensor) or not there.ndim or value not in segment.users:
         return
     behind = segment.behind.get(value, frozenset())
-    for other in [one for one in segment.users if one > value][:MOST_PAIRS]:
+    for other in [one for one in among if one > value][:MOST_PAIRS]:
         also = segment.values.get(other)
         if (
             not isinstance(also, torch.Tensor)

@@ -345,7 +345,7 @@ CASES = (
         "cumsum is inclusive in JAX, exclusive in PyTorch",
         "inclusive|exclusive",
         (SHIFTED, r"cumsum|cumulative|scan|sum"),
-        claims="shifted",
+        claims="shifted forgets",
         false=("exclusive in JAX",),
     ),
     RETURNS.case(

@@ -204,6 +204,7 @@ CASES = (
         "both terms weighed",
         {"port": partial(weighed, of_both=True)},
         "binary_cross_entropy_with_logits: JAX multiplies by pos_weight (x2) the term of 1 - y too",
+        (r"as weight in JAX", r"pos_weight in PyTorch"),
         (r"pos_weight|x2|input 2|\bweight", MORE + r"|too\b|both|whole|all|sum|negative|absent|1 - |before|after"),
         claims="more exchanged",
     ),
@@ -212,6 +213,7 @@ CASES = (
         {"port": partial(likelihood, deviation=True)},
         "gaussian_nll_loss: JAX divides by the deviation, sqrt(var), PyTorch by the variance",
         (r"sqrt|root|deviation|squared?\b|power|\*\* ?\(?0\.5|/ 2\b|half|\b0\.5 \*|x1 \* 0\.5|0\.5 in JAX"),
+        claims="more",
         false=("deviation in PyTorch",),
     ),
     MATCHED.case(

@@ -16,7 +16,7 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import behind
 from crosscheck._explain.search import Explaining, Search
-from crosscheck._explain.segment import Segment, moments
+from crosscheck._explain.segment import Segment, moments, order
 from crosscheck._frameworks.programs import Array
 from crosscheck._graph.graph import Edits
 from crosscheck._models.cut.landmarks import Landmark
@@ -158,7 +158,11 @@ class EditSearch:
         module = self._found.torch.modules.get(operation.path) if operation is not None else None
         if search is None or module is None or not list(module.children()):
             return ""
-        layers = behind(search.segment, min(one for edit in edits for one in edit.edits))
+        segment = search.segment
+        first = min(one for edit in edits for one in edit.edits)
+        if first not in segment.data:  # a table is where it meets the data
+            first = min(segment.behind.get(first, frozenset()) & segment.data, default=first)
+        layers = behind(segment, first)
         if not layers:
             owner = self._found.landmarks[fault.landmark].name.rpartition(".")[0]
             return f", before {owner}" if owner in self._found.torch.modules and owner else ""
@@ -197,6 +201,7 @@ class EditSearch:
             return Segment(graph, before, [target], weights=self._weight, edits=edits).values[target]
 
         steps = steps_before(found, fault.landmark)
+        values_there = list(self._theirs(landmark, fault, steps))
         return Segment(
             graph,
             known,
@@ -204,7 +209,8 @@ class EditSearch:
             weights=self._weight,
             right=lambda results: fits.fits(results[0], theirs),
             proven=Proof(found, fault.landmark, fits, values, known, self._nodes),
-            theirs=np.array([moments(one) for one in self._theirs(landmark, fault, steps)]).reshape(-1, 5),
+            theirs=np.array([moments(one) for one in values_there]).reshape(-1, 5),
+            orders={order(one) for one in values_there},
             numbers=_numbers(found, steps),
             arrays=list(_tables(found, steps)),
             alone=self._alone,

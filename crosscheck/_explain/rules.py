@@ -8,7 +8,7 @@ from crosscheck._explain.arrays import constants, rotations, weights_more
 from crosscheck._explain.exchanges import exchanged_edges, exchanged_operands, moved, regrouped
 from crosscheck._explain.facts import Edit
 from crosscheck._explain.segment import Segment
-from crosscheck._explain.settings import divisors, merged, of_functions, scales, settings, starts
+from crosscheck._explain.settings import divisors, merged, of_functions, repetitions, scales, settings, starts
 from crosscheck._explain.shifts import shifts
 from crosscheck._explain.steps import before_product, bias_after, over_steps, without_part
 from crosscheck._explain.substitutes import activations, missing, others, without
@@ -22,6 +22,7 @@ AT_NODES: Sequence[Rule] = (
     settings,
     merged,
     starts,
+    repetitions,
     divisors,
     shifts,
     scales,

@@ -85,6 +85,28 @@ def starts(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit({node: edited}, fact, ("arange", str(new)), 0.9)
 
 
+def repetitions(segment: Segment, node: int) -> Iterator[Edit]:
+    """What is along an axis repeated as a whole, or each of it, where PyTorch does the other: a new axis, expanded."""
+    call = segment.call(node)
+    if call is None or call.name != "unsqueeze" or not isinstance(segment.values.get(node), torch.Tensor):
+        return
+    rank = segment.values[node].ndim
+    old = call.args[1] % rank
+    for user in segment.users.get(node, ()):
+        expand = segment.call(user)
+        if expand is None or expand.name != "expand" or len(expand.args[1]) != rank:
+            continue
+        for new in (old - 1, old + 1):
+            if not 0 <= new < rank:
+                continue
+            sizes = [size for axis, size in enumerate(expand.args[1]) if axis != old]
+            sizes.insert(new, expand.args[1][old])
+            ways = ("as repeat_interleave", "as tile") if new < old else ("as tile", "as repeat_interleave")
+            fact = Fact("form", "the repetition", "", *ways, said(segment, node), call.source)
+            edits = {node: with_argument(call, 1, "dim", new), user: with_argument(expand, 1, "size", sizes)}
+            yield Edit(edits, fact, ("repetition", str(new)), 0.9)
+
+
 def divisors(segment: Segment, node: int) -> Iterator[Edit]:
     """A number of elements in place of a divisor that PyTorch counts, as the sum of a mask."""
     call = segment.call(node)
@@ -280,18 +302,8 @@ def _setting(segment: Segment, node: int, operation: str, argument: str, old: An
         role = role or roles.get(operation, of_power if operation == "pow" else "the number")
         return Fact("form", role, torch=digits(old, new), jax=digits(new, old), where=said(segment, node), source=source)
 
-    if operation == "unsqueeze" and _is_repeated(segment, node):
-        ways = ("as repeat_interleave", "as tile")
-        rank = segment.values[node].ndim
-        mine, theirs = (ways[one % rank <= (new if one == old else old) % rank] for one in (old, new))
-        return Fact("form", "the repetition", torch=mine, jax=theirs, where=said(segment, node), source=source)
     role = ROLES.get(argument, argument)
     return Fact("setting", what, role, _shown(old, new), _shown(new, old), said(segment, node), source)
-
-
-def _is_repeated(segment: Segment, node: int) -> bool:
-    """Whether the new axis of a value is expanded, as to repeat what is along the axes beside it."""
-    return any(call.name == "expand" for one in segment.users.get(node, ()) if (call := segment.call(one)) is not None)
 
 
 def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:

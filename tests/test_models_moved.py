@@ -1,5 +1,6 @@
 """A module that the port applies to another value: a norm before a sum, which PyTorch applies after it."""
 
+import re
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck import compare_models
+from crosscheck import compare, compare_models
 
 WIDTH = 12
 
@@ -50,3 +51,19 @@ def test_a_norm_that_jax_applies_before_a_sum_is_named(before: bool) -> None:
     report = compare_models(model, lambda p, x: block(p, x, before=before), [x], params=params, order=0)
     said = [fault.explanation for fault in report.faults][:1]
     assert said == (["JAX applies norm before the sum, PyTorch after it"] if before else []), report.story()
+
+
+def test_a_division_that_pytorch_does_first_is_named() -> None:
+    def torch_image(x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        x = x / 255
+        return (torch.where(x < 128, x, 255 - x) * level).clamp(0, 255)
+
+    def jax_image(x: Any, level: Any) -> Any:
+        return jnp.clip(jnp.where(x < 128, x, 255 - x) * level, 0, 255) / 255
+
+    rng = np.random.default_rng(3)
+    inputs = [rng.uniform(0, 255, (2, 6, 6)).astype(np.float32), rng.uniform(1.2, 1.9, (2, 1, 1)).astype(np.float32)]
+    story = compare(torch_image, jax_image, inputs, order=0).story()
+    assert re.search(
+        r"JAX applies the division by 255 after lt, the difference(, | and )where.*, PyTorch before them", story
+    ), story

@@ -96,7 +96,7 @@ def moved(segment: Segment, node: int) -> Iterator[Edit]:
                 now = edits.get(one) or segment.call(one)
                 if now is not None:
                     edits[one] = now.replaced(value, call.replaced(data[0], Ref(value)))
-            mine, theirs = _order(segment, data[0], value)
+            mine, theirs = _order(segment, node, data[0], value)
             fact = Fact("moved", _what(segment, node), torch=mine, jax=theirs, source=call.source)
             if users:
                 whole = len(some) == len(segment.users[value])
@@ -110,10 +110,11 @@ def _what(segment: Segment, node: int) -> str:
     return f"{named(segment, node)} {BY[call.name]} {numbers[0]:.6g}" if call and numbers else named(segment, node)
 
 
-def _order(segment: Segment, mine: int, theirs: int) -> tuple[str, str]:
+def _order(segment: Segment, node: int, mine: int, theirs: int) -> tuple[str, str]:
     """Where PyTorch and JAX apply an operation, each to one value: before and after what is between, if one leads to it."""
     for first, last, way in ((mine, theirs, ("before", "after")), (theirs, mine, ("after", "before"))):
-        inside = segment.behind.get(first, frozenset()) & (segment.before(last) - {first})
+        reached = frozenset[int]().union(*(segment.behind[one] for one in segment.users.get(first, ())))
+        inside = (reached & segment.before(last)) - {node}
         names = [named(segment, one) for one in sorted(inside) if one in segment.data and computes(segment, one)]
         if names:
             said_ = list(dict.fromkeys(names))[-MOST_BETWEEN:]

@@ -14,7 +14,7 @@ from crosscheck import compare_models
 
 TOKENS, WIDTH = 7, 12
 HALF = WIDTH // 2
-BASE = "JAX's frequencies have the base 500, PyTorch's 10000, before down"
+BASE = "JAX's frequencies have the base 500, PyTorch's 10000, behind up"
 
 
 def frequencies(base: float) -> np.ndarray:
@@ -57,7 +57,7 @@ def rotated(p: Any, x: Any, *, inverse: np.ndarray, scale: float, in_jax: bool, 
             {"inverse": frequencies(500.0), "in_jax": True},
             BASE,
         ),
-        ({"scale": 1.5}, "JAX's cosines and sines are scaled by 1.5, PyTorch's by 1, before down"),
+        ({"scale": 1.5}, "JAX's cosines and sines are scaled by 1.5, PyTorch's by 1, behind up"),
         ({"extra": True}, "JAX adds ['extra'] there, for which PyTorch has no weight"),
         ({}, ""),
     ],
@@ -82,7 +82,7 @@ def test_frequencies_that_were_not_scaled_are_named() -> None:
     x = np.random.default_rng(0).normal(size=(2, TOKENS, 4)).astype(np.float32)
     options = {"inverse": frequencies(10_000.0), "scale": 1.0, "in_jax": True, "extra": False}
     report = compare_models(model, lambda p, x: rotated(p, x, **options), [x], params=params, order=0)
-    said = "JAX's frequencies are PyTorch's times factors from 1 to 8, before down"
+    said = "JAX's frequencies are PyTorch's times factors from 1 to 8, behind up"
     assert [fault.explanation for fault in report.faults] == [said]
 
 

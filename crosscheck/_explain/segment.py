@@ -71,6 +71,7 @@ class Segment:
         numbers: Iterable[float] = (),
         arrays: Sequence[Array] = (),
         alone: Mapping[str, Array] = MappingProxyType({}),
+        doubtful: Container[int] = (),
         edits: Edits | None = None,
     ) -> None:
         """``known`` are values of nodes in float64, ``weights`` gives a weight by name.
@@ -78,7 +79,8 @@ class Segment:
         ``right`` says of the values of the targets whether they are JAX's, ``proven`` of edits after which they are whether
         they are at other inputs too; ``theirs`` are the moments of JAX's values,
         ``orders`` the whole numbers of those in their order, and ``numbers`` those that stand in JAX's program, and
-        ``arrays`` the constant arrays in it, ``alone`` its weights for which PyTorch has none.
+        ``arrays`` the constant arrays in it, ``alone`` its weights for which PyTorch has none. Of the known values, JAX
+        may have other numbers of those that are ``doubtful``.
 
         Raises:
             RuntimeError: If an operation cannot run in float64, or if a value that it needs is not known.
@@ -86,7 +88,7 @@ class Segment:
         self.graph, self.targets, self._known, self._weights = graph, tuple(targets), known, weights
         self.right, self._proven = right, proven
         self.theirs, self.numbers, self.arrays = theirs, sorted({float(one) for one in numbers}), arrays
-        self.alone, self.orders = alone, orders
+        self.alone, self.orders, self.doubtful = alone, orders, doubtful
         self.edits = dict(edits or {})
         inside = graph.ancestors(targets, known, self.edits)
         self.nodes = [one for one in self._in_order(inside) if one not in known and graph.call(one) is not None]
@@ -174,6 +176,7 @@ class Segment:
             numbers=self.numbers,
             arrays=self.arrays,
             alone=self.alone,
+            doubtful=self.doubtful,
             edits={**self.edits, **edits},
         )
 

@@ -179,6 +179,11 @@ RESIZED: Mapping[str, str] = {
 }
 
 
+READ = {
+    "in halves, PyTorch interleaved": ("interleaved", "in halves"),
+    "interleaved, PyTorch in halves": ("in halves", "interleaved"),
+}
+"""How JAX and PyTorch read numbers that both have in one order, where PyTorch's in another order give what JAX gives."""
 LAYOUT: Mapping[str, Function] = {
     "in halves, PyTorch interleaved": lambda x: torch.cat([x[..., ::2], x[..., 1::2]], -1),
     "interleaved, PyTorch in halves": lambda x: torch.stack(x.chunk(2, -1), -1).flatten(-2),

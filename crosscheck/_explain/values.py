@@ -13,7 +13,7 @@ from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import orders_of
 from crosscheck._explain.names import computes, exchange, named, origin, said
 from crosscheck._explain.segment import Segment, sites
-from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, UNARY, VERBS
+from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, READ, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
 NEGATIVE = "-x"
@@ -66,10 +66,20 @@ def _applied(segment: Segment, value: int, kind: str, functions: Mapping[str, An
             used = _for(segment, some) if kind == "order" else ""
             part = f", for {named(segment, some[0])}" if kind == "extra" and len(some) < len(users) else ""
             fact = Fact(of_fact, how, jax=how + used, where=said(segment, value) + part, source=_source(segment, some[0]))
+            if name in READ and _is_shared(segment, value):
+                jax, torch_ = READ[name]
+                fact = replace(fact, kind="form", what=f"the order of {fact.where}", torch=torch_, jax=jax)
             if name == SCORES and (factors := _factors(segment, value)):
                 fact = replace(exchange(segment, factors[1], factors[0]), source=fact.source)
             size = 1 + number * 1e-3 + 0.5 * (len(some) < len(users)) + 0.2 * (value not in segment.data)
             yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
+
+
+def _is_shared(segment: Segment, value: int) -> bool:
+    """Whether JAX has the same numbers, in the same order: they are known before the segment, or a view of such."""
+    while value not in segment.given and (call := segment.call(value)) is not None and call.name in MOVING:
+        value = next(refs(call))
+    return value not in segment.doubtful and (value in segment.given or value in segment.inputs)
 
 
 def _for(segment: Segment, users: Sequence[int]) -> str:

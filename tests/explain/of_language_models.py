@@ -223,6 +223,7 @@ CASES = (
         (r"interleav|even and odd|every (second|other)|stride|permut", r"gu\b|gate|halves|chunk|split|silu"),
         where=LAYER,
         claims="stride transposed",
+        false=(r"halves in JAX|JAX has [^,;]*in halves",),
     ),
     DECODER.case(
         "gelu for silu",

@@ -323,7 +323,7 @@ SINGLE = (
         "h.0: rotary positions are interleaved in JAX, by halves in PyTorch",
         "interleav|even and odd|adjacent|pairs of neighbours",
         where=EACH,
-        false=(r"does not apply h\.0\.(cos|sin)",),
+        false=(r"does not apply h\.0\.(cos|sin)", r"halves in JAX|JAX has [^,;]*in halves"),
     ),
     FUNCTIONS.case(
         "rotary backward",

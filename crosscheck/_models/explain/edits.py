@@ -214,7 +214,14 @@ class EditSearch:
             numbers=_numbers(found, steps),
             arrays=list(_tables(found, steps)),
             alone=self._alone,
+            doubtful=self._doubtful,
         )
+
+    @cached_property
+    def _doubtful(self) -> set[int]:
+        """The nodes at whose landmarks JAX has other numbers."""
+        faults = (self._found.landmarks[one.landmark].operation for one in self._found.located.faults)
+        return {self._nodes[one] for one in faults if one in self._nodes}
 
     @cached_property
     def _alone(self) -> dict[str, Array]:

@@ -224,7 +224,7 @@ X = [np.random.default_rng(seed).normal(size=(3, T, C)).astype(np.float32) for s
         ),
         (
             far,
-            lambda x: jax.nn.softmax(x[0, :, :T] + jnp.abs(PLACES - PLACES.T) - (PLACES - PLACES.T)),
+            lambda x: jax.nn.softmax(x[0, :, :T] + jnp.abs(PLACES.T - PLACES) + (PLACES.T - PLACES)),
             1,
             "the other way round",
         ),

@@ -61,7 +61,7 @@ class EditsOfFunction:
     def _search(self) -> Search | None:
         trials, jax = self._trials, self._trials.lifted[JAX]
         target = trials.result(JAX)
-        if target is None or not np.isfinite(target).all() or not isinstance(jax, JaxLifted):
+        if target is None or not np.isfinite(target).any() or not isinstance(jax, JaxLifted):
             return None
         try:
             function = Function(trials)

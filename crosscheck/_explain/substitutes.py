@@ -23,6 +23,7 @@ from crosscheck._explain.tables import (
     GROUPS,
     MOVING,
     NORM,
+    OF_A_NUMBER,
     OWN_PADDING,
     PADDING,
     POOL,
@@ -72,7 +73,8 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
         own = "the maximum" if "max" in call.name else "the average"
     elif family is PADDING:
         own = OWN_PADDING[call.name.rpartition("_pad")[0]]
-    for number, (name, function) in enumerate(family.items()):
+    tried = {**family, **_of_numbers(segment)} if family is UNARY else family
+    for number, (name, function) in enumerate(tried.items()):
         if family is BINARY and ((1 in args and name.startswith(("multiplies", "divides"))) or 0 in args):
             continue  # it would do nothing: the operation is forgotten
         if family is BINARY and name.startswith("takes") and not _chooses(segment, call, function):
@@ -101,6 +103,12 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             fact = replace(fact, jax=name.removesuffix(f" with divisor {_divisor(call)}"))
         new = Call(name, function, args, kwargs, pick=None, schema=None)
         yield Edit({node: new}, fact, ("other", call.name, name), 1 + number * 1e-3)
+
+
+def _of_numbers(segment: Segment) -> dict[str, Function]:
+    """The functions of one array that have a number of JAX's program."""
+    numbers = [one for one in segment.numbers if one not in (0.0, 1.0)]
+    return {name.format(f"{one:.6g}"): make(one) for name, make in OF_A_NUMBER.items() for one in numbers}
 
 
 def _chooses(segment: Segment, call: Call, function: Function) -> bool:

@@ -5,7 +5,7 @@ A new confusion is one line here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import combinations
 
@@ -68,6 +68,14 @@ UNARY: Mapping[str, Function] = {
     "trunc": torch.trunc,
 }
 """Functions of one array, the commonest first: of several that fit, the first is said."""
+OF_A_NUMBER: Mapping[str, Callable[[float], Function]] = {
+    "x * sigmoid({} x)": silu_with,
+    "leaky_relu with slope {}": lambda one: partial(F.leaky_relu, negative_slope=one),
+    "elu with alpha {}": lambda one: partial(F.elu, alpha=one),
+    "celu with alpha {}": lambda one: partial(F.celu, alpha=one),
+    "softplus with beta {}": lambda one: partial(F.softplus, beta=one),
+}
+"""Functions of one array that have a number: those in JAX's program are tried."""
 BINARY: Mapping[str, Function] = {
     "adds": torch.add,
     "subtracts": torch.sub,

@@ -62,10 +62,18 @@ class _Calls(TorchFunctionMode):
         return result
 
 
-def calls(run: Callable[[Callable[[Any], None]], Any]) -> Iterator[tuple[str, Callable[[Any], None]]]:
-    """What each edit of a call means of JAX's optimiser, and the edit. ``run`` runs steps with an edit of the optimiser."""
+def calls(optimizer: Any, run: Callable[[Callable[[Any], None]], Any]) -> Iterator[tuple[str, Callable[[Any], None]]]:
+    """What each edit of a call means of JAX's optimiser, and the edit. ``run`` runs steps with an edit of the optimiser.
+
+    There is none for an optimiser that PyTorch ships: its options say what others do.
+    """
+    if type(optimizer).__module__.startswith("torch."):
+        return
     found: dict[Site, tuple[Any, Any]] = {}
-    run(within(lambda _: _Calls(found)))
+    try:
+        run(within(lambda _: _Calls(found)))
+    except Exception:  # a step of the user may raise anything
+        return
     if len(found) > MOST:
         return
     for site, (numbers, named) in found.items():

@@ -159,7 +159,7 @@ def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
     given, theirs = tried_on[0]
     if ratio := _ratio(pair, in_torch(pair, given, steps, "float64"), theirs):
         return ratio
-    for said, edit in calls(lambda edit: in_torch(pair, given, steps, "float64", edit)):
+    for said, edit in islice(calls(made(pair), lambda edit: in_torch(pair, given, steps, "float64", edit)), MOST_TRIED):
         with suppress(Exception):  # torch may refuse a number
             if error(edit) <= CONSTANT and error(edit, tried_on) <= CONSTANT:
                 return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -128,19 +129,30 @@ class _Trial:
         partners = self.found.partners
         wrong = {partners.parameter(name) for kind, name in self.moments[0].wrong if kind in (WEIGHTS, SLOTS)}
         names = [name for leaf in sorted(wrong) for name in partners.owners(leaf)]
+        few = self._few()
         for change in other_values(dict(options_of(self.optimizer))) if 0 < len(names) < len(self.steps.parameters) else ():
-            if self.error([change], self.moments, frozenset(names)) <= self.limit:
+            if self._fits(few, [change], frozenset(names)):
                 more = f" and {len(names) - 2} more" if len(names) > 2 else ""
                 return f"{self._said([change])}, for {', '.join(names[:2])}{more}"
         return ""
 
     def _of_calls(self) -> str:
         """A call in the step of PyTorch's optimiser that JAX forgets, or one of its numbers."""
-        context, every = self.moments[0].context, set(self.steps.parameters)
-        for said, edit in calls(lambda edit: self._made(context, (), None, every, edit)):
-            if self.error((), self.moments, edit=edit) <= self.limit:
-                return said
-        return ""
+        context, few = self.moments[0].context, self._few()
+        owners = {name for leaf in few for name in self.found.partners.owners(leaf)}
+        every = calls(self.optimizer, lambda edit: self._made(context, (), None, owners, edit))
+        return next((said for said, edit in islice(every, MOST_TRIED) if self._fits(few, edit=edit)), "")
+
+    def _fits(
+        self,
+        few: Sequence[str],
+        changes: Sequence[tuple[str, Any]] = (),
+        group: frozenset[str] | None = None,
+        edit: Callable[[Any], None] | None = None,
+    ) -> bool:
+        """Whether both would agree: for a few arrays at the first step, then for all."""
+        screened = self.error(changes, self.moments[:1], group, few, edit) <= self.limit
+        return screened and self.error(changes, self.moments, group, edit=edit) <= self.limit
 
     def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None) -> str:
         own = self.optimizer.param_groups[group or 0]

@@ -19,7 +19,8 @@ from crosscheck._compare import run as comparing
 from crosscheck._models import engine
 from crosscheck._models.copy import copying
 from crosscheck._models.run import recording
-from crosscheck._training import optimizers, training
+from crosscheck._training import training
+from crosscheck._training.optimizers import optimizers
 
 MODEL = torch.nn.Linear(4, 2)
 PARAMS = {name: jnp.asarray(value.detach().numpy()) for name, value in MODEL.named_parameters()}

@@ -14,7 +14,7 @@ class _Plant(click.Option):
     """Its help names the faults; their module is only imported for this help, since it takes long."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from crosscheck._training.faults import FAULTS
+        from crosscheck._training.perceptron.faults import FAULTS
 
         self.help = f"Self-test: plant a fault in jax, or in torch:FAULT: {', '.join(FAULTS)}."
         return super().get_help_record(ctx)
@@ -46,7 +46,7 @@ def perceptron(
     """
     from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import layout
-    from crosscheck._training import perceptron as _trainings
+    from crosscheck._training.perceptron import perceptron as _trainings
 
     with one_message():
         planted = dict(map(_side_and_fault, plant))

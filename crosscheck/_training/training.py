@@ -15,10 +15,10 @@ from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
     from crosscheck._frameworks.programs import Inputs
-    from crosscheck._training.drift import Runs
-    from crosscheck._training.jax_steps import JaxSteps
-    from crosscheck._training.steps import Found
-    from crosscheck._training.torch_steps import TorchSteps
+    from crosscheck._training.steps.drift import Runs
+    from crosscheck._training.steps.jax_steps import JaxSteps
+    from crosscheck._training.steps.steps import Found
+    from crosscheck._training.steps.torch_steps import TorchSteps
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 CONTROLS = 8
@@ -93,8 +93,8 @@ def compare_training(
         (False, 'loss', 1, "JAX's loss is 8 times PyTorch's, as a sum is of a mean")
     """
     both_frameworks()
-    from crosscheck._training.jax_steps import JaxSteps
-    from crosscheck._training.torch_steps import TorchSteps
+    from crosscheck._training.steps.jax_steps import JaxSteps
+    from crosscheck._training.steps.torch_steps import TorchSteps
 
     for name, function in (("torch_step", torch_step), ("jax_step", jax_step)):
         _arguments.function(name, function)
@@ -118,8 +118,8 @@ def judge(
     progress: Callable[[str, int], None] | None = None,
 ) -> tuple[TrainingReport, Runs | None]:
     """The report, and the free runs, if there are controls. torch's state is restored."""
-    from crosscheck._training.drift import drift, free_runs
-    from crosscheck._training.steps import run
+    from crosscheck._training.steps.drift import drift, free_runs
+    from crosscheck._training.steps.steps import run
 
     if not jax.start:
         raise UsageError("jax_state: got no arrays, expected a tree of them: parameters and the optimiser's state")
@@ -143,7 +143,7 @@ def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
     import torch
 
     from crosscheck._frameworks.torch_shards import check_whole
-    from crosscheck._training.torch_steps import trained
+    from crosscheck._training.steps.torch_steps import trained
 
     objects = tuple(given) if isinstance(given, tuple | list) else (given,)
     for one in objects:
@@ -211,9 +211,9 @@ def _listed(name: str, given: Iterable[Any]) -> list[Any]:
 
 def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int) -> Iterator[TrainingFault]:
     """The faults, in the order of the steps."""
-    from crosscheck._training.other_exchanges import other_exchange
-    from crosscheck._training.quantities import called
-    from crosscheck._training.reasons import reason
+    from crosscheck._training.explain.other_exchanges import other_exchange
+    from crosscheck._training.explain.reasons import reason
+    from crosscheck._training.steps.quantities import called
 
     yield from _other_start(found)
     exchange = other_exchange(found)
@@ -231,7 +231,7 @@ def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Input
 
 def _other_start(found: Found) -> Iterator[TrainingFault]:
     """A fault if JAX starts from other weights. The steps are still judged: each begins with torch's weights."""
-    from crosscheck._training.quantities import WEIGHTS, called
+    from crosscheck._training.steps.quantities import WEIGHTS, called
 
     starts = found.partners.starts
     if starts:
@@ -257,7 +257,7 @@ def _message(found: Found) -> str:
 
 
 def _notes(found: Found) -> list[str]:
-    from crosscheck._training.torch_steps import AVERAGE
+    from crosscheck._training.steps.torch_steps import AVERAGE
 
     notes = []
     if not found.gradients_seen:

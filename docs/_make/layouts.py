@@ -35,7 +35,7 @@ from crosscheck._recorded.files import files as recorded_files
 from crosscheck._report.report import SCHEMA, report_data
 from crosscheck._sweep.report import SCHEMA as SWEEP
 from crosscheck._sweep.report import SweepFile
-from crosscheck._training.optimizer_report import SCHEMA as OPTIMIZERS
+from crosscheck._training.optimizers.optimizer_report import SCHEMA as OPTIMIZERS
 from crosscheck._training.records import Drift, OptimizerRun
 from crosscheck._training.training_report import SCHEMA as TRAINING
 from crosscheck._training.training_report import TrainingFault

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._training.quantities import far, size_of
+from crosscheck._training.steps.quantities import far, size_of
 
 DATA, MODEL, CLIPPING, SCHEDULE, OPTIMISER, AVERAGE = "data", "model", "clipping", "schedule", "optimiser", "average"
 SAME_RATIO = 1e-4

@@ -10,9 +10,9 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models.values.distances import blank
-from crosscheck._training.jax_steps import LOSS, JaxStep, Program
-from crosscheck._training.partners import Partners, said
-from crosscheck._training.torch_steps import TorchStep
+from crosscheck._training.steps.jax_steps import LOSS, JaxStep, Program
+from crosscheck._training.steps.partners import Partners, said
+from crosscheck._training.steps.torch_steps import TorchStep
 
 SMALL = 1e-6
 """A tensor counts as at least this large, relative to the largest of its kind: some gradients consist only of rounding."""

@@ -226,7 +226,7 @@ class PerceptronReport(Documented):
         Returns:
             A figure that belongs to no window.
         """
-        from crosscheck._training.plot import draw
+        from crosscheck._training.perceptron.plot import draw
 
         return draw(self)
 

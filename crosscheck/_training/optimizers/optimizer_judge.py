@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
-from crosscheck._training.optimizer_calls import calls
-from crosscheck._training.optimizer_edits import OTHERS, edits
-from crosscheck._training.optimizer_runs import (
+from crosscheck._training.optimizers.optimizer_calls import calls
+from crosscheck._training.optimizers.optimizer_edits import OTHERS, edits
+from crosscheck._training.optimizers.optimizer_runs import (
     KINDS,
     OBJECTIVE,
     Gradients,

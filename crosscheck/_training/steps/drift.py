@@ -9,9 +9,9 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.partners import Partners
 from crosscheck._training.records import Drift
-from crosscheck._training.steps import Found
+from crosscheck._training.steps.partners import Partners
+from crosscheck._training.steps.steps import Found
 
 MOST_KEPT = 2**28
 """The most bytes of a trajectory that are kept; of a longer one, only some steps are compared."""

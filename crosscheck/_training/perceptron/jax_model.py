@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from crosscheck._catalogue.sigmoid import SIGMOID
-from crosscheck._training.model import check_input
+from crosscheck._training.perceptron.model import check_input
 
 
 def initialise(key: Any, input_dim: int, output_dim: int, *, dtype: Any = jnp.float32) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import framework
-from crosscheck._training.faults import FAULTS
-from crosscheck._training.model import check_weights
+from crosscheck._training.perceptron.faults import FAULTS
+from crosscheck._training.perceptron.model import check_weights
+from crosscheck._training.perceptron.report import OWN, PerceptronReport
+from crosscheck._training.perceptron.tasks import CORNERS, GATES
 from crosscheck._training.records import History, Prepare, Progress, Setup, Side, Weights
-from crosscheck._training.report import OWN, PerceptronReport
-from crosscheck._training.tasks import CORNERS, GATES
 from crosscheck._training.training_report import TrainingReport
 
 DTYPES = ("float32", "float64")
@@ -89,8 +89,8 @@ def perceptron(
     _arguments.progress(progress)
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
-    from crosscheck._training import jax_training, torch_training
-    from crosscheck._training.sides import compare
+    from crosscheck._training.perceptron import jax_training, torch_training
+    from crosscheck._training.perceptron.sides import compare
 
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
     setup = Setup(x, y, start, float(learning_rate), epochs)
@@ -175,7 +175,7 @@ def _array(what: str, given: object, dtype: str) -> FloatArray:
 
 def _start(weights: Mapping[str, Any] | None, inputs: int, outputs: int, seed: int, dtype: str) -> Weights:
     if weights is None:
-        from crosscheck._training.torch_model import initial_weights
+        from crosscheck._training.perceptron.torch_model import initial_weights
 
         return initial_weights(inputs, outputs, seed, dtype)
     held = _arguments.mapping("weights", weights, "arrays")

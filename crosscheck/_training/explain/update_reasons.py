@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._training.jax_steps import JaxStep
-from crosscheck._training.quantities import GRADIENTS, SLOTS, WEIGHTS, far, quantities, size_of
-from crosscheck._training.reason import (
+from crosscheck._training.explain.schedule_edits import of_scheduler
+from crosscheck._training.steps.jax_steps import JaxStep
+from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, far, quantities, size_of
+from crosscheck._training.steps.reason import (
     CLIPPING,
     MUCH,
     OPTIMISER,
@@ -20,8 +21,7 @@ from crosscheck._training.reason import (
     explained,
     ratio_of,
 )
-from crosscheck._training.schedule_edits import of_scheduler
-from crosscheck._training.steps import CONSTANT, FLOOR, Departure, Found, Moment, with_torchs_gradients
+from crosscheck._training.steps.steps import CONSTANT, FLOOR, Departure, Found, Moment, with_torchs_gradients
 
 LINEAR = ("exp_avg", "momentum_buffer")
 """The state of torch's optimisers that is linear in the gradients."""

@@ -11,12 +11,12 @@ import torch
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.torch.lift import TorchLifted
-from crosscheck._training.optimizer_calls import calls
-from crosscheck._training.optimizer_edits import edits
-from crosscheck._training.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
-from crosscheck._training.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, far, quantities
-from crosscheck._training.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
-from crosscheck._training.steps import Departure, Found, Moment
+from crosscheck._training.optimizers.optimizer_calls import calls
+from crosscheck._training.optimizers.optimizer_edits import edits
+from crosscheck._training.optimizers.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
+from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, far, quantities
+from crosscheck._training.steps.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
+from crosscheck._training.steps.steps import Departure, Found, Moment
 
 CHOSEN = "chosen by crosscheck"
 """The key of a group of parameters whose options are changed."""

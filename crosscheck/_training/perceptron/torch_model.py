@@ -7,7 +7,7 @@ import torch
 
 from crosscheck._catalogue.sigmoid import SIGMOID
 from crosscheck._frameworks.torch_backend import to_array, to_tensor
-from crosscheck._training.model import check_input, check_weights
+from crosscheck._training.perceptron.model import check_input, check_weights
 from crosscheck._training.records import Weights
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.quantities import far
-from crosscheck._training.steps import FLOOR, Departure, Found
+from crosscheck._training.steps.quantities import far
+from crosscheck._training.steps.steps import FLOOR, Departure, Found
 
 MOST_TRIED = 6
 """So many other arrays are tried, to see whether torch's loss depends on one."""

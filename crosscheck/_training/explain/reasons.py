@@ -13,14 +13,14 @@ from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models import engine
 from crosscheck._models.explain.faults import faults
 from crosscheck._records.errors import UsageError
-from crosscheck._training.average_reasons import of_average
-from crosscheck._training.data import ignored_data, other_data
-from crosscheck._training.jax_steps import LOSS
-from crosscheck._training.option_reasons import of_optimizer
-from crosscheck._training.quantities import GRADIENTS, STATISTICS, WEIGHTS, Judged, far, size_of
-from crosscheck._training.reason import AVERAGE, DATA, MODEL, OPTIMISER, SAME_RATIO, Reason, ratio_of
-from crosscheck._training.steps import FLOOR, Departure, Found
-from crosscheck._training.update_reasons import of_clipping, of_schedule, steady
+from crosscheck._training.explain.average_reasons import of_average
+from crosscheck._training.explain.data import ignored_data, other_data
+from crosscheck._training.explain.option_reasons import of_optimizer
+from crosscheck._training.explain.update_reasons import of_clipping, of_schedule, steady
+from crosscheck._training.steps.jax_steps import LOSS
+from crosscheck._training.steps.quantities import GRADIENTS, STATISTICS, WEIGHTS, Judged, far, size_of
+from crosscheck._training.steps.reason import AVERAGE, DATA, MODEL, OPTIMISER, SAME_RATIO, Reason, ratio_of
+from crosscheck._training.steps.steps import FLOOR, Departure, Found
 
 
 def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], seed: int) -> Reason:

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from crosscheck._training.perceptron.torch_model import with_weights
 from crosscheck._training.records import Setup, Steps
-from crosscheck._training.torch_model import with_weights
 
 
 def prepare(setup: Setup) -> Steps:

@@ -16,7 +16,7 @@ from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._report.figures import DPI, STYLES
 
 if TYPE_CHECKING:
-    from crosscheck._training.report import PerceptronReport
+    from crosscheck._training.perceptron.report import PerceptronReport
 
 SIZE = (13, 4.6)
 LABELS = ("#CC79A7", "#009E73")

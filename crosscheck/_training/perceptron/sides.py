@@ -9,10 +9,10 @@ import numpy as np
 from crosscheck._compare.inputs import gather
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._records.errors import UsageError
-from crosscheck._training.drift import Runs
-from crosscheck._training.jax_steps import JaxSteps
 from crosscheck._training.records import History, Prepare, Progress, Setup, Side, Steps
-from crosscheck._training.torch_steps import TorchSteps
+from crosscheck._training.steps.drift import Runs
+from crosscheck._training.steps.jax_steps import JaxSteps
+from crosscheck._training.steps.torch_steps import TorchSteps
 from crosscheck._training.training import judge, objects_of
 from crosscheck._training.training_report import TrainingReport
 

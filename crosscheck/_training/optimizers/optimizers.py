@@ -16,7 +16,7 @@ from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError, said
 from crosscheck._records.interface import framework
-from crosscheck._training.optimizer_report import OptimizerReport, OptimizersReport
+from crosscheck._training.optimizers.optimizer_report import OptimizerReport, OptimizersReport
 
 DTYPES = ("float32", "float64")
 STEPS = 50
@@ -99,8 +99,8 @@ def _compared(
     described: Mapping[str, object],
     names: tuple[str, str] | None = None,
 ) -> OptimizerReport:
-    from crosscheck._training.optimizer_judge import explanation, judge
-    from crosscheck._training.optimizer_runs import Pair, made
+    from crosscheck._training.optimizers.optimizer_judge import explanation, judge
+    from crosscheck._training.optimizers.optimizer_runs import Pair, made
 
     steps, dtype, seed = settings
     pair = Pair(make, transform, params, clip, every)

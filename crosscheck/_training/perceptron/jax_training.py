@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from crosscheck._frameworks.jax_backend import scope
-from crosscheck._training.jax_model import apply
+from crosscheck._training.perceptron.jax_model import apply
 from crosscheck._training.records import Setup, Steps
 
 

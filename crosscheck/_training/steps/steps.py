@@ -12,9 +12,9 @@ from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._models.judge.tolerances import allowed
 from crosscheck._shadow.base import Noise
-from crosscheck._training.jax_steps import LOSS, JaxStep, JaxSteps
-from crosscheck._training.partners import Partners, others, partners
-from crosscheck._training.quantities import (
+from crosscheck._training.steps.jax_steps import LOSS, JaxStep, JaxSteps
+from crosscheck._training.steps.partners import Partners, others, partners
+from crosscheck._training.steps.quantities import (
     AVERAGES,
     GIVEN,
     GRADIENTS,
@@ -28,8 +28,8 @@ from crosscheck._training.quantities import (
     far,
     quantities,
 )
-from crosscheck._training.reason import AVERAGE
-from crosscheck._training.torch_steps import Slot, TorchSteps, drawn
+from crosscheck._training.steps.reason import AVERAGE
+from crosscheck._training.steps.torch_steps import Slot, TorchSteps, drawn
 
 FLOOR = 1e-8
 """The largest error of a loss or a gradient that is due to float64, relative to its size."""

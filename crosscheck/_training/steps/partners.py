@@ -24,8 +24,8 @@ from crosscheck._models.run.running import Run
 from crosscheck._models.values.names import likeness
 from crosscheck._models.values.uses import WEIGHT
 from crosscheck._records.errors import UsageError
-from crosscheck._training.jax_steps import JaxStep, JaxSteps
-from crosscheck._training.torch_steps import AVERAGE, Slot, TorchStep, TorchSteps
+from crosscheck._training.steps.jax_steps import JaxStep, JaxSteps
+from crosscheck._training.steps.torch_steps import AVERAGE, Slot, TorchStep, TorchSteps
 
 SLOTS = {
     "mu": ("exp_avg",),

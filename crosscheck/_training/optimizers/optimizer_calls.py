@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from crosscheck._training.optimizer_edits import OTHERS, within
+from crosscheck._training.optimizers.optimizer_edits import OTHERS, within
 
 MOST = 60
 """A step with more calls is not changed."""

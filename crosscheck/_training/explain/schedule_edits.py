@@ -13,9 +13,9 @@ import torch
 from torch.optim import lr_scheduler
 
 from crosscheck._explain.facts import digits
-from crosscheck._training.optimizer_edits import OTHERS
-from crosscheck._training.reason import SAME_RATIO
-from crosscheck._training.steps import Found
+from crosscheck._training.optimizers.optimizer_edits import OTHERS
+from crosscheck._training.steps.reason import SAME_RATIO
+from crosscheck._training.steps.steps import Found
 
 Argument = tuple[int, str]
 """The number of a schedule among those that a schedule consists of, and the name of an argument."""

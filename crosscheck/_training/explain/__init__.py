@@ -1,0 +1,1 @@
+"""Why a step of two trainings differs."""

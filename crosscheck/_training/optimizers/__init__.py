@@ -1,0 +1,1 @@
+"""Optimisers of PyTorch and of optax, compared."""

@@ -1,0 +1,1 @@
+"""The perceptron, the smallest example of a training."""

@@ -297,14 +297,14 @@ BOUND = "the bound of a mask or window"
             4,
             0,
             "",
-            f"{BOUND}: >= 4 in JAX, >= 3 in PyTorch, before out; PyTorch masks 10 of 128 places that JAX does not, "
+            f"{BOUND}: >= 4 in JAX, >= 3 in PyTorch, behind q and k; PyTorch masks 10 of 128 places that JAX does not, "
             "such as [0, 3, 0]",
         ),
         (
             2,
             0,
             "",
-            f"{BOUND}: >= 2 in JAX, >= 3 in PyTorch, before out; JAX masks 12 of 128 places that PyTorch does not, "
+            f"{BOUND}: >= 2 in JAX, >= 3 in PyTorch, behind q and k; JAX masks 12 of 128 places that PyTorch does not, "
             "such as [0, 2, 0]",
         ),
         (3, 1, "kind", "JAX applies other numbers of kind.weight, as of other rows"),

@@ -105,7 +105,7 @@ def _shifted(segment: Segment, value: int) -> Iterator[Edit]:
             what = f"an index ({said(segment, value)})"
             fact = Fact("form", what, torch="as it is", jax=name, source=_source(segment, some[0]))
             new = Call(name, function, (Ref(value),))
-            yield Edit(for_users(segment, some, value, new), fact, ("shifted", name), 1.2)
+            yield Edit(for_users(segment, some, value, new), fact, ("shifted", name), 1.6)
 
 
 def _fits(function: Callable[[Any], Any], value: Any) -> bool:

@@ -17,7 +17,7 @@ def other_fill(found: Found, number: int) -> str:
     mine, theirs = landmark.compared(landmark.expected.wide), found.located.values.get(number)
     if theirs is None or np.shape(theirs) != np.shape(mine) or mine.ndim != 2 or not np.isfinite(mine).all():
         return ""
-    theirs = np.asarray(theirs, np.float64)
+    mine, theirs = mine.astype(np.float64), np.asarray(theirs, np.float64)
     size = max(np.abs(mine).max(initial=0.0), np.abs(theirs).max(initial=0.0))
     wrong = (np.abs(theirs - mine) > SAME * size).any(1)
     for who, own, who_else, other in (("PyTorch", mine, "JAX", theirs), ("JAX", theirs, "PyTorch", mine)):

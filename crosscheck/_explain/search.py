@@ -83,18 +83,19 @@ class Search:
         """The same of those that take longer, after the others: the mistake, or two that give JAX's values together."""
         with torch.no_grad():
             near, far = self._late()
-            return self._first([(LATE, self._segment.nodes), near]) or self._two() or self._first([far])
+            found = self._first([(LATE, self._segment.nodes)]) or self._two(alike=True)
+            return found or self._first([near]) or self._two() or self._first([far])
 
     def of_functions(self) -> list[Edit]:
         """The setting of a function of several operations that gives JAX's values."""
         with torch.no_grad():
             return self._first([([of_functions], [*self._segment.graph.functions])])
 
-    def of_kind(self, kind: tuple[str, ...]) -> list[Edit]:
-        """The mistake that gives JAX's values, if it is one of this kind."""
+    def of_kind(self, *kind: str) -> list[Edit]:
+        """The mistake that gives JAX's values, if it is one of this kind, or of this family, the first word of kinds."""
 
         def only(rule: Rule) -> Rule:
-            return lambda segment, place: (edit for edit in rule(segment, place) if edit.kind == kind)
+            return lambda segment, place: (edit for edit in rule(segment, place) if edit.kind[: len(kind)] == kind)
 
         with torch.no_grad():
             at_nodes = [only(rule) for rule in (*AT_NODES, *EXCHANGES, *LATE)]
@@ -108,14 +109,15 @@ class Search:
             fitting = (edit for edit in self._edits(AT_VALUES, [*self._segment.users]) if self._fits(edit))
             return frozenset(edit.kind for edit in fitting)
 
-    def _two(self) -> list[Edit]:
+    def _two(self, *, alike: bool = False) -> list[Edit]:
+        """Two mistakes that give JAX's values together; ``alike``: of one family, which takes little time."""
         nearest = sorted(self._near, key=lambda one: one[:3], reverse=True)[:MOST_FIRST]
         for *_, first in nearest:
             try:
                 second = Search(self._segment.edited(first.edits), self._budget, self._known)
             except RuntimeError:  # the edit cannot run by itself
                 continue
-            best = second.early()
+            best = second.of_kind(first.kind[0]) if alike else second.early()
             if best and not any(one.is_vague for one in (first, *best)):
                 return [first, *best]
         return []

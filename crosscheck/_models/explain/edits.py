@@ -105,7 +105,7 @@ class EditSearch:
             kinds = self._of_most(group, list(named.values()))
             for fault in (one for one in group if one.landmark in named and not (kinds and kinds <= named[one.landmark])):
                 search = self._done.get(fault.landmark)
-                edits = search.of_kind(*kinds) if search and len(kinds) == 1 else []
+                edits = search.of_kind(*next(iter(kinds))) if search and len(kinds) == 1 else []
                 alone = not any(named[fault.landmark] <= other for k, other in named.items() if k != fault.landmark)
                 if edits or (alone and len(group) >= FEWEST_ALIKE):
                     found[fault.landmark] = self._words(fault, edits)

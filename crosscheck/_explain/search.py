@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import combinations
@@ -20,10 +20,14 @@ from crosscheck._explain.values import exchanged_inputs
 
 Stage = tuple[Sequence[Rule], Sequence[int]]
 """Rules, and the nodes at which they are tried."""
+Second = Callable[["Search", Edit], list[Edit]]
+"""Gives the second mistake, of a search behind the first one."""
 MOST_NUMBERS = 2**30
 """All runs together compute at most so many numbers."""
 MOST_RUNS = 16_000
 """At most so many edits are tried."""
+MOST_ALIKE_RUNS = 1_000
+"""So many are tried as the second of two mistakes of one family, if all others are spent."""
 MOST_FIRST = 4
 """Of two mistakes in one segment, so many that may be the first are followed."""
 MOST_ALIKE = 6
@@ -83,8 +87,10 @@ class Search:
         """The same of those that take longer, after the others: the mistake, or two that give JAX's values together."""
         with torch.no_grad():
             near, far = self._late()
-            found = self._first([(LATE, self._segment.nodes)]) or self._two(alike=True)
-            return found or self._first([near]) or self._two() or self._first([far])
+            found = self._first([(LATE, self._segment.nodes), near]) or self._two()
+            if not found and self._budget.spent:  # what takes little time has not been tried
+                found = self._two_alike()
+            return found or self._first([far])
 
     def of_functions(self) -> list[Edit]:
         """The setting of a function of several operations that gives JAX's values."""
@@ -109,15 +115,24 @@ class Search:
             fitting = (edit for edit in self._edits(AT_VALUES, [*self._segment.users]) if self._fits(edit))
             return frozenset(edit.kind for edit in fitting)
 
-    def _two(self, *, alike: bool = False) -> list[Edit]:
-        """Two mistakes that give JAX's values together; ``alike``: of one family, which takes little time."""
+    def _two_alike(self) -> list[Edit]:
+        """The same for two mistakes of one family, which takes little time."""
+        reserve = Budget(MOST_ALIKE_RUNS, MOST_ALIKE_RUNS * MOST_NUMBERS // MOST_RUNS)
+        return self._two(lambda search, first: search.of_kind(first.kind[0]), reserve)
+
+    def _two(
+        self,
+        second_of: Callable[[Search, Edit], list[Edit]] = lambda search, _: search.early(),
+        budget: Budget | None = None,
+    ) -> list[Edit]:
+        """Two mistakes that give JAX's values together."""
         nearest = sorted(self._near, key=lambda one: one[:3], reverse=True)[:MOST_FIRST]
         for *_, first in nearest:
             try:
-                second = Search(self._segment.edited(first.edits), self._budget, self._known)
+                second = Search(self._segment.edited(first.edits), budget or self._budget, self._known)
             except RuntimeError:  # the edit cannot run by itself
                 continue
-            best = second.of_kind(first.kind[0]) if alike else second.early()
+            best = second_of(second, first)
             if best and not any(one.is_vague for one in (first, *best)):
                 return [first, *best]
         return []

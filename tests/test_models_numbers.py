@@ -143,7 +143,7 @@ def test_the_base_of_rotary_positions_is_named() -> None:
 
     model = seeded(Rotary())
     model.frequencies = Rotary().frequencies
-    assert said(compared(model, port, X)) == "JAX's frequencies have the base 10000, PyTorch's 1e+06"
+    assert said(compared(model, port, X)) == "JAX's frequencies have the base 10000, PyTorch's 1e+06, behind q"
 
 
 def test_a_wrong_layer_that_no_number_mends_is_not_explained_by_one() -> None:
@@ -186,7 +186,7 @@ def test_the_size_of_a_window_is_named() -> None:
 
     assert (
         said(compared(seeded(Windowed()), port, X))
-        == "the bound of a mask or window: >= 4 in JAX, >= 3 in PyTorch, before o"
+        == "the bound of a mask or window: >= 4 in JAX, >= 3 in PyTorch, behind q and k"
     )
 
 

@@ -24,7 +24,7 @@ Second = Callable[["Search", Edit], list[Edit]]
 """Gives the second mistake, of a search behind the first one."""
 MOST_NUMBERS = 2**30
 """All runs together compute at most so many numbers."""
-MOST_RUNS = 16_000
+MOST_RUNS = 20_000
 """At most so many edits are tried."""
 MOST_ALIKE_RUNS = 1_000
 """So many are tried as the second of two mistakes of one family, if all others are spent."""

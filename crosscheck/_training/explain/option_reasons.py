@@ -33,9 +33,12 @@ def of_optimizer(found: Found, departure: Departure) -> Reason:
         trial = _Trial(found, departure)
         if trial.sums():
             return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
-        if times := trial.times():
+        times = trial.times()
+        # a factor that is no whole number may be that of an option, such as dampening
+        words = "" if as_sum(times) else trial.words()
+        if times and not words:
             return Reason(GRADIENTS, f"JAX gives its optimiser {times:.6g} times PyTorch's{as_sum(times)}")
-        return Reason(OPTIMISER, trial.words())
+        return Reason(OPTIMISER, words)
     finally:
         found.torch.restore(kept)
 

@@ -92,6 +92,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
+def first_of(names: Sequence[str]) -> str:
+    """The first two of several names, and how many more there are."""
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
 def _short(name: str) -> str:
     return name.removesuffix("_with_indices").removeprefix("native_").strip("_")
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._allocator import trim
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -48,8 +49,6 @@ NEAR = 4.0
 """There is no doubt if the errors add up to less than this many times the change under one draw of noise."""
 LARGEST = 8.0
 """The largest number of an array is seldom so many times its root mean square, to which errors are relative."""
-IN_16_BITS = 11
-"""The most digits of a float of 16 bits."""
 ROUNDINGS = 16.0
 """A side is inaccurate if its error is this many times the effect of rounding every operation and the other's error."""
 
@@ -301,7 +300,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
                 accumulated=free.errors[number],
                 drift=drift[number],
                 held=LARGEST * unit * forcing.flat.interpreter.share(forcing.landmarks[number].expected.narrow.dtype),
-                excused=least[number] if precision <= IN_16_BITS else max(spread[number], least[number]),
+                excused=least[number] if precision <= FORMATS["float16"].precision else max(spread[number], least[number]),
             )
             for number in judged
         }

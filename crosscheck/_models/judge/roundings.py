@@ -20,8 +20,6 @@ from crosscheck._models.judge.forcing import Forced, Forcing
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.values.uses import DATA
 
-IN_16_BITS = 11
-"""The most digits of a float of 16 bits."""
 ARITHMETIC = frozenset(["add", "sub", "mul", "div"])
 PART = 3.0
 """The rounding must move a result by more than the other side's error, divided by this."""
@@ -53,7 +51,7 @@ class Rounding:
 def roundings(forcing: Forcing, located: Forced) -> list[Rounding]:
     """Those that show at landmarks at which both models agree in float64; none if the dtype has more digits."""
     precision = FORMATS[forcing.flat.dtype].precision
-    if precision > IN_16_BITS:
+    if precision > FORMATS["float16"].precision:
         return []
     return list(_found(forcing, located, 2.0**-precision))
 

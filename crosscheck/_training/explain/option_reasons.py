@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crosscheck._explain.names import first_of
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.torch.lift import TorchLifted
 from crosscheck._training.optimizers.optimizer_calls import calls
@@ -135,8 +136,7 @@ class _Trial:
         few = self._few()
         for change in other_values(dict(options_of(self.optimizer))) if 0 < len(names) < len(self.steps.parameters) else ():
             if self._fits(few, [change], frozenset(names)):
-                more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-                return f"{self._said([change])}, for {', '.join(names[:2])}{more}"
+                return f"{self._said([change])}, for {first_of(names)}"
         return ""
 
     def _of_calls(self) -> str:

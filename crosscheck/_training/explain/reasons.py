@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck._explain.facts import digits
-from crosscheck._explain.names import listed
+from crosscheck._explain.names import first_of, listed
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models import engine
 from crosscheck._models.explain.faults import faults
@@ -61,8 +61,7 @@ def _frozen(found: Found, departure: Departure) -> str:
     if not wrong or len(wrong) < len(departure.wrong) or any(found.partners.is_trained(one, found.trained) for one in wrong):
         return ""
     names = [owner for leaf in wrong for owner in found.partners.owners(leaf)]
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f"JAX changes {', '.join(names[:2])}{more}, which PyTorch does not train"
+    return f"JAX changes {first_of(names)}, which PyTorch does not train"
 
 
 # the loss and the model

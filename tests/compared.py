@@ -32,10 +32,10 @@ def assert_refused(call: Callable[[], object], *parts: str) -> None:
 
 
 def assert_fails(report: PairReport, *parts: str, cause: str = "error", side: str | None = None) -> None:
-    """The report fails for this cause and side, and its headline says each of these."""
+    """The report fails for this cause and side, and its verdict says each of these."""
     assert not report.passed
     assert (report.cause, report.side) == (cause, side), str(report)
-    assert all(part in report.headline for part in parts), report.headline
+    assert all(part in report.verdict for part in parts), report.verdict
 
 
 def report(torch_fn: Any, jax_fn: Any, *inputs: Any, order: int = 0) -> PairReport:

@@ -37,7 +37,7 @@ def test_what_is_accepted_passes_and_is_shown(accept: Any) -> None:
     assert_fails(compare(F.leaky_relu, jax.nn.leaky_relu, KINK), cause="convention")
     report = assert_agree(F.leaky_relu, jax.nn.leaky_relu, KINK, accept=accept)
     (name,) = report.deviations
-    assert name in report.headline
+    assert name in report.verdict
     assert f"accepted  {name}" in report.story()
     assert {c.order for c in report.comparisons if c.deviations == (name,)} == {1}
 

@@ -278,7 +278,7 @@ def test_the_arrays_of_the_caller_are_never_changed() -> None:
 
     mine: list[Any] = [X.copy(), torch.from_numpy(X.copy()), {"n": np.arange(4)}]
     report = compare(wild, lambda *arguments: arguments[0], mine, order=0)
-    assert "changes its input" in report.headline
+    assert "changes its input" in report.verdict
     assert mine[0].tolist() == mine[1].tolist() == X.tolist()
     assert mine[2]["n"].tolist() == [0, 1, 2, 3]
 

@@ -83,7 +83,7 @@ def test_what_a_function_makes_of_nan_is_part_of_what_it_means(
 ) -> None:
     report = crosscheck.compare(torch_fn, jax_fn, inputs, order=0, modes=["jit"])
     assert (report.passed, report.cause, report.side) == (False, "definition", None)
-    assert f"they differ only where an input is NaN: {passes} passes it on" in report.headline
+    assert f"they differ only where an input is NaN: {passes} passes it on" in report.verdict
 
 
 def test_nan_hides_on_what_a_result_depends() -> None:
@@ -115,14 +115,14 @@ def test_zeros_of_different_sign_pass_as_a_convention_and_are_not_called_the_sam
     report = crosscheck.compare(torch_fn, jax_fn, [torch.tensor(x)], order=0, modes=["jit"])
     assert report.passed, str(report)
     assert report.comparisons[0].cause == "convention"
-    assert report.headline.endswith(": the same numbers; zeros of different sign are a convention.")
+    assert report.verdict.endswith(": the same numbers; zeros of different sign are a convention.")
     assert "a zero may have either sign" in str(report)
 
 
 def test_gradients_whose_zeros_differ_in_sign_are_the_same_numbers() -> None:
     x = torch.tensor([[0.5, -2.0, 1.5], [3.0, 0.25, -1.0]])
     report = crosscheck.compare(lambda x: torch.max(x, dim=1).values, lambda x: jnp.max(x, axis=1), [x])
-    assert report.headline.endswith(": the same numbers; zeros of different sign are a convention.")
+    assert report.verdict.endswith(": the same numbers; zeros of different sign are a convention.")
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int8])
@@ -134,7 +134,7 @@ def test_an_integer_that_wraps_around_is_called_that(dtype: torch.dtype) -> None
     )
     assert (report.passed, report.cause, report.side) == (False, "definition", None)
     bits = torch.iinfo(dtype).bits
-    assert f"JAX gives what PyTorch gives, wrapped around: its int{bits} cannot hold that" in report.headline
+    assert f"JAX gives what PyTorch gives, wrapped around: its int{bits} cannot hold that" in report.verdict
 
 
 stop = jax.lax.stop_gradient

@@ -78,8 +78,8 @@ def test_other_statistics_before_the_run_are_said_and_certify_nothing() -> None:
     report = compare_models(model, port, [X], params=params, order=0)
     assert not report.passed
     assert report.faults == ()
-    assert "not compared: the new values of bn1.running_mean, bn1.running_var" in report.headline
-    assert "weights='copy' copies them" in report.headline
+    assert "not compared: the new values of bn1.running_mean, bn1.running_var" in report.verdict
+    assert "weights='copy' copies them" in report.verdict
     assert "returns no new values" not in report.story()
 
 

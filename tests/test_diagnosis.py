@@ -125,11 +125,11 @@ def test_identify_refuses_what_it_does_not_know(arguments: Any, options: Any, pa
 def test_the_report_says_which_function_each_side_is() -> None:
     report = compare(lambda x: F.elu(x, 0.7), jax.nn.elu)
     said = "the PyTorch function is elu with alpha 0.7, the JAX function is elu with alpha 1.0 (also celu)"
-    assert said in report.headline
+    assert said in report.verdict
     assert f"identity  {said}" in report.story()
     none = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x))
     assert "the PyTorch function is silu, the JAX function is none of the catalogue" in none.story()
-    assert "JAX computes x * sigmoid(1.01 x), PyTorch silu" in none.headline
+    assert "JAX computes x * sigmoid(1.01 x), PyTorch silu" in none.verdict
     assert compare(torch.sin, lambda x: jnp.sin(x) * 1.5).diagnosis.identities == {}
 
 

@@ -247,7 +247,7 @@ def test_a_mistake_in_a_function_is_named(
 ) -> None:
     report = crosscheck.compare(torch_function, jax_function, X[:count], order=0)
     assert report.cause == "definition"
-    assert re.search(said, report.headline), report.headline
+    assert re.search(said, report.verdict), report.verdict
 
 
 def test_a_fault_has_its_mistake_as_a_fact_with_the_line_of_torch() -> None:

@@ -124,7 +124,7 @@ def test_what_is_forgotten_at_each_step_of_a_loop_is_named_once(forgets: bool) -
     x = np.random.default_rng(0).normal(size=(3, STEPS, WIDTH)).astype(np.float32)
     report = compare_models(model, lambda p, x: driven(p, x, forgets=forgets), [x], params=params, order=0)
     assert report.passed != forgets, report
-    assert not forgets or "JAX forgets to multiply with select(sigmoid(the result of gate))" in report.headline, report
+    assert not forgets or "JAX forgets to multiply with select(sigmoid(the result of gate))" in report.verdict, report
 
 
 def in_place(x: Any) -> Any:

@@ -58,7 +58,7 @@ def warm(step: Any, kept: float = 0.8) -> Any:
 def test_the_argument_of_a_schedule_is_named(make: Callable[[Any], Any], rate: Callable[[Any], Any], said: str) -> None:
     report = scheduled(make, rate).compared()
     assert report.passed == (not said), report
-    assert said in report.headline, report
+    assert said in report.verdict, report
 
 
 def in_groups(rates: tuple[float, float], parameters: Any) -> torch.optim.Optimizer:
@@ -95,7 +95,7 @@ DECAYED = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE))
 def test_what_is_another_for_some_parameters_or_all_gradients_is_named(optimizer: Any, tx: Any, said: str) -> None:
     report = linear(optimizer=optimizer, tx=tx).compared()
     assert report.passed == (not said), report
-    assert re.search(said, report.headline), report
+    assert re.search(said, report.verdict), report
 
 
 class Own(torch.optim.Optimizer):

@@ -69,6 +69,7 @@ def test_each_pair_of_mistakes_is_made_of_two() -> None:
 )
 def test_the_judge_catches_a_wrong_sentence(said: str, named: bool, false: bool) -> None:
     row = row_of(EPSILON, said)
+    assert row["at once"] == named
     assert (row["named"], bool(row["false"])) == (named, false), row
 
 
@@ -100,11 +101,11 @@ def test_a_session_fails_where_less_is_named_or_more_is_false(now: dict, kept: d
 
 def test_sums_count_each_thing_once() -> None:
     rows = [
-        {"case": f"pair: {k}", "named": k < 3, "proven": None, "false": ["epsilon"] * k, "alarm": "DISAGREE"}
+        {"case": f"pair: {k}", "named": k < 3, "at once": k < 2, "proven": None, "false": ["epsilon"] * k, "alarm": "DISAGREE"}
         for k in range(4)
     ]
     found = total([{**row, "seconds": 1.0 + k, "right_seconds": 1.0} for k, row in enumerate(rows)])
-    assert found == {"cases": 4, "named": 3, "proven": 0, "false": 3, "alarms": 1, "median": 1.5, "95 %": 2.85}
+    assert found == {"cases": 4, "named": 3, "at once": 2, "proven": 0, "false": 3, "alarms": 1, "median": 1.5, "95 %": 2.85}
 
 
 @pytest.mark.parametrize(

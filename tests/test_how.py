@@ -315,7 +315,7 @@ def test_how_two_functions_differ_is_named(name: str) -> None:
     found = report(torch_fn, jax_fn, *inputs)
     assert found.cause == "definition"
     assert said in (found.diagnosis.how or ""), str(found)
-    assert found.diagnosis.identities or f"{found.diagnosis.how}" in found.headline
+    assert found.diagnosis.identities or f"{found.diagnosis.how}" in found.verdict
     assert f"how       {found.diagnosis.how}" in found.story()
 
 
@@ -384,7 +384,7 @@ def test_how_gradients_differ_is_said_of_the_gradient() -> None:
     found = report(torch.sin, doubled_gradient, LINE, order=1)
     assert (found.cause, found.side) == ("definition", "jax")
     assert found.diagnosis.how == "JAX gives 2 times what PyTorch gives"
-    assert "the JAX function computes another function; the gradient: JAX gives 2 times what PyTorch gives" in found.headline
+    assert "the JAX function computes another function; the gradient: JAX gives 2 times what PyTorch gives" in found.verdict
 
 
 def test_a_multiple_where_one_is_infinite_or_nan_is_still_one() -> None:

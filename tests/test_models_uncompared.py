@@ -49,8 +49,8 @@ def test_inputs_that_are_nan_or_infinite_everywhere_compare_nothing(value: float
     report = compare_models(model, port, [np.full_like(X, value)], params=params_of(model))
     assert not report.passed
     assert (report.layers, report.faults, report.outputs, report.cause) == ((), (), {}, None)
-    assert "both sides are NaN or infinite everywhere in output y, so nothing was compared" in report.headline
-    assert report.data()["summary"]["message"] in report.headline
+    assert "both sides are NaN or infinite everywhere in output y, so nothing was compared" in report.verdict
+    assert report.data()["summary"]["message"] in report.verdict
     assert "0 apart" not in str(report)
 
 
@@ -73,7 +73,7 @@ def test_an_output_that_is_nan_everywhere_is_named() -> None:
 
     report = compare_models(model, port, [X], params=params_of(model), order=0)
     assert not report.passed
-    assert "everywhere in output y[1], so nothing was compared" in report.headline
+    assert "everywhere in output y[1], so nothing was compared" in report.verdict
     assert set(report.outputs) == {"y[0]"}
     assert report.layers
 
@@ -130,7 +130,7 @@ def test_gradients_that_are_nan_everywhere_compare_nothing() -> None:
     report = compare_models(model, port, [X], params=params_of(model))
     assert not report.passed
     assert not any(one.compared for one in report.gradients)
-    assert "both sides are NaN or infinite everywhere in 4 of 4 gradients" in report.headline
+    assert "both sides are NaN or infinite everywhere in 4 of 4 gradients" in report.verdict
     assert compare_models(model, port, [X], params=params_of(model), order=0).passed
 
 
@@ -262,5 +262,5 @@ def test_weights_that_cannot_be_copied_certify_nothing() -> None:
     report = compare_models(seeded(Twins()), port, [X], params=given, weights="copy", order=0)
     assert not report.passed
     assert report.faults == ()
-    assert report.headline.startswith("FAILED")
-    assert "not copied: left.weight, left.bias;" in report.headline
+    assert report.verdict.startswith("FAILED")
+    assert "not copied: left.weight, left.bias;" in report.verdict

@@ -22,7 +22,7 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 def test_the_same_optimiser_is_the_same_for_all_kinds_of_gradients() -> None:
     report = compare_optimizers(torch.optim.Adam, optax.adam(1e-3))
     assert report.passed, report
-    assert report.headline.startswith("AGREE: Adam / optax: the same after each of 50 steps, of 4 kinds of gradients")
+    assert report.verdict.startswith("AGREE: Adam / optax: the same after each of 50 steps, of 4 kinds of gradients")
     assert (report.cause, report.side, report.explanation, report.first) == (None, None, "", None)
     assert {run.cause for run in report.judged} <= {"exact", "rounding"}
 
@@ -57,7 +57,7 @@ def test_what_would_make_them_the_same_is_named(of_torch: Any, of_optax: Any, ex
     assert report.cause == "definition"
     assert report.explanation == explanation
     assert report.first is not None
-    assert report.headline.startswith("DISAGREE (definition): ")
+    assert report.verdict.startswith("DISAGREE (definition): ")
 
 
 def test_an_epsilon_at_another_place_shows_beside_tiny_gradients() -> None:
@@ -95,7 +95,7 @@ def test_gradients_that_are_none_are_told_and_do_not_decide() -> None:
     report = compare_optimizers(partial(SGD, momentum=0.9), optax.sgd(0.1, momentum=0.9))
     assert report.passed
     assert report.skips
-    assert "where a gradient is None" in report.headline
+    assert "where a gradient is None" in report.verdict
 
 
 def test_gradients_are_clipped_and_added_up_in_torch() -> None:

@@ -31,11 +31,11 @@ def test_a_step_at_which_nothing_is_finite_is_not_agreement(first: int, compared
     report = training.compared(controls=1)
     assert not report.passed
     assert report.cause is None
-    assert report.headline.startswith("FAILED")
-    assert f"NaN or infinite on both sides at {6 - first} of 5 steps, first at step {first}" in report.headline
+    assert report.verdict.startswith("FAILED")
+    assert f"NaN or infinite on both sides at {6 - first} of 5 steps, first at step {first}" in report.verdict
     assert set().union(*report.errors) == compared
     assert report.errors[first - 1 :] == ({},) * (6 - first)
-    assert report.data()["summary"]["message"] in report.headline
+    assert report.data()["summary"]["message"] in report.verdict
 
 
 def test_a_fault_before_the_first_nan_is_named() -> None:
@@ -57,7 +57,7 @@ def test_a_loss_that_is_infinite_on_both_sides_was_not_compared() -> None:
 
     report = dataclasses.replace(right, torch_step=torch_step).compared()
     assert not report.passed
-    assert "at 4 of 4 steps" in report.headline
+    assert "at 4 of 4 steps" in report.verdict
 
 
 def test_nan_on_one_side_is_a_fault() -> None:

@@ -99,7 +99,7 @@ def test_every_call_is_found_in_order(report: FileTranslation) -> None:
 
 
 def test_every_call_of_the_model_is_in_the_dictionary(report: FileTranslation) -> None:
-    assert report.passed, report.headline
+    assert report.passed, report.verdict
     assert report.found == len(report.calls)
     assert all(call.counterpart for call in report.calls)
 

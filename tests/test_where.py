@@ -52,7 +52,7 @@ def test_where_results_differ_is_said_in_slices(inputs: Any, at: Any, said: str,
     found = report(lambda x: x + x.mean(), lambda x: put(at)(x) + x.mean(), inputs)
     expected = said.replace("`x", "`y")
     assert found.diagnosis.where == expected
-    assert f"they differ {expected}" in found.headline
+    assert f"they differ {expected}" in found.verdict
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_where_an_elementwise_function_differs_is_said_by_its_inputs(jax_fn: Any
     x = np.array([0.5, -1.5, 2.0, 0.0, -0.5, 1.0, -2.0, 1.5, -1.0, 2.5], np.float32)
     found = report(lambda x: x * 1, jax_fn, x)
     assert found.diagnosis.where == said
-    assert said in found.headline
+    assert said in found.verdict
 
 
 @cache
@@ -101,7 +101,7 @@ def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
     point = found.decisive.uncovered["definition"].worst if found.decisive else None
     assert point is not None
     assert found.diagnosis.how is None
-    assert f"{point.got:.3g} in PyTorch and {point.expected:.3g} in JAX at [{point.element[0]}]" in found.headline  # type: ignore[index]
+    assert f"{point.got:.3g} in PyTorch and {point.expected:.3g} in JAX at [{point.element[0]}]" in found.verdict  # type: ignore[index]
     said = found.story()
     assert "% of the larger one" in said
     assert "relative  median " in said

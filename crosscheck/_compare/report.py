@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN_OF_ZERO
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
-from crosscheck._report.headline import lines
+from crosscheck._report.headline import fitted, lines, parted
 from crosscheck._report.report import Report
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
@@ -105,8 +105,19 @@ class PairReport(Report):
 
     @property
     def headline(self) -> str:
-        """The verdict in one line."""
-        return _shortened(_headline(self))
+        """The verdict in one line of at most 100 characters."""
+        decisive = self.decisive
+        if self.passed or decisive is None:
+            return parted(self.verdict)[0]
+        if decisive.message:
+            return fitted(self.verdict, "FAILED", decisive.function, _failure(self, decisive))
+        word = f"DISAGREE ({_failing(decisive)})"
+        return fitted(self.verdict, word, decisive.function, _differently(self.diagnosis, decisive), _output(self, decisive))
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one sentence."""
+        return _shortened(_verdict(self))
 
     def story(self) -> str:
         """The verdict and its evidence.
@@ -122,7 +133,7 @@ class PairReport(Report):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self.headline)) :]
+        below = self.story().splitlines()[len(lines(self.verdict, self.headline)) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
@@ -130,7 +141,7 @@ class PairReport(Report):
             blocks.append(Drawing(self.plot, "How far PyTorch and JAX are apart, in ULP of the larger result"))
         if self.diagnosis.snippet:
             blocks += [Heading("To see it again"), Code(self.diagnosis.snippet, "python")]
-        return Document(self.headline, self.passed, blocks, self.environment)
+        return Document(self.verdict, self.passed, blocks, self.environment, self.headline)
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
         """The errors for the figure: a panel for each order and dtype, with the comparisons that differ most.
@@ -190,7 +201,7 @@ def _side(comparison: Comparison) -> str | None:
     return comparison.side if count is None else count.side
 
 
-def _headline(report: PairReport) -> str:
+def _verdict(report: PairReport) -> str:
     decisive = report.decisive
     if decisive is None:
         return "FAILED: nothing was compared."
@@ -198,10 +209,9 @@ def _headline(report: PairReport) -> str:
     if not report.passed:
         cause = _failing(decisive)
         if decisive.message:
-            return f"FAILED: {name}: {'' if report.ran else 'nothing was compared, '}{decisive.message}."
-        outputs = {comparison.output for comparison in report.comparisons}
-        of = f"{decisive.output}: " if len(outputs) > 1 else ""
-        return f"DISAGREE ({cause}): {name}: {of}{_differently(report.diagnosis, decisive)}."
+            return f"FAILED: {name}: {_failure(report, decisive)}."
+        output = _output(report, decisive)
+        return f"DISAGREE ({cause}): {name}: {output}{': ' * bool(output)}{_differently(report.diagnosis, decisive)}."
     if set(report.deviations) - {SIGN_OF_ZERO}:
         return f"AGREE: {name}: what differs is rounding or accepted ({', '.join(report.deviations)})."
     if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
@@ -212,6 +222,15 @@ def _headline(report: PairReport) -> str:
         return f"AGREE: {name}: the same numbers; zeros of different sign are a convention."
     holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
     return f"AGREE: {name}: rounding, not a bug: {holds} holds; neither side is wrong."
+
+
+def _failure(report: PairReport, decisive: Comparison) -> str:
+    return f"{'' if report.ran else 'nothing was compared, '}{decisive.message}"
+
+
+def _output(report: PairReport, decisive: Comparison) -> str:
+    """The output that is decisive, where there are several."""
+    return decisive.output if len({comparison.output for comparison in report.comparisons}) > 1 else ""
 
 
 def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
@@ -270,7 +289,7 @@ def _up(value: float) -> str:
 
 
 def _story(report: PairReport) -> Iterator[str]:
-    yield from lines(report.headline)
+    yield from lines(report.verdict, report.headline)
     decisive = report.decisive
     if decisive is None:
         return

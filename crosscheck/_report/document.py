@@ -163,13 +163,20 @@ Block = Simple | Lines
 class Document:
     """``title`` is the verdict; ``environment`` is what the results may depend on: written, not printed.
 
-    Of a long verdict, the headline is the title, and the rest stands below it.
+    Of a long verdict, the headline is the title, and the rest stands below it. ``headline`` is given if it is not the
+    beginning of the verdict.
     """
 
     title: str
     passed: bool
     blocks: Sequence[Block]
     environment: Mapping[str, object] = field(default_factory=dict)
+    headline: str = ""
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The headline of the verdict, and the rest of it."""
+        return parted(self.title, self.headline)
 
     @property
     def _written(self) -> Iterator[Simple]:
@@ -181,7 +188,7 @@ class Document:
 
     def markdown(self) -> str:
         """The document as Markdown, for example for an issue."""
-        head, rest = parted(self.title)
+        head, rest = self.parts
         parts = [f"**{_plain(head)}**", *filter(None, [_plain(rest), *map(_markdown, self._written)])]
         return "\n\n".join(parts) + "\n"
 
@@ -192,7 +199,7 @@ class Document:
     def _html(self, title_tag: str, section_tag: str) -> str:
         verdict = "passed" if self.passed else "failed"
         inner = "\n".join(_html(block, section_tag) for block in self._written)
-        head, rest = map(html.escape, parted(self.title))
+        head, rest = map(html.escape, self.parts)
         title = f'<{title_tag} class="title {verdict}">{head}</{title_tag}>' + (f"\n<p>{rest}</p>" if rest else "")
         return f'<div class="crosscheck">\n<style>{STYLE}</style>\n{title}\n{inner}\n</div>'
 
@@ -202,7 +209,7 @@ class Document:
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="generator" content="{GENERATOR}">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{html.escape(parted(self.title)[0])}</title>\n<style>{PAGE}</style>\n</head>\n"
+            f"<title>{html.escape(self.parts[0])}</title>\n<style>{PAGE}</style>\n</head>\n"
             f"<body>\n<main>\n{self._html('h1', 'h2')}\n</main>\n</body>\n</html>\n"
         )
 

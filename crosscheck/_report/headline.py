@@ -2,26 +2,96 @@
 
 from __future__ import annotations
 
+import re
+
 LONGEST = 100
 """The most characters of a headline."""
-ENDS = ("; ", ": ", ", ", " ")
-"""Where a long verdict is parted: after the last of the first of these that leaves a headline."""
+LONGEST_PLACE = 40
+"""The most characters of a place in a headline that has no room for all of the verdict."""
+ENDS = (("; ",), (": ", ", "), (" ",))
+"""Where a long text is parted: after the last of the first kind of these that leaves enough."""
 LEAST = 20
-"""A shorter headline says too little, so the next kind of end is taken."""
+"""A shorter text says too little, so the next kind of end is taken."""
+CUT = " ..."
+"""The end of a text of which more is said below."""
+BRACKETS = re.compile(r"\((?!\.\.\.)(?:[^()]|\(\.\.\.\)){9,}\)|\[(?!\.\.\.)[^][]{9,}\]")
+"""A pair of brackets with much inside."""
 
 
-def parted(verdict: str) -> tuple[str, str]:
-    """The headline of a verdict, of at most ``LONGEST`` characters, and the rest; "" where all of it fits."""
+def parted(verdict: str, headline: str = "") -> tuple[str, str]:
+    """The headline of a verdict, of at most ``LONGEST`` characters, and the rest; "" where all of it fits.
+
+    Args:
+        verdict: All of it.
+        headline: The headline, if it is not the beginning of the verdict: ``fitted``.
+
+    Returns:
+        Both parts.
+    """
     if len(verdict) <= LONGEST:
         return verdict, ""
-    for end in ENDS:
-        at = verdict.rfind(end, LEAST, LONGEST - 1 + len(end))
-        if at >= 0:
-            return verdict[: at + len(end)].rstrip(), verdict[at + len(end) :]
+    if headline:
+        return headline, verdict.partition(": ")[2]
+    if at := _end(verdict, LONGEST):
+        return verdict[:at].rstrip(), verdict[at:]
     return verdict[: LONGEST - 3] + "...", verdict
 
 
-def lines(verdict: str) -> list[str]:
+def lines(verdict: str, headline: str = "") -> list[str]:
     """A verdict as the first lines of a text: the headline, and the rest of it indented."""
-    head, rest = parted(verdict)
+    head, rest = parted(verdict, headline)
     return [head, f"  {rest}"] if rest else [head]
+
+
+def fitted(verdict: str, word: str, name: str, said: str, place: str = "") -> str:
+    """A verdict on two sides, or, if it is too long, its word, the place, and the first clause, as far as it fits.
+
+    The names of both sides stay if there is room for them beside that clause.
+
+    Args:
+        verdict: All of it.
+        word: How it begins, such as ``DISAGREE (definition)``.
+        name: The names of both sides.
+        said: What differs or what was found, with the most important words first.
+        place: Where the sides differ, if that is known.
+
+    Returns:
+        A line of at most ``LONGEST`` characters.
+    """
+    if len(verdict) <= LONGEST:
+        return verdict
+    clause = said.partition("; ")[0]
+    start = "".join(f"{part}: " for part in (word, name, place) if part)
+    if len(start) + len(clause) + len(CUT) <= LONGEST:
+        return start + clause + CUT
+    while len(place) > LONGEST_PLACE and "." in place:
+        place = place.removeprefix("...").partition(".")[2]
+        place = f"...{place}" if "." in place else place
+    start = f"{word}: {place}: " if place else f"{word}: "
+    return start + _shortened(said, clause, LONGEST - len(start))
+
+
+def _shortened(said: str, text: str, most: int) -> str:
+    """A text of at most so many characters: its first clause, without what is in long brackets, or its beginning."""
+    if len(said) < most:
+        return f"{said}."
+    most -= len(CUT)
+    while len(text) > most and (inner := BRACKETS.search(text)):
+        text = f"{text[: inner.start() + 1]}...{text[inner.end() - 1 :]}"
+    if len(text) > most:
+        text = text[: _end(text, most) or most].rstrip(" ,:")
+    return text + CUT
+
+
+def _end(text: str, most: int) -> int:
+    """Where a text is parted so that at most so many characters come before, outside of brackets; 0 if nowhere."""
+    depth, outside = 0, list[bool]()
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        outside.append(depth <= 0)
+    for kind in ENDS:
+        for at in range(most, LEAST - 1, -1):
+            end = next((end for end in kind if text.startswith(end, at) and at + len(end.rstrip()) <= most), None)
+            if end is not None and outside[at]:
+                return at + len(end)
+    return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table
-from crosscheck._report.headline import lines
+from crosscheck._report.headline import fitted, lines, parted
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -99,7 +99,17 @@ class TrainingReport(Documented):
 
     @property
     def headline(self) -> str:
-        """The verdict in one line."""
+        """The verdict in one line of at most 100 characters: of a fault, the part, its first step, and what differs."""
+        if self.message and self.first is None:
+            return fitted(self.verdict, "FAILED", self.name, self.message)
+        if self.first is None:
+            return parted(self.verdict)[0]
+        place = f"{self.first.part}, step {self.first.step}"
+        return fitted(self.verdict, f"DISAGREE ({self.cause})", self.name, _what(self.first), place)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one sentence."""
         if not (any(self.errors) or self.faults):
             return f"FAILED: {self.name}: {self.message or 'nothing was compared'}."
         count = f"{len(self.errors)} steps" if len(self.errors) > 1 else "1 step"
@@ -131,7 +141,7 @@ class TrainingReport(Documented):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self.headline)) :]
+        below = self.story().splitlines()[len(lines(self.verdict, self.headline)) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         if any(self.errors):
@@ -141,7 +151,7 @@ class TrainingReport(Documented):
             head = ["torch", "JAX", "layout", "found by"]
             rows = [[one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or ""] for one in self.weights]
             blocks.append(Folded("Every weight", Table([head, *rows])))
-        return Document(self.headline, self.passed, blocks, self.environment)
+        return Document(self.verdict, self.passed, blocks, self.environment, self.headline)
 
     def plot(self) -> Figure:
         """Draw the error of each step from the same state, and the distance of the free runs beside that of the controls.
@@ -185,9 +195,13 @@ class TrainingReport(Documented):
 
 def _said(fault: TrainingFault) -> str:
     where = f"from step {fault.step} on" if fault.steps > 1 else f"at step {fault.step}"
+    return f"the {fault.part}, {where}: {_what(fault)}"
+
+
+def _what(fault: TrainingFault) -> str:
     what = fault.explanation or f"{fault.tensor} is {fault.error:.2g} apart"
     side = f"; {SIDES[fault.side]} is inaccurate" if fault.side else ""
-    return f"the {fault.part}, {where}: {what}{side}"
+    return f"{what}{side}"
 
 
 def _drift(drift: Drift | None) -> str:
@@ -201,7 +215,7 @@ def _drift(drift: Drift | None) -> str:
 
 
 def _story(report: TrainingReport) -> Iterator[str]:
-    yield from lines(report.headline)
+    yield from lines(report.verdict, report.headline)
     for fault in report.faults[:8]:
         yield f"  {_said(fault)}"
         yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {len(report.errors)} steps"

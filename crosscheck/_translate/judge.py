@@ -76,9 +76,9 @@ def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
         if not report.passed:
             break
     decisive = report.decisive
-    text = report.headline.partition(f"{decisive.function}: ")[2] if decisive else report.headline
+    text = report.verdict.partition(f"{decisive.function}: ")[2] if decisive else report.verdict
     text = _named(text, names)
-    if NAN_EVERYWHERE in report.headline:
+    if NAN_EVERYWHERE in report.verdict:
         return replace(pair, verdict=SAME, cause="exact", told="NaN in both")
     if report.passed:
         cause = "exact" if all(set(one.causes) <= {"exact"} for one in report.comparisons) else "rounding"

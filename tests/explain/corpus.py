@@ -1,4 +1,4 @@
-"""The corpus of planted mistakes: a case with what is said of it, then the sums.
+"""The corpus of planted mistakes: a case with what is said of it, then the sums; "at once" is by the headline alone.
 
 A row is wrong if crosscheck complains of the right version, says something that is false, or does not name what it named
 when the kept table was written.
@@ -11,7 +11,7 @@ from corpora import Corpus
 from explain import CASES
 from explain.judged import Row, judged, totals, warm_up
 
-COLUMNS = ("cases", "named", "proven", "false", "alarms", "median", "95 %")
+COLUMNS = ("cases", "named", "at once", "proven", "false", "alarms", "median", "95 %")
 
 
 def is_worse(now: Row, kept: Row | None) -> bool:
@@ -23,8 +23,9 @@ def is_worse(now: Row, kept: Row | None) -> bool:
 def line(row: Row) -> str:
     """A row, beneath it what crosscheck says, what of it is false, and what it says against the right version."""
     proven = {True: "yes", False: "no", None: "-"}[row["proven"]]
-    marks = f"{'yes' if row['named'] else 'no':6} {proven:6} {'yes' if row['false'] else 'no':6}"
-    more = [*row["said"].splitlines()]
+    named, at_once, false = ("yes" if row[column] else "no" for column in ("named", "at once", "false"))
+    marks = f"{named:6} {at_once:7} {proven:6} {false:6}"
+    more = [row["headline"], *row["said"].splitlines()]
     more += [f"false: {', '.join(row['false'])}"] if row["false"] else []
     more += [f"of the right one: {row['alarm']}"] if row["alarm"] else []
     below = "".join(f"\n    {one}" for one in more)
@@ -43,7 +44,7 @@ CORPUS = Corpus(
     case="case",
     cases=CASES,
     judged=judged,
-    head=f"{'case':64} {'named':6} {'proven':6} {'false':6} {'seconds':>7}",
+    head=f"{'case':64} {'named':6} {'at once':7} {'proven':6} {'false':6} {'seconds':>7}",
     line=line,
     sums=sums,
     worse=is_worse,

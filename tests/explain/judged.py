@@ -31,6 +31,7 @@ def judged(case: Case) -> Row:
 def row_of(case: Case, report: Any) -> Row:
     """What a report of the wrong version says, and whether that names the mistake."""
     text, places = (report, "") if isinstance(report, str) else (cause_of(report), places_of(report))
+    headline = report if isinstance(report, str) else report.headline
     return {
         "case": case.name,
         "kind": case.kind,
@@ -38,6 +39,8 @@ def row_of(case: Case, report: Any) -> Row:
         "named": case.named_in(text, places),
         "proven": None if isinstance(report, str) else proven(report),
         "false": case.false_in(text),
+        "headline": headline,
+        "at once": case.named_in(headline, places),
         "said": text,
         "places": places,
     }
@@ -56,12 +59,12 @@ def reported(sides: Sides) -> tuple[Any, float]:
 
 
 def cause_of(report: Any) -> str:
-    """The headline and the causes; no evidence. Of a report that passes, only notes can tell more."""
+    """The verdict and the causes; no evidence. Of a report that passes, only notes can tell more."""
     causes = [fault.explanation for fault in getattr(report, "faults", ())]
     diagnosis = getattr(report, "diagnosis", None)
     causes += [diagnosis.how, diagnosis.where] if diagnosis else []
     notes = getattr(report, "notes", ()) if report.passed else ()
-    every = (report.headline, *causes, getattr(report, "explanation", ""), *map(str, notes))
+    every = (report.verdict, *causes, getattr(report, "explanation", ""), *map(str, notes))
     return "\n".join(dict.fromkeys(filter(None, every)))
 
 
@@ -91,7 +94,7 @@ def of_right(pair: str) -> tuple[str, float]:
     report, seconds = reported(right.make())
     if isinstance(report, str):
         return report, seconds
-    return "" if report.passed else report.headline, seconds
+    return "" if report.passed else report.verdict, seconds
 
 
 def warm_up() -> None:
@@ -118,6 +121,7 @@ def total(rows: Iterable[Row]) -> Row:
     return {
         "cases": len(some),
         "named": sum(row["named"] for row in some),
+        "at once": sum(row["at once"] for row in some),
         "proven": sum(row["proven"] is True for row in some),
         "false": sum(bool(row["false"]) for row in some),
         "alarms": len({row["case"].partition(":")[0] for row in some if row["alarm"]}),

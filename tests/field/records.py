@@ -221,11 +221,11 @@ EMPTY_WORDS = (
 
 
 def said(report: Any) -> str:
-    """What a report says of causes: its headline and the explanations of its faults."""
+    """What a report says of causes: its verdict and the explanations of its faults."""
     faults = getattr(report, "faults", ())
     return "\n".join(
         [
-            getattr(report, "headline", None) or str(report).splitlines()[0],
+            getattr(report, "verdict", None) or str(report).splitlines()[0],
             *(one.explanation for one in faults),
             *_found(report),
         ]

@@ -42,7 +42,7 @@ def alone(port: PublicPort, order: int) -> Row:
         "gigabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES, 1),
         "verdict": "certified" if report.passed else str(report.cause or "nothing compared"),
         "where": report.first.torch if report.first else None,
-        "said": report.headline,
+        "said": report.verdict,
         "as_expected": port.as_expected(report),
     }
 

@@ -1,0 +1,61 @@
+"""Headlines: a verdict that is too long is cut where the place and the mistake are still said."""
+
+import pytest
+
+from crosscheck._report.headline import LONGEST, fitted, parted
+
+WORD = "DISAGREE (definition)"
+NAME = "Transformer / logits"
+
+
+def headline(said: str, place: str = "", name: str = NAME) -> str:
+    verdict = f"{WORD}: {name}: {f'first in {place}: ' * bool(place)}{said}."
+    line = fitted(verdict, WORD, name, said, place)
+    assert len(line) <= LONGEST
+    return line
+
+
+def test_a_verdict_that_fits_is_the_headline() -> None:
+    assert headline("JAX forgets gelu", "h.0") == f"{WORD}: {NAME}: first in h.0: JAX forgets gelu."
+
+
+def test_the_names_stay_beside_the_first_clause_if_there_is_room() -> None:
+    said = f"JAX forgets gelu; {'they differ everywhere, ' * 4}"
+    assert headline(said, "h.0") == f"{WORD}: {NAME}: h.0: JAX forgets gelu ..."
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "softmax's axis: the axis -2 of the scores in JAX, -1 in PyTorch",
+            "softmax's axis: the axis -2 of the scores in JAX, -1 in PyTorch.",
+        ),
+        (
+            "JAX has the axes -2 and -1 of bmm(softmax(the product), the result of v) merged in the other order: as 4 x 2",
+            "JAX has the axes -2 and -1 of bmm(...) merged in the other order ...",
+        ),
+        (
+            "JAX has the constant [0.229, 0.224, 0.225] and the constant [0.485, 0.456, 0.406] exchanged",
+            "JAX has the constant [...] and the constant [...] exchanged ...",
+        ),
+        (
+            "the resize: bicubic with coefficient -0.5 in JAX, bicubic with coefficient -0.75 in PyTorch",
+            "the resize: bicubic with coefficient -0.5 in JAX ...",
+        ),
+    ],
+    ids=["without names", "nested values", "lists", "two sides"],
+)
+def test_the_mistake_is_said_before_its_details(said: str, expected: str) -> None:
+    assert headline(said, "h.0") == f"{WORD}: h.0: {expected}"
+
+
+def test_of_a_long_place_the_end_is_said() -> None:
+    place = "model.language_model.layers.11.self_attn.k_proj"
+    line = headline("JAX has the heads of the result merged in the other order", place)
+    assert line.startswith(f"{WORD}: ...layers.11.self_attn.k_proj: JAX has the heads")
+
+
+def test_a_word_without_an_end_is_cut() -> None:
+    assert headline("x" * 300).endswith("xxx ...")
+    assert len(parted("x" * 300)[0]) == LONGEST

@@ -10,8 +10,9 @@ NAME = "Transformer / logits"
 
 def headline(said: str, place: str = "", name: str = NAME) -> str:
     verdict = f"{WORD}: {name}: {f'first in {place}: ' * bool(place)}{said}."
-    line = fitted(verdict, WORD, name, said, place)
+    line, rest = fitted(verdict, WORD, name, said, place)
     assert len(line) <= LONGEST
+    assert line == verdict or rest
     return line
 
 
@@ -22,6 +23,15 @@ def test_a_verdict_that_fits_is_the_headline() -> None:
 def test_the_names_stay_beside_the_first_clause_if_there_is_room() -> None:
     said = f"JAX forgets gelu; {'they differ everywhere, ' * 4}"
     assert headline(said, "h.0") == f"{WORD}: {NAME}: h.0: JAX forgets gelu ..."
+
+
+def test_what_the_headline_does_not_say_is_in_the_rest() -> None:
+    more = "they differ at " + ", ".join(map(str, range(30)))
+    for name in (NAME, NAME * 4):
+        line, rest = fitted(f"{WORD}: {name}: JAX forgets gelu; {more}.", WORD, name, "JAX forgets gelu; " + more)
+        assert "JAX forgets gelu ..." in line
+        assert rest.endswith(f"{more}.")
+        assert name in f"{line} {rest}"
 
 
 @pytest.mark.parametrize(

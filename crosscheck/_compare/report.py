@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN_OF_ZERO
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
-from crosscheck._report.headline import fitted, lines, parted
+from crosscheck._report.headline import Parts, fitted, lines, parted
 from crosscheck._report.report import Report
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
@@ -106,9 +106,13 @@ class PairReport(Report):
     @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters."""
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> Parts:
         decisive = self.decisive
         if self.passed or decisive is None:
-            return parted(self.verdict)[0]
+            return parted(self.verdict)
         if decisive.message:
             return fitted(self.verdict, "FAILED", decisive.function, _failure(self, decisive))
         word = f"DISAGREE ({_failing(decisive)})"
@@ -133,7 +137,7 @@ class PairReport(Report):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self.verdict, self.headline)) :]
+        below = self.story().splitlines()[len(lines(self._parts)) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
@@ -141,7 +145,7 @@ class PairReport(Report):
             blocks.append(Drawing(self.plot, "How far PyTorch and JAX are apart, in ULP of the larger result"))
         if self.diagnosis.snippet:
             blocks += [Heading("To see it again"), Code(self.diagnosis.snippet, "python")]
-        return Document(self.verdict, self.passed, blocks, self.environment, self.headline)
+        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
         """The errors for the figure: a panel for each order and dtype, with the comparisons that differ most.
@@ -289,7 +293,7 @@ def _up(value: float) -> str:
 
 
 def _story(report: PairReport) -> Iterator[str]:
-    yield from lines(report.verdict, report.headline)
+    yield from lines(report._parts)
     decisive = report.decisive
     if decisive is None:
         return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from crosscheck._records.plain import plain
 from crosscheck._report.files import GENERATOR, write_whole
-from crosscheck._report.headline import parted
+from crosscheck._report.headline import Parts, parted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -163,20 +163,19 @@ Block = Simple | Lines
 class Document:
     """``title`` is the verdict; ``environment`` is what the results may depend on: written, not printed.
 
-    Of a long verdict, the headline is the title, and the rest stands below it. ``headline`` is given if it is not the
-    beginning of the verdict.
+    Of a long verdict, the headline is the title, and the rest of it stands below.
     """
 
     title: str
     passed: bool
     blocks: Sequence[Block]
     environment: Mapping[str, object] = field(default_factory=dict)
-    headline: str = ""
+    rest: str = ""
 
     @property
-    def parts(self) -> tuple[str, str]:
+    def parts(self) -> Parts:
         """The headline of the verdict, and the rest of it."""
-        return parted(self.title, self.headline)
+        return (self.title, self.rest) if self.rest else parted(self.title)
 
     @property
     def _written(self) -> Iterator[Simple]:

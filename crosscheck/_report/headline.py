@@ -13,38 +13,32 @@ ENDS = (("; ",), (": ", ", "), (" ",))
 LEAST = 20
 """A shorter text says too little, so the next kind of end is taken."""
 CUT = " ..."
-"""The end of a text of which more is said below."""
+"""The end of a headline of which more is said below."""
 BRACKETS = re.compile(r"\((?!\.\.\.)(?:[^()]|\(\.\.\.\)){9,}\)|\[(?!\.\.\.)[^][]{9,}\]")
 """A pair of brackets with much inside."""
 
 
-def parted(verdict: str, headline: str = "") -> tuple[str, str]:
-    """The headline of a verdict, of at most ``LONGEST`` characters, and the rest; "" where all of it fits.
+Parts = tuple[str, str]
+"""The headline of a verdict, of at most ``LONGEST`` characters, and the rest, "" where the headline says all of it."""
 
-    Args:
-        verdict: All of it.
-        headline: The headline, if it is not the beginning of the verdict: ``fitted``.
 
-    Returns:
-        Both parts.
-    """
+def parted(verdict: str) -> Parts:
+    """The headline of a verdict, its beginning, and the rest."""
     if len(verdict) <= LONGEST:
         return verdict, ""
-    if headline:
-        return headline, verdict.partition(": ")[2]
     if at := _end(verdict, LONGEST):
         return verdict[:at].rstrip(), verdict[at:]
     return verdict[: LONGEST - 3] + "...", verdict
 
 
-def lines(verdict: str, headline: str = "") -> list[str]:
+def lines(parts: Parts) -> list[str]:
     """A verdict as the first lines of a text: the headline, and the rest of it indented."""
-    head, rest = parted(verdict, headline)
+    head, rest = parts
     return [head, f"  {rest}"] if rest else [head]
 
 
-def fitted(verdict: str, word: str, name: str, said: str, place: str = "") -> str:
-    """A verdict on two sides, or, if it is too long, its word, the place, and the first clause, as far as it fits.
+def fitted(verdict: str, word: str, name: str, said: str, place: str = "") -> Parts:
+    """The headline of a verdict on two sides: its word, the place, and the first clause, as far as it fits; and the rest.
 
     The names of both sides stay if there is room for them beside that clause.
 
@@ -56,19 +50,21 @@ def fitted(verdict: str, word: str, name: str, said: str, place: str = "") -> st
         place: Where the sides differ, if that is known.
 
     Returns:
-        A line of at most ``LONGEST`` characters.
+        The headline and the rest.
     """
     if len(verdict) <= LONGEST:
-        return verdict
-    clause = said.partition("; ")[0]
+        return verdict, ""
+    clause, _, more = said.partition("; ")
     start = "".join(f"{part}: " for part in (word, name, place) if part)
-    if len(start) + len(clause) + len(CUT) <= LONGEST:
-        return start + clause + CUT
+    if more and len(start) + len(clause) + len(CUT) <= LONGEST:
+        return start + clause + CUT, f"{more}."
     while len(place) > LONGEST_PLACE and "." in place:
         place = place.removeprefix("...").partition(".")[2]
         place = f"...{place}" if "." in place else place
     start = f"{word}: {place}: " if place else f"{word}: "
-    return start + _shortened(said, clause, LONGEST - len(start))
+    if more and len(start) + len(clause) + len(CUT) <= LONGEST:
+        return start + clause + CUT, f"{name}: {more}."
+    return start + _shortened(said, clause, LONGEST - len(start)), verdict.partition(": ")[2]
 
 
 def _shortened(said: str, text: str, most: int) -> str:

@@ -36,7 +36,7 @@ GAPS = (2, 1)
 
 def layout(document: Document) -> RenderableType:
     """A document as an object that rich prints, in colour on a terminal; figures are omitted."""
-    head, *rest = lines(document.title, document.headline)
+    head, *rest = lines(document.parts)
     parts: list[RenderableType] = [Filled(head, style="bold green" if document.passed else "bold red"), *map(Filled, rest)]
     for block in document.blocks:
         if not isinstance(block, Paragraph | Drawing):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table
-from crosscheck._report.headline import fitted, lines, parted
+from crosscheck._report.headline import Parts, fitted, lines, parted
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -100,10 +100,14 @@ class TrainingReport(Documented):
     @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters: of a fault, the part, its first step, and what differs."""
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> Parts:
         if self.message and self.first is None:
             return fitted(self.verdict, "FAILED", self.name, self.message)
         if self.first is None:
-            return parted(self.verdict)[0]
+            return parted(self.verdict)
         place = f"{self.first.part}, step {self.first.step}"
         return fitted(self.verdict, f"DISAGREE ({self.cause})", self.name, _what(self.first), place)
 
@@ -141,7 +145,7 @@ class TrainingReport(Documented):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self.verdict, self.headline)) :]
+        below = self.story().splitlines()[len(lines(self._parts)) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         if any(self.errors):
@@ -151,7 +155,7 @@ class TrainingReport(Documented):
             head = ["torch", "JAX", "layout", "found by"]
             rows = [[one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or ""] for one in self.weights]
             blocks.append(Folded("Every weight", Table([head, *rows])))
-        return Document(self.verdict, self.passed, blocks, self.environment, self.headline)
+        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
 
     def plot(self) -> Figure:
         """Draw the error of each step from the same state, and the distance of the free runs beside that of the controls.
@@ -215,7 +219,7 @@ def _drift(drift: Drift | None) -> str:
 
 
 def _story(report: TrainingReport) -> Iterator[str]:
-    yield from lines(report.verdict, report.headline)
+    yield from lines(report._parts)
     for fault in report.faults[:8]:
         yield f"  {_said(fault)}"
         yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {len(report.errors)} steps"

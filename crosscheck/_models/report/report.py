@@ -17,7 +17,7 @@ from crosscheck._models.report.script import Segment, save
 from crosscheck._models.report.tree import tree
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table, Tree
-from crosscheck._report.headline import fitted, lines, parted
+from crosscheck._report.headline import Parts, fitted, lines, parted
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -172,10 +172,14 @@ class ModelsReport(Documented):
     @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters: of two models that differ, the first place and the mistake."""
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> Parts:
         if self.message:
             return fitted(self.verdict, "FAILED", self.name, self.message)
         if self.first is None:
-            return parted(self.verdict)[0]
+            return parted(self.verdict)
         mistake = "; ".join(fact.words() for fact in self.first.facts) or self.first.explanation
         return fitted(self.verdict, f"DISAGREE ({self.first.cause})", self.name, mistake, self.first.torch)
 
@@ -223,7 +227,7 @@ class ModelsReport(Documented):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self.verdict, self.headline)) :]
+        below = self.story().splitlines()[len(lines(self._parts)) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         if self.layers:
@@ -233,7 +237,7 @@ class ModelsReport(Documented):
             blocks.append(Folded("Every weight", Table(list(_weight_rows(self.weights)))))
         if self.gradients:
             blocks.append(Folded("Every gradient", Table(list(_gradient_rows(self.gradients)))))
-        return Document(self.verdict, self.passed, blocks, self.environment, self.headline)
+        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
 
     def plot(self) -> Figure:
         """Draw the error over depth: the error made at each landmark in float64, the accumulated one, and rounding's bound.
@@ -314,7 +318,7 @@ def _alike(fault: Fault) -> tuple[str, str, str, str]:
 
 
 def _story(report: ModelsReport) -> Iterator[str]:
-    yield from lines(report.verdict, report.headline)
+    yield from lines(report._parts)
     groups = report.diverging
     for group in groups[:MOST_FAULTS]:
         yield from _of_group(group)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Paragraph, Table
-from crosscheck._report.headline import fitted, parted
+from crosscheck._report.headline import Parts, fitted, parted
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -78,8 +78,12 @@ class OptimizerReport(Documented):
     @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters."""
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> Parts:
         if self.first is None:
-            return parted(self.verdict)[0]
+            return parted(self.verdict)
         return fitted(self.verdict, f"DISAGREE ({self.cause})", self.name, self.difference)
 
     @property
@@ -138,7 +142,7 @@ class OptimizerReport(Documented):
         head = ["gradients", "verdict", "apart, in float64", "from step", "in", "torch's error", "JAX's error"]
         blocks: list[Block] = [Table([head, *map(_cells, self.runs)])]
         blocks += [Paragraph(f"{run.gradients}: {run.meaning}.") for run in self.runs]
-        return Document(self.verdict, self.passed, blocks, self.environment, self.headline)
+        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ import torch
 
 import crosscheck
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._compare.comparisons import Request
-from crosscheck._compare.furthest import furthest
 from crosscheck._compare.inputs import gather
-from crosscheck._compare.results import SUBSET, directions
+from crosscheck._compare.judge.comparisons import Request
+from crosscheck._compare.judge.furthest import furthest
+from crosscheck._compare.judge.results import SUBSET, directions
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.torch_program import TorchProgram
 

@@ -20,7 +20,7 @@ import psutil
 import crosscheck
 from crosscheck._arithmetic.sampling import PER_BINADE, UNIFORM
 from crosscheck._cli.caching import JAX
-from crosscheck._verify.sample import samples
+from crosscheck._verify.inputs.sample import samples
 
 LIGHT = {
     "import crosscheck": ["-c", "import crosscheck"],

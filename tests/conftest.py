@@ -24,7 +24,7 @@ from kept import environment
 import crosscheck
 from crosscheck import Activation, Deviation, Region, Report, activations
 from crosscheck._verdict.judged import ALONE, Judged
-from crosscheck._verify import run, task
+from crosscheck._verify.run import run, task
 
 os.environ["CROSSCHECK_CACHE_DIR"] = ""  # or a test might see what an earlier run has kept
 os.environ.pop("COLUMNS", None)  # or what is printed would depend on the width of the terminal that nox was started in
@@ -124,7 +124,7 @@ def same_initial_weights() -> None:
 @pytest.fixture
 def no_simpler_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare without the search for a simpler input, which takes most of the time."""
-    monkeypatch.setattr("crosscheck._compare.worst.EVALUATIONS", 0)
+    monkeypatch.setattr("crosscheck._compare.diagnose.worst.EVALUATIONS", 0)
 
 
 @pytest.fixture(scope="session")

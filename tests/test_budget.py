@@ -12,7 +12,7 @@ import torch
 from compared import assert_fails
 
 from crosscheck import compare, identify
-from crosscheck._compare.budget import Budget, SpentError
+from crosscheck._compare.diagnose.budget import Budget, SpentError
 from crosscheck._compare.inputs import gather
 from crosscheck._compare.work import Work, at_any_number, of_jax, of_torch
 from crosscheck._frameworks.jax_program import JaxProgram

@@ -387,7 +387,7 @@ def test_a_search_ends_after_so_many_evaluations_and_says_so(monkeypatch: pytest
 
     found = []
     for most in (5, 2000):
-        monkeypatch.setattr("crosscheck._compare.worst.EVALUATIONS", most)
+        monkeypatch.setattr("crosscheck._compare.diagnose.worst.EVALUATIONS", most)
         report = compare(function, wrong_beyond_fifty, with_a_large_entry(40, 30), order=0)
         found.append((len(called), report.diagnosis.notes))
         called.clear()

@@ -94,7 +94,7 @@ def test_the_snippets_of_declared_deviations_reproduce_them(name: str, told: Tel
 def test_a_snippet_has_its_last_words_on_a_line_of_their_own_if_they_are_long(
     told: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crosscheck._verify.reproduce.LONGEST", 40)
+    monkeypatch.setattr("crosscheck._verify.sightings.reproduce.LONGEST", 40)
     found = parts(told("relu"))
     codes = [code for part in found for _, code in part.snippets]
     assert codes

@@ -101,7 +101,14 @@ def test_a_session_fails_where_less_is_named_or_more_is_false(now: dict, kept: d
 
 def test_sums_count_each_thing_once() -> None:
     rows = [
-        {"case": f"pair: {k}", "named": k < 3, "at once": k < 2, "proven": None, "false": ["epsilon"] * k, "alarm": "DISAGREE"}
+        {
+            "case": f"pair: {k}",
+            "named": k < 3,
+            "at once": k < 2,
+            "proven": None,
+            "false": ["epsilon"] * k,
+            "alarm": "DISAGREE",
+        }
         for k in range(4)
     ]
     found = total([{**row, "seconds": 1.0 + k, "right_seconds": 1.0} for k, row in enumerate(rows)])

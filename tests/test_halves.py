@@ -234,7 +234,7 @@ def moderate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crosscheck._arithmetic.sampling.GATES", (1.0, 10.0, 25.0))
     pairs = ((0, 0), (1e3, 1e-3), (1, inf), (2, -inf), (-1, nan), (nan, 1))
     monkeypatch.setattr("crosscheck._arithmetic.sampling.PAIRS", pairs)
-    monkeypatch.setattr("crosscheck._verify.task.LENGTHS", dict.fromkeys((8, 32, 100), DTYPES))  # and no search
+    monkeypatch.setattr("crosscheck._verify.run.task.LENGTHS", dict.fromkeys((8, 32, 100), DTYPES))  # and no search
 
 
 @pytest.mark.usefixtures("moderate")

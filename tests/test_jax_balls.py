@@ -13,7 +13,7 @@ import pytest
 from jax import lax
 
 import crosscheck
-from crosscheck._compare.jax_balls import enclose
+from crosscheck._compare.truth.jax_balls import enclose
 
 One = Callable[..., Any]
 RNG = np.random.default_rng(0)
@@ -375,11 +375,11 @@ def test_too_much_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda x: [jnp.exp(jnp.sin(x))], lambda x: [x @ x.T @ x]
 
     assert all(enclose(program, [X]) is not None for program in programs())
-    monkeypatch.setattr("crosscheck._compare.jax_balls.BUDGET", 80)
+    monkeypatch.setattr("crosscheck._compare.truth.jax_balls.BUDGET", 80)
     assert all(enclose(program, [X]) is None for program in programs())
     assert enclose(lambda x: [x], [X]) is not None
     # too much at a higher precision only
-    monkeypatch.setattr("crosscheck._compare.jax_balls.BUDGET", 110)
+    monkeypatch.setattr("crosscheck._compare.truth.jax_balls.BUDGET", 110)
     result = enclosed(lambda x: jnp.log(1 + jnp.exp(x)), np.array([1.0, -700]))
     assert result[0] == rounded(lambda x: MP.log(1 + MP.exp(x)), 1.0)
     assert np.isnan(result[1])

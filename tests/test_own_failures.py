@@ -15,7 +15,7 @@ from cli import main
 from click.testing import CliRunner
 
 import crosscheck
-from crosscheck._compare import run as comparing
+from crosscheck._compare.judge import run as comparing
 from crosscheck._models import engine
 from crosscheck._models.copy import copying
 from crosscheck._models.run import recording
@@ -128,7 +128,7 @@ def test_a_command_that_fails_itself_ends_with_one_message(shown: bool, monkeypa
     done = CliRunner().invoke(main, line)
     assert (done.exit_code, done.stdout) == (2, "")
     *before, last = done.stderr.splitlines()
-    assert last.startswith("Error: crosscheck itself failed, in _compare/run.py, line 2, _run: IndexError")
+    assert last.startswith("Error: crosscheck itself failed, in _compare/judge/run.py, line 2, _run: IndexError")
     assert last.endswith("with the traceback" if shown else "with the traceback, which --traceback prints")
     assert ("IndexError: tuple index out of range" in before) is shown
     assert shown or not before

@@ -9,8 +9,8 @@ from floats import FORMATS
 from truths import USED, Sample, samples
 
 import crosscheck
-from crosscheck._verify.reproduce import _rows
-from crosscheck._verify.sight import _place, sight
+from crosscheck._verify.sightings.reproduce import _rows
+from crosscheck._verify.sightings.sight import _place, sight
 
 pytestmark = pytest.mark.full
 

@@ -10,7 +10,7 @@ from floats import Float64Array
 from truths import STARTS, RowShape
 
 import crosscheck
-from crosscheck._verify.search import Effort, neighbours, worst, worst_first
+from crosscheck._verify.inputs.search import Effort, neighbours, worst, worst_first
 
 pytestmark = pytest.mark.full
 

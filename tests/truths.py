@@ -13,8 +13,8 @@ from crosscheck._truth import rows
 from crosscheck._truth.balls import precision
 from crosscheck._truth.evaluate import truth
 from crosscheck._truth.truth import Truth
-from crosscheck._verify.sample import Sample, coordinates, samples
-from crosscheck._verify.shapes import STARTS, USED, RowShape
+from crosscheck._verify.inputs.sample import Sample, coordinates, samples
+from crosscheck._verify.inputs.shapes import STARTS, USED, RowShape
 
 __all__ = [
     "ARRAYS",

@@ -26,9 +26,9 @@ from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.judged import Judged
-from crosscheck._verify.run import Progress
-from crosscheck._verify.task import Plan
-from crosscheck._verify.uncovered import sight_uncovered, uncovered
+from crosscheck._verify.run.run import Progress
+from crosscheck._verify.run.task import Plan
+from crosscheck._verify.sightings.uncovered import sight_uncovered, uncovered
 from crosscheck._verify.verify import QUICK, QUICK_DTYPES, THOROUGH, lacks, verified
 
 

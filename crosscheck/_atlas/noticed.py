@@ -18,8 +18,8 @@ from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Im
 from crosscheck._records.records import Activation
 from crosscheck._verdict.coverage import lie_in
 from crosscheck._verdict.examination import LONG
-from crosscheck._verify.implementations import function_of, implementations_of, runner
-from crosscheck._verify.sample import Sample
+from crosscheck._verify.inputs.sample import Sample
+from crosscheck._verify.run.implementations import function_of, implementations_of, runner
 
 NORMAL = 1000
 """The number of standard normal inputs."""

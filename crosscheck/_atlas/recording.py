@@ -33,8 +33,8 @@ from crosscheck._report.files import write_whole
 from crosscheck._report.journal import Journal, digest
 from crosscheck._verdict.coverage import regions_within
 from crosscheck._verdict.environments import Environment
-from crosscheck._verify.run import run
-from crosscheck._verify.task import LONG_IN_NATIVES, Plan
+from crosscheck._verify.run.run import run
+from crosscheck._verify.run.task import LONG_IN_NATIVES, Plan
 from crosscheck._verify.verify import lacks, let_go, pool
 
 SEEDS = (0, 1, 2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._verdict.examination import Extent
-from crosscheck._verify.implementations import VIEWS
+from crosscheck._verify.run.implementations import VIEWS
 
 
 @dataclass(frozen=True)

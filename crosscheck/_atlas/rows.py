@@ -19,8 +19,8 @@ from crosscheck._records.records import Activation
 from crosscheck._verdict.examination import LONG, Extent, extents
 from crosscheck._verdict.judged import Judged
 from crosscheck._verdict.records import Comparison, Finding
-from crosscheck._verify.implementations import implementations_of
-from crosscheck._verify.sight import Declared, Runners, Sighting, sight_declared, there
+from crosscheck._verify.run.implementations import implementations_of
+from crosscheck._verify.sightings.sight import Declared, Runners, Sighting, sight_declared, there
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
 """The modes in which an implementation is run at the inputs that a row shows."""

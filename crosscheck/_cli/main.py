@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from crosscheck._cli import atlas, catalogue, compare, env, models, perceptron, sweep, training, translate
+from crosscheck._cli.commands import atlas, catalogue, compare, env, models, perceptron, sweep, training, translate
 from crosscheck._cli.ending import Commands
 
 RARELY = (100_000, 50, 100)

@@ -86,10 +86,10 @@ def compare(
     """
     for name in ("jax", "torch"):  # JAX first: on a shared GPU it is set not to take all memory
         imported(name)
-    from crosscheck._compare.comparisons import Request
     from crosscheck._compare.diagnosis import diagnose
     from crosscheck._compare.inputs import gather
-    from crosscheck._compare.run import run
+    from crosscheck._compare.judge.comparisons import Request
+    from crosscheck._compare.judge.run import run
 
     for argument, function in (("torch_fn", torch_fn), ("jax_fn", jax_fn)):
         if not callable(function):

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from crosscheck._arithmetic.formats import FloatArray
-from crosscheck._compare.budget import COMPILING, FOR_IDENTITIES, Budget, Paid, SpentError, cost_of
-from crosscheck._compare.comparisons import Judged, Request, first_line
-from crosscheck._compare.how import How, cast, how
-from crosscheck._compare.identify import identify
-from crosscheck._compare.snippet import snippet
-from crosscheck._compare.where import where
+from crosscheck._compare.diagnose.budget import COMPILING, FOR_IDENTITIES, Budget, Paid, SpentError, cost_of
+from crosscheck._compare.diagnose.identify import identify
+from crosscheck._compare.diagnose.snippet import snippet
+from crosscheck._compare.diagnose.where import where
+from crosscheck._compare.diagnose.worst import Fault, Simplest, simplest
+from crosscheck._compare.how.how import How, cast, how
+from crosscheck._compare.judge.comparisons import Judged, Request, first_line
 from crosscheck._compare.work import at_any_number, measures
-from crosscheck._compare.worst import Fault, Simplest, simplest
 from crosscheck._dictionary.citing import cited
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Directions, Inputs

@@ -20,7 +20,7 @@ from crosscheck._sweep.frameworks import one_thread, runner
 from crosscheck._sweep.positions import PIECE, Span, floats
 from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
 from crosscheck._sweep.truths import Truths
-from crosscheck._verify.implementations import function_of, implementations_of
+from crosscheck._verify.run.implementations import function_of, implementations_of
 
 CHUNK = 2**17
 """The number of floats in one call of the frameworks: what they compute of these stays in the caches."""

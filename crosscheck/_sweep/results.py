@@ -20,7 +20,7 @@ from crosscheck._sweep.tally import EDGES, WORST, Candidate, Tally
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import Judgement, Setting, judge
 from crosscheck._verdict.records import Point
-from crosscheck._verify.sample import Sample
+from crosscheck._verify.inputs.sample import Sample
 
 CLOSE = 0.1
 """Candidates this near to the largest error, in ULP, are decided exactly; their errors are known much better than that."""

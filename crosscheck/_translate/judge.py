@@ -13,7 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from crosscheck._compare.compare import compare
-from crosscheck._compare.comparisons import NAN_EVERYWHERE
+from crosscheck._compare.judge.comparisons import NAN_EVERYWHERE
 from crosscheck._compare.report import PairReport
 from crosscheck._dictionary.records import DIFFER, DTYPES, NOT_JUDGED, SAME, TranslatedPair, Translation
 from crosscheck._records.interface import MissingFrameworkError

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._compare.comparisons import first_line
 from crosscheck._compare.inputs import gather
+from crosscheck._compare.judge.comparisons import first_line
 from crosscheck._dictionary.records import TranslatedPair
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Program, Result

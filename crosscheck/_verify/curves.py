@@ -13,9 +13,9 @@ from crosscheck._records.errors import UsageError, said
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
-from crosscheck._verify.implementations import implementations_of, runner
-from crosscheck._verify.sample import Sample
-from crosscheck._verify.sight import DEVICE, run_in, task_of
+from crosscheck._verify.inputs.sample import Sample
+from crosscheck._verify.run.implementations import implementations_of, runner
+from crosscheck._verify.sightings.sight import DEVICE, run_in, task_of
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from crosscheck._report.report import Report
 from crosscheck._verdict.environments import Environment, examined_here, regions_here, seen_here
 from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
-from crosscheck._verify.explanation import Disagreement, Explanation
-from crosscheck._verify.reproduce import Source
-from crosscheck._verify.sight import Declared, sight_declared, there
-from crosscheck._verify.uncovered import sight_uncovered, uncovered
+from crosscheck._verify.sightings.explanation import Disagreement, Explanation
+from crosscheck._verify.sightings.reproduce import Source
+from crosscheck._verify.sightings.sight import Declared, sight_declared, there
+from crosscheck._verify.sightings.uncovered import sight_uncovered, uncovered
 from crosscheck._verify.verify import verify
 
 

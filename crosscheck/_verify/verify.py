@@ -28,9 +28,9 @@ from crosscheck._report.report import Report
 from crosscheck._verdict.deviations import settle
 from crosscheck._verdict.environments import Environment, nearest, of_here, on_record
 from crosscheck._verdict.judged import Judged
-from crosscheck._verify.run import Progress, run
-from crosscheck._verify.search import THOROUGH_EFFORT
-from crosscheck._verify.task import EVERY_LENGTH, Plan
+from crosscheck._verify.inputs.search import THOROUGH_EFFORT
+from crosscheck._verify.run.run import Progress, run
+from crosscheck._verify.run.task import EVERY_LENGTH, Plan
 from crosscheck._workers import FEWER, Workers, none_left
 
 QUICK: dict[str, Any] = {

@@ -31,8 +31,8 @@ from crosscheck._report.report import Report
 from crosscheck._verdict.environments import Environment, of_here, on_record, seen_here
 from crosscheck._verify.curves import drawn
 from crosscheck._verify.explain import explained
-from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
-from crosscheck._verify.sight import Sighting
+from crosscheck._verify.sightings.explanation import SENTENCES, Disagreement, Explanation
+from crosscheck._verify.sightings.sight import Sighting
 
 FOLDER = "activations"
 ROWS = "rows.html"

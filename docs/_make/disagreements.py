@@ -11,8 +11,8 @@ from crosscheck import Activation, Deviation
 from crosscheck._recorded.files import by_name
 from crosscheck._records.implementations import MODES, MODES_OF, USUAL_MODES, Implementation
 from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
-from crosscheck._verify.explanation import SENTENCES, Disagreement, Explanation
-from crosscheck._verify.sight import Sighting
+from crosscheck._verify.sightings.explanation import SENTENCES, Disagreement, Explanation
+from crosscheck._verify.sightings.sight import Sighting
 
 PAGE = "disagreements.md"
 SCRIPT = "assets/disagreements.js"

@@ -5,8 +5,8 @@ from math import copysign, isinf, isnan
 from crosscheck import Activation, Deviation
 from crosscheck._records.implementations import MATCHED, USUAL_MODES, Implementation
 from crosscheck._records.names import DTYPES, ORDER_NAMES
-from crosscheck._verify.explanation import Disagreement
-from crosscheck._verify.sight import Result, Sighting
+from crosscheck._verify.sightings.explanation import Disagreement
+from crosscheck._verify.sightings.sight import Result, Sighting
 
 NAMES = {"torch": "PyTorch", "jax": "JAX"}
 MODES = {"compile": "compiled", "jit": "under jit", "vmap": "under vmap", "forward": "in forward mode"}

@@ -11,8 +11,8 @@ from upstream import known, newest, seen_in_the_newest
 from crosscheck import Deviation
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import ORDER_NAMES
-from crosscheck._verify.explanation import Disagreement, Explanation
-from crosscheck._verify.sight import Result, Sighting
+from crosscheck._verify.sightings.explanation import Disagreement, Explanation
+from crosscheck._verify.sightings.sight import Result, Sighting
 
 BITS = re.compile(r"\b0x[0-9a-f]+\b")
 ARRAY = re.compile(r"dtype=torch\.uint\d+\)\.view\(torch\.(\w+)\)")

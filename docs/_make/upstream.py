@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from packaging.version import Version
 
 from crosscheck._recorded.files import by_name
-from crosscheck._verify.explanation import Disagreement
+from crosscheck._verify.sightings.explanation import Disagreement
 
 ISSUE = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+)/(?:issues|pull)/(\d+)")
 LOOKED_UP = "November 2026"

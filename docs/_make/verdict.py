@@ -13,7 +13,7 @@ from crosscheck import Activation, Deviation
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
 from crosscheck._verify.curves import drawn
-from crosscheck._verify.explanation import Explanation
+from crosscheck._verify.sightings.explanation import Explanation
 
 KINDS = {
     "error": "an error",

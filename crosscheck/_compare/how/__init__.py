@@ -1,0 +1,1 @@
+"""How two different functions differ: hypotheses, and their proofs."""

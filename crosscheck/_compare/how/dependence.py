@@ -1,0 +1,93 @@
+"""The parts of the inputs on which each side's result depends: this shows what one side masks or mixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray
+from crosscheck._compare.diagnose.where import region
+from crosscheck._compare.how.trials import ALIKE, JAX, NAMES, TORCH, Trials, sizes_of
+from crosscheck._frameworks.programs import Array
+
+MOST_SLICES = 32
+MOST_ELEMENTS = 2**14
+FACTOR = 1.25
+
+
+def of_dependence(trials: Trials) -> str | None:
+    """The first part of an input that moves one side's result and not the other's at any input tried, as a clause."""
+    if sum(one.size for one in trials.given) > MOST_ELEMENTS:
+        return None
+    for at in trials.inputs.floats:
+        leaf = trials.inputs.leaves[at]
+        for axis in range(leaf.ndim):
+            if not 1 < leaf.shape[axis] <= MOST_SLICES:
+                continue
+            torch, jax = (_moved(trials, side, at, axis) for side in (TORCH, JAX))
+            if torch is None or jax is None:
+                continue
+            for side, own, other in ((TORCH, torch, jax), (JAX, jax, torch)):
+                for said in _differences(trials, (at, axis), own, other):
+                    return said.format(NAMES[side], NAMES[1 - side])
+    return None
+
+
+def _moved(trials: Trials, side: int, at: int, axis: int) -> BoolArray | None:
+    """For each slice of an input, which elements of the result it moves; None if that cannot be measured."""
+    found: BoolArray | None = None
+    for trial, arguments in enumerate(trials.arguments):
+        clean = trials.result(side, trial)
+        if clean is None or np.isnan(clean).any():  # NaN hides on what it depends
+            continue
+        rows = []
+        for i in range(arguments[at].shape[axis]):
+            moves = np.zeros(clean.shape, bool)
+            for other in _others(arguments[at], (*(slice(None),) * axis, i)):
+                try:
+                    result = trials.run(side, [*arguments[:at], other, *arguments[at + 1 :]])
+                except Exception:  # the function may refuse these inputs
+                    return None
+                if result.shape != clean.shape:
+                    return None
+                with np.errstate(invalid="ignore"):
+                    same = np.abs(result - clean) <= ALIKE * sizes_of(clean)
+                moves |= ~same & ~(np.isnan(result) & np.isnan(clean))
+            rows.append(moves)
+        found = np.stack(rows) if found is None else found | np.stack(rows)
+    return found
+
+
+def _others(leaf: Array, place: tuple[int | slice, ...]) -> Iterator[Array]:
+    """The array with other numbers at a place: larger ones, and some beyond all others, to move a maximum or a median."""
+    low, high = float(np.nanmin(leaf)), float(np.nanmax(leaf))
+    for value in (leaf[place] * FACTOR, high + (high - low), low - (high - low)):
+        other = leaf.copy()
+        other[place] = value
+        yield other
+
+
+def _differences(trials: Trials, place: tuple[int, int], own: BoolArray, other: BoolArray) -> Iterator[str]:
+    """The clause for one side, {0}, where its result depends on less than that of the other, {1}."""
+    at, axis = place
+    name, leaf = trials.inputs.names[at], trials.inputs.leaves[at]
+    ignored = ~own.any(axis=tuple(range(1, own.ndim))) & other.any(axis=tuple(range(1, own.ndim)))
+    marked = np.zeros(leaf.shape, bool)
+    marked[(slice(None),) * axis + (ignored,)] = True
+    if ignored.any() and (said := region(marked, name)):
+        yield f"{{0}} does not use {said}, which {{1}} does"
+    for along in range(1, own.ndim):
+        if own.shape[along] != len(own):
+            continue
+        rest = tuple(k for k in range(1, own.ndim) if k != along)
+        uses, others = (np.asarray(one.any(axis=rest)) for one in (own, other))
+        later = np.tri(len(own), k=-1) > 0
+        earlier = later.T
+        of = f"along axis {axis} of `{name}`" if leaf.ndim > 1 else f"of `{name}`"
+        if not uses[later | earlier].any() and others[later | earlier].any():
+            yield f"{{0}} treats each position {of} alone, which {{1}} does not"
+        elif not uses[later].any() and others[later].any():
+            yield f"at each position {of} {{0}} uses no later ones, which {{1}} does"
+        elif not uses[earlier].any() and others[earlier].any():
+            yield f"at each position {of} {{0}} uses no earlier ones, which {{1}} does"

@@ -1,0 +1,85 @@
+"""How two different functions differ: hypotheses are tried one after the other, and the first that is proven is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from crosscheck._compare.diagnose.budget import FOR_HOW, Budget
+from crosscheck._compare.how.dependence import of_dependence
+from crosscheck._compare.how.edits import EditsOfFunction
+from crosscheck._compare.how.inputs import fitted, of_inputs
+from crosscheck._compare.how.nan import of_nan
+from crosscheck._compare.how.outputs import of_outputs, swapped
+from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Change, Trials
+from crosscheck._compare.judge.comparisons import Judged, Request
+from crosscheck._explain.facts import Fact
+
+MOST_ELEMENTS = 2**20
+"""If the inputs have more elements in all, no hypothesis is tried."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How two functions differ: as a clause, and as facts if edits of PyTorch's function proved it."""
+
+    words: str
+    facts: tuple[Fact, ...] = ()
+
+
+def how(request: Request, judged: Judged, budget: Budget) -> How | None:
+    """How the two sides differ in one result; None if no hypothesis is proven."""
+    if judged.x is None and sum(leaf.size for leaf in request.inputs.leaves) > MOST_ELEMENTS:
+        return None
+    trials = Trials(request, judged, budget.part(FOR_HOW))
+    if trials.draws:
+        sides = " and ".join(trials.draws)
+        return How(f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers")
+    if said := of_nan(trials):
+        return How(said)
+    # A proof is coarser than the verdict. If no change at all is proven, each change that does nothing would be.
+    if trials.proves(Change("", partial(trials.run, TORCH), JAX)):
+        return _of_dependence(trials)
+    edits = EditsOfFunction(trials)
+    if trials.order == 0 and (said := edits.of_functions()):
+        return How(said, edits.facts)
+    if (found := trials.first(one for one in _changes(trials) if not one.is_part)) is not None:
+        return How(found.said)
+    if trials.order == 0 and (said := edits.early()):
+        return How(said, edits.facts)
+    if trials.order == 0 and (found := trials.first(of_inputs(trials, with_result=True))) is not None:
+        return How(found.said)
+    if trials.order == 0 and (said := edits.late()):
+        return How(said, edits.facts)
+    if (found := trials.first(_others(trials))) is not None:
+        return How(found.said)
+    return _of_dependence(trials)
+
+
+def _of_dependence(trials: Trials) -> How | None:
+    said = of_dependence(trials) if trials.order == 0 and not trials.spent else None
+    return How(said) if said else None
+
+
+def cast(request: Request, judged: Judged, budget: Budget, side: int) -> str | None:
+    """To which dtypes of fewer digits one side casts, as a clause; None if to none."""
+    trials = Trials(request, judged, budget.part(FOR_HOW))
+    trials.result(side)  # what a program contains is known after a run
+    dtypes = sorted(trials.lifted[side].met.narrow)
+    return f"{NAMES[side]} casts to {' and '.join(dtypes)}" if dtypes else None
+
+
+def _changes(trials: Trials) -> Iterator[Change]:
+    """The hypotheses, simplest first: changes of the results and of the inputs."""
+    yield from of_outputs(trials)
+    if trials.order == 0:
+        yield from swapped(trials)
+        yield from of_inputs(trials)
+
+
+def _others(trials: Trials) -> Iterator[Change]:
+    """What says less than an edit: changes that explain a part of the results, and an input times a number."""
+    yield from (one for one in of_outputs(trials) if one.is_part)
+    if trials.order == 0:
+        yield from fitted(trials)

@@ -1,0 +1,1 @@
+"""The inputs at which an activation is judged."""

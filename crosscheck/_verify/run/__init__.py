@@ -1,0 +1,1 @@
+"""Implementations of an activation, run and judged."""

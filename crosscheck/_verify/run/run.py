@@ -1,0 +1,174 @@
+"""Run all implementations of one activation, and judge them against the exact results and against each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import FloatArray, widen
+from crosscheck._arithmetic.ulp import in_units
+from crosscheck._records.errors import said
+from crosscheck._records.implementations import FRAMEWORKS, Implementation
+from crosscheck._records.names import ORDER_NAMES
+from crosscheck._records.records import Activation
+from crosscheck._verdict import causes
+from crosscheck._verdict.causes import CODE
+from crosscheck._verdict.judged import ALONE, Judged, summarise
+from crosscheck._verify.inputs.sample import samples
+from crosscheck._verify.run import layout
+from crosscheck._verify.run.implementations import Runner, implementations_of
+from crosscheck._verify.run.searched import searched
+from crosscheck._verify.run.task import Plan, Task, failed, judge_implementation, run_implementation, settings
+
+EXHAUSTIVE = ("bfloat16", "float16")
+"""In these dtypes, every input of an elementwise function is tried, so no search is needed."""
+PAIRS = (("torch", "jax"), ("torch.native", "jax.native"))
+PAIRED_MODES = {"eager": ("eager", "eager"), "jit": ("eager", "jit"), "compile": ("compile", "jit")}
+"""For the comparison of both frameworks in a mode: the mode of torch and the mode of JAX, if these are not that mode."""
+
+
+Progress = Callable[[str, str, float], None]
+"""Called with the activation's name, the dtype and order that begin, and the share of the activation that is done."""
+Begun = Callable[[str, float], None]
+"""Called with what begins and the share of a dtype that is done."""
+
+
+def run(activation: Activation, plan: Plan, progress: Progress | None = None) -> Iterator[Judged]:
+    """Every comparison of one activation, each as soon as it is done."""
+    cases = ({}, *activation.cases)
+    runners: dict[int, dict[str, Runner]] = {case: {} for case in range(len(cases))}
+    every = [(case, dtype) for case in range(len(cases)) for dtype in plan.dtypes]
+    for number, (case, dtype) in enumerate(every):
+        parameters = {**activation.parameters, **cases[case]}
+
+        def begun(what: str, share: float, number: int = number, dtype: str = dtype) -> None:
+            if progress is not None:
+                progress(activation.name, f"{dtype} {what}", (number + min(share, 1.0)) / len(every))
+
+        begun("", 0.0)
+        yield from _one_dtype(activation, case, parameters, dtype, plan, runners[case], begun)
+
+
+def _one_dtype(
+    activation: Activation,
+    case: int,
+    parameters: Mapping[str, float],
+    dtype: str,
+    plan: Plan,
+    runners: dict[str, Runner],
+    begun: Begun,
+) -> Iterator[Judged]:
+    sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
+    lengths = [length for length, dtypes in plan.lengths.items() if dtype in dtypes]
+    searchable = (
+        case == 0
+        and plan.search
+        and (plan.search.lengths[0] in lengths if activation.rows else plan.search.rounds and dtype not in EXHAUSTIVE)
+    )
+    parts = (len(lengths) if activation.rows else 1) + bool(searchable)
+    for number, sample in enumerate(samples(activation, parameters, dtype, lengths, **sampling)):
+        task = Task.of(activation, case, parameters, sample, plan, runners)
+        results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
+        implementations = [
+            implementation
+            for implementation in implementations_of(activation, parameters)
+            if plan.runs(implementation.name, dtype)
+        ]
+        runs = sum(len(settings(task, implementation)) for implementation in implementations)
+        count = itertools.count()
+
+        def one(order: int, number: int = number, runs: int = runs, count: Iterator[int] = count) -> None:
+            begun(ORDER_NAMES[order], (number + next(count) / runs) / parts)
+
+        # JAX's compiler takes most of the time, and does not hold Python's lock
+        with ThreadPoolExecutor(len(implementations) or 1) as pool:
+            for implementation, ran in zip(
+                implementations, pool.map(partial(run_implementation, task, begun=one), implementations), strict=True
+            ):
+                yield from judge_implementation(task, implementation, ran, results)
+        for pair in PAIRS:
+            yield from _one_pair(task, pair, results)
+        if plan.layout and case == 0 and dtype in layout.DTYPES and sample.length in (None, layout.ROW):
+            for implementation in implementations:
+                yield from _layouts(task, implementation, results)
+    if searchable:
+        begun("search", (parts - 1) / parts)
+        yield from searched(activation, parameters, sample, dtype, plan, runners)
+
+
+def _one_pair(
+    task: Task, pair: Sequence[str], results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+) -> Iterator[Judged]:
+    """Compare the two frameworks with each other."""
+    for mode, order in itertools.product(task.plan.modes, task.plan.orders):
+        modes = PAIRED_MODES.get(mode, (mode, mode))
+        settings = [(name, mode, order) for name, mode in zip(pair, modes, strict=True)]
+        if not all(setting in results for setting in settings):
+            continue
+        (got, codes), (other, other_codes) = (results[setting] for setting in settings)
+        true = task.truths[order]
+        small = causes.cancelled(true, task.scales.get(order), task.activation.rows)
+        judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.known(order))), small)
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt))
+        apart[~true.judged] = np.nan
+        failing = judged.codes < causes.FIRST_PASSING
+        sides = [side for side, wrong in zip(FRAMEWORKS, judged.at_fault, strict=True) if (wrong & failing).any()]
+        yield summarise(
+            task.key(pair[0], pair[1], order, mode),
+            task.parameters,
+            task.known(order),
+            judged.codes,
+            (got, other),
+            (apart, apart),
+            true,
+            "both" if len(sides) == 2 else next(iter(sides), None),
+            task.columns(order),
+        )
+
+
+def _layouts(
+    task: Task, implementation: Implementation, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+) -> Iterator[Judged]:
+    """Compare an implementation with itself in other layouts of its input."""
+    for order in task.plan.orders:
+        mode = layout.MODES.get(implementation.side, "")
+        if (implementation.name, mode, order) not in results:
+            continue
+        whole, _ = results[implementation.name, mode, order]
+        key = task.key(implementation.name, ALONE, order, mode)
+        try:
+            anchors = [
+                anchor.input
+                for deviation in task.activation.deviations
+                if deviation.cause == "layout" and implementation.name in deviation.implementations
+                for region in deviation.regions
+                if region.order == order and task.dtype in region.dtypes
+                for anchor in region.anchors
+            ]
+            found = layout.layouts(task.runner(implementation), task.sample, order, mode, whole, anchors)
+        except Exception as error:
+            yield failed(task, key, said(error), implementation.side)
+            continue
+        if found is None:
+            continue
+        true = task.truths[order]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(in_units(found.got, true.exponent, true.fmt) - in_units(found.expected, true.exponent, true.fmt))
+        codes = np.where(found.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
+        yield summarise(
+            key,
+            task.parameters,
+            task.known(order),
+            codes,
+            (found.got, found.expected),
+            (apart, apart),
+            true,
+            implementation.side if found.differs.any() else None,
+            task.columns(order),
+            (str(found),) if found.differs.any() else (),
+        )

@@ -1,0 +1,1 @@
+"""Disagreements seen again at one input, and explained."""

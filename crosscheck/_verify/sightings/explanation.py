@@ -1,0 +1,279 @@
+"""The explanation of an activation: its definition, and each disagreement with its cause and a snippet to reproduce it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isinf, isnan
+from typing import Any
+
+from crosscheck._records.implementations import FRAMEWORKS, on_screen
+from crosscheck._records.names import ORDER_NAMES
+from crosscheck._records.plain import plain
+from crosscheck._records.records import Activation
+from crosscheck._report.report import Report
+from crosscheck._report.terminal import Filled, as_text
+from crosscheck._report.text import headline
+from crosscheck._verdict.environments import Environment
+from crosscheck._verify.sightings.formula import described, formula
+from crosscheck._verify.sightings.reproduce import Source, snippet
+from crosscheck._verify.sightings.sight import Result, Row, Sighting
+
+MOST_SETTINGS = 6
+SCHEMA = "crosscheck.explain/1"
+
+SENTENCES = {
+    "error": "The function raises an exception instead of giving a result.",
+    "missing": "The framework finds no path from the result back to the input, so there is no derivative, or one that is "
+    "cut off from the input.",
+    "special": "One of the results is NaN or infinity where the exact result is not, or the other way round; often an "
+    "intermediate step overflowed.",
+    "definition": "This is not rounding: another function is computed here, and it stays another one when it is computed "
+    "with more digits.",
+    "inaccurate": "It is the right function, but digits are lost on the way: the result is further from the exact one than "
+    "rounding alone explains, and with more digits the error shrinks.",
+    "layout": "The same number gives another result at another place in the array, because vectorised and scalar code "
+    "compute it by different steps.",
+    "convention": "Mathematics leaves a choice here (the slope at a kink, the sign of a zero, the derivative at NaN), and "
+    "another valid choice is made; nobody is wrong.",
+    "flush": "Numbers below the smallest normal one (subnormals) are replaced by 0 to be faster.",
+    "rounding": "Each step of a computation rounds to the nearest number of the format; the results differ by a few last "
+    "digits and no more.",
+    "exact": "The result is the exact one, correctly rounded.",
+}
+"""Each cause in one sentence, for readers who are new to floating point."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One disagreement. A declared one has the deviation's id, reason and link.
+
+    ``seen`` is whether this run observed it, and ``looked_for`` whether the run could: in its modes and layouts. ``seen_in``
+    names the recorded environments in which it was observed, ``not_seen_in`` those in which it was searched and not
+    observed. ``declared_results`` are those of the anchor. ``elsewhere`` names other dtypes, orders, modes and parameters at
+    which an undeclared one shows, and ``inputs`` counts its inputs. If an implementation raised at every input, there is no
+    sighting, and ``message`` is what it raised.
+    """
+
+    id: str | None
+    cause: str
+    implementations: tuple[str, ...]
+    order: int
+    sighting: Sighting | None
+    seen: bool = True
+    looked_for: bool = True
+    seen_in: tuple[str, ...] = ()
+    not_seen_in: tuple[str, ...] = ()
+    declared_results: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    reason: str = ""
+    link: str = ""
+    bug: bool = False
+    elsewhere: tuple[str, ...] = ()
+    inputs: int = 0
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An activation, its disagreements, declared and not, and the report of the run that searched for them."""
+
+    activation: Activation
+    source: Source
+    report: Report
+    disagreements: tuple[Disagreement, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every disagreement is declared, and every declaration holds."""
+        return self.report.passed
+
+    def __str__(self) -> str:
+        return as_text(Filled(render(self)))
+
+    def snippet(self, sighting: Sighting, result: Result) -> str:
+        """Python code that reproduces a result of a sighting."""
+        here = Environment.of(self.report.environment)
+        return snippet(self.activation, self.source, sighting, result, str(here))
+
+    def data(self) -> dict[str, object]:
+        """The explanation as plain data."""
+        record = self.activation
+        limits = record.limits_at(record.parameters)
+        return {
+            "schema": SCHEMA,
+            "environment": plain(self.report.environment),
+            "activation": {
+                "name": record.name,
+                "aliases": plain(record.aliases),
+                "latex": record.latex,
+                "derivative": described(record.derivative),
+                "second_derivative": described(record.second_derivative),
+                "parameters": plain(record.parameters),
+                "kinks": [plain(dataclasses.asdict(kink)) for kink in record.kinks_at(record.parameters)],
+                "domain": plain(record.domain),
+                "limits": plain(dataclasses.asdict(limits)),
+            },
+            "disagreements": [
+                {
+                    **{key: plain(value) for key, value in dataclasses.asdict(one).items()},
+                    "explanation": SENTENCES[one.cause],
+                    "snippets": {r.implementation + r.layout: self.snippet(one.sighting, r) for r in one.sighting.results}
+                    if one.sighting
+                    else {},
+                }
+                for one in self.disagreements
+            ],
+            "summary": {"passed": self.passed, "headline": headline(self.report)},
+        }
+
+
+def render(explanation: Explanation) -> str:
+    """The explanation as plain text; snippets begin at the margin, so that they can be pasted."""
+    blocks = [_definition(explanation.activation), _verdict(explanation)]
+    blocks += [_disagreement(explanation, i, one) for i, one in enumerate(explanation.disagreements, 1)]
+    failed = [finding for finding in explanation.report.findings if finding.failed]
+    if failed:
+        lines = [f"   {finding.deviation}: {finding.message}" for finding in failed]
+        blocks.append("\n".join(["Declared deviations that this run refutes:", *lines]))
+    if explanation.report.skipped:
+        lines = [f"   {what}: {why}" for what, why in explanation.report.skipped.items()]
+        blocks.append("\n".join(["Not run here:", *lines]))
+    return "\n\n".join(blocks)
+
+
+def _definition(record: Activation) -> str:
+    names = ", ".join(record.aliases)
+    module = inspect.getmodule(record.definition)
+    about = inspect.getdoc(module) if module is not None and module.__doc__ else None
+    lines = [record.name + (f", also called {names}" if names else "")]
+    if about:
+        lines.append(about.partition("\n")[0])
+    lines += [
+        "",
+        _field("definition", formula(record.definition)),
+        _field("derivative", described(record.derivative)),
+        _field("second derivative", described(record.second_derivative)),
+        _field("parameters", ", ".join(f"{name} = {value:g}" for name, value in record.parameters.items()) or "none"),
+    ]
+    at = " at these parameters" if record.parameters else ""
+    kinks = record.kinks_at(record.parameters)
+    if not kinks:
+        lines.append(_field("kinks", f"none{at}"))
+    for kink in kinks:
+        lines.append(_field("kink", f"{kink}, as in {kink.source}"))
+    limits = record.limits_at(record.parameters)
+    of_entry = "of one entry alone: " if record.rows else ""
+    of_entry = "of a gate beside 1: " if record.result == "half" else of_entry
+    low, high = (_limits(values, end) for values, end in zip((limits.minus, limits.plus), record.domain, strict=True))
+    lines.append(_field("limits", f"{of_entry}{low}; {high}"))
+    return "\n".join(lines)
+
+
+def _limits(values: tuple[float, float, float], end: float) -> str:
+    said = (
+        f"{name} {'has none' if isnan(value) else f'{value:g}'}" for name, value in zip(ORDER_NAMES, values, strict=True)
+    )
+    where = f"{'+' if end > 0 else '-'}infinity" if isinf(end) else f"{end:g}, the end of its domain,"
+    return f"at {where} " + ", ".join(said)
+
+
+def _verdict(explanation: Explanation) -> str:
+    declared = sum(one.id is not None for one in explanation.disagreements)
+    undeclared = len(explanation.disagreements) - declared
+    if not explanation.disagreements:
+        both = ", and PyTorch and JAX agree" * (not {"torch", "jax"} & explanation.report.skipped.keys())
+        said = f"No disagreement: every result of every implementation is within its budget{both}."
+        said = said if explanation.passed else "No deviation is declared."
+    else:
+        counts = ((declared, "declared deviation"), (undeclared, "undeclared disagreement"))
+        said = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n) + ", explained below."
+    environment = explanation.report.environment
+    versions = []
+    for name in FRAMEWORKS:
+        framework: Any = environment.get(name, {})
+        versions.append(f"{name} {framework.get('version', 'is missing')}")
+    return f"{said} {headline(explanation.report)} ({', '.join(versions)}, {environment.get('device')})"
+
+
+def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> str:
+    unseen = ", not seen in this run" if one.looked_for else ", in another mode or layout than this run's"
+    status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else unseen)
+    title = one.id or f"{on_screen(one.implementations)}: {one.cause} in the {ORDER_NAMES[one.order]}"
+    lines = [f"{number}. {title} ({one.cause}, {status})" if one.id else f"{number}. {title} ({status})"]
+    sighting = one.sighting
+    if sighting is not None:
+        where = f"{sighting.dtype}, {ORDER_NAMES[sighting.order]}, {sighting.mode}"
+        parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
+        at = f"x = {sighting.input!r} ({sighting.input_bits})" if sighting.row is None else _place(sighting, sighting.row)
+        lines.append(_field("input", f"{at}: {where}{parameters}"))
+        lines += [_field(result.label, _result(result, one)) for result in sighting.results]
+        rows = f" and in rows whose {sighting.row.known_by} entry has no limit" if sighting.row else ""
+        rows = " and where a pair has no limit" if sighting.row and sighting.row.known_by == "gate" else rows
+        nothing = f"none (at NaN{rows} the frameworks' derivatives are compared with each other)"
+        lines.append(_field("exact", nothing if sighting.exact is None else f"{sighting.exact!r}, correctly rounded"))
+    if one.message is not None:
+        lines.append(_field("raised", one.message))
+    if one.inputs:
+        lines.append(_field("inputs", f"{one.inputs:,} show it"))
+    if one.elsewhere:
+        more = len(one.elsewhere) - MOST_SETTINGS
+        lines.append(
+            _field("also in", "; ".join(one.elsewhere[:MOST_SETTINGS]) + (f"; and {more} more" if more > 0 else ""))
+        )
+    lines.append(_field("cause", f"{one.cause}: {SENTENCES[one.cause]}"))
+    if one.seen_in:
+        lines.append(_field("seen in", ", ".join(one.seen_in)))
+    if one.not_seen_in:
+        lines.append(_field("not seen in", ", ".join(one.not_seen_in)))
+    if one.reason:
+        lines.append(_field("reason", one.reason))
+    if one.bug:
+        lines.append(_field("bug", "it looks like a bug of the framework; the snippet below is ready for a report"))
+    if one.link:
+        lines.append(_field("link", one.link))
+    for result in sighting.results if sighting else ():
+        code = explanation.snippet(sighting, result) if sighting else ""
+        lines += ["", f"   To reproduce {result.label}:", "", "```python", code, "```"]
+    return "\n".join(lines)
+
+
+def _place(sighting: Sighting, row: Row) -> str:
+    """An entry of a row in words."""
+    length = len(row.bits)
+    apart = sighting.input
+    if row.known_by == "gate" and row.position is not None:
+        half = length // 2
+        j = row.position % half
+        by = f", by x[{row.position}]," if sighting.order else ""
+        gate = f"x[{j + half}] = {row.extreme!r} ({row.bits[j + half]})"
+        return f"x[{j}] ({row.bits[j]}) with the gate {gate}{by} in a row of {length}"
+    if isnan(apart):
+        known = "a row with a NaN"
+    elif isinf(row.extreme):
+        known = f"a row whose {row.known_by if length > 1 else 'only'} entry is {row.extreme:g}"
+    elif isinf(apart):
+        known = f"an entry of {apart:g}"
+    elif apart == 0:
+        known = f"the {row.known_by} entry of its row"
+    else:
+        known = f"an entry {abs(apart):.4g} {'below' if apart < 0 else 'above'} the {row.known_by} of its row"
+    if row.position is None:
+        known = f"a row whose {row.known_by} entry is {row.entry:g}" if known.startswith(("an entry", "the")) else known
+        return f"{known}, of {length}"
+    bits = row.bits[row.position]
+    return f"{known}: x[{row.position}] = {row.entry!r} ({bits}) in a row of {length}"
+
+
+def _result(result: Result, one: Disagreement) -> str:
+    if result.got is None:
+        return str(result.message)
+    measured = one.cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
+    said = repr(result.got) + (f", error {result.ulp:.4g} ULP" if measured else "")
+    declared = one.declared_results.get(result.implementation)
+    return said if declared is None or repr(declared) == repr(result.got) else f"{said} (declared: {declared!r})"
+
+
+def _field(name: str, text: str) -> str:
+    return f"   {name:22} {text}"

@@ -37,10 +37,10 @@ def lines(parts: Parts) -> list[str]:
     return [head, f"  {rest}"] if rest else [head]
 
 
-def fitted(verdict: str, word: str, name: str, said: str, place: str = "") -> Parts:
-    """The headline of a verdict on two sides: its word, the place, and the first clause, as far as it fits; and the rest.
+def fitted(verdict: str, word: str, name: str, said: str, place: str = "", mistake: str = "") -> Parts:
+    """The headline of a verdict on two sides, and the rest.
 
-    The names of both sides stay if there is room for them beside that clause.
+    Where not all of it fits, the names of both sides go first, then all but the mistake, then its end.
 
     Args:
         verdict: All of it.
@@ -48,35 +48,34 @@ def fitted(verdict: str, word: str, name: str, said: str, place: str = "") -> Pa
         name: The names of both sides.
         said: What differs or what was found, with the most important words first.
         place: Where the sides differ, if that is known.
+        mistake: The beginning of ``said`` that must be read; by default, its first clause.
 
     Returns:
         The headline and the rest.
     """
     if len(verdict) <= LONGEST:
         return verdict, ""
-    clause, _, more = said.partition("; ")
-    start = "".join(f"{part}: " for part in (word, name, place) if part)
-    if more and len(start) + len(clause) + len(CUT) <= LONGEST:
-        return start + clause + CUT, f"{more}."
     while len(place) > LONGEST_PLACE and "." in place:
         place = place.removeprefix("...").partition(".")[2]
         place = f"...{place}" if "." in place else place
-    start = f"{word}: {place}: " if place else f"{word}: "
-    if more and len(start) + len(clause) + len(CUT) <= LONGEST:
-        return start + clause + CUT, f"{name}: {more}."
-    return start + _shortened(said, clause, LONGEST - len(start)), verdict.partition(": ")[2]
+    mistake = mistake or said.partition("; ")[0]
+    more = said.removeprefix(mistake).lstrip(";, ")
+    short = f"{place}: " if place else ""
+    if len(line := f"{word}: {short}{said}.") <= LONGEST:
+        return line, name
+    if more and len(line := f"{word}: {name}: {short}{mistake}{CUT}") <= LONGEST:
+        return line, f"{more}."
+    if more and len(line := f"{word}: {short}{mistake}{CUT}") <= LONGEST:
+        return line, f"{name}: {more}."
+    start = f"{word}: {short}"
+    return f"{start}{_shortened(mistake, LONGEST - len(start) - len(CUT))}{CUT}", verdict.partition(": ")[2]
 
 
-def _shortened(said: str, text: str, most: int) -> str:
-    """A text of at most so many characters: its first clause, without what is in long brackets, or its beginning."""
-    if len(said) < most:
-        return f"{said}."
-    most -= len(CUT)
+def _shortened(text: str, most: int) -> str:
+    """A text of at most so many characters: without what is in long brackets, or its beginning."""
     while len(text) > most and (inner := BRACKETS.search(text)):
         text = f"{text[: inner.start() + 1]}...{text[inner.end() - 1 :]}"
-    if len(text) > most:
-        text = text[: _end(text, most) or most].rstrip(" ,:")
-    return text + CUT
+    return text if len(text) <= most else text[: _end(text, most) or most].rstrip(" ,:")
 
 
 def _end(text: str, most: int) -> int:

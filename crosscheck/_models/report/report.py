@@ -180,8 +180,9 @@ class ModelsReport(Documented):
             return fitted(self.verdict, "FAILED", self.name, self.message)
         if self.first is None:
             return parted(self.verdict)
-        mistake = "; ".join(fact.words() for fact in self.first.facts) or self.first.explanation
-        return fitted(self.verdict, f"DISAGREE ({self.first.cause})", self.name, mistake, self.first.torch)
+        fault = self.first
+        mistake = fault.facts[0].words() if fault.facts else ""
+        return fitted(self.verdict, f"DISAGREE ({fault.cause})", self.name, fault.explanation, fault.torch, mistake)
 
     @property
     def verdict(self) -> str:

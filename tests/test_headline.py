@@ -2,17 +2,17 @@
 
 import pytest
 
-from crosscheck._report.headline import LONGEST, fitted, parted
+from crosscheck._report.headline import LONGEST, Verdict, parted
 
 WORD = "DISAGREE (definition)"
 NAME = "Transformer / logits"
 
 
 def headline(said: str, place: str = "", name: str = NAME) -> str:
-    verdict = f"{WORD}: {name}: {f'first in {place}: ' * bool(place)}{said}."
-    line, rest = fitted(verdict, WORD, name, said, place)
+    verdict = Verdict(WORD, name, said, place, f"{f'first in {place}: ' * bool(place)}{said}")
+    line, rest = verdict.parts
     assert len(line) <= LONGEST
-    assert line == verdict or rest
+    assert line == str(verdict) or rest
     return line
 
 
@@ -28,7 +28,7 @@ def test_the_names_stay_beside_the_first_clause_if_there_is_room() -> None:
 def test_what_the_headline_does_not_say_is_in_the_rest() -> None:
     more = "they differ at " + ", ".join(map(str, range(30)))
     for name in (NAME, NAME * 4):
-        line, rest = fitted(f"{WORD}: {name}: JAX forgets gelu; {more}.", WORD, name, "JAX forgets gelu; " + more)
+        line, rest = Verdict(WORD, name, f"JAX forgets gelu; {more}").parts
         assert "JAX forgets gelu ..." in line
         assert rest.endswith(f"{more}.")
         assert name in f"{line} {rest}"

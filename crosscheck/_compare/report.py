@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN_OF_ZERO
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
-from crosscheck._report.headline import Parts, fitted, lines, parted
+from crosscheck._report.headline import Verdict
 from crosscheck._report.report import Report
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
@@ -106,22 +106,26 @@ class PairReport(Report):
     @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters."""
-        return self._parts[0]
-
-    @property
-    def _parts(self) -> Parts:
-        decisive = self.decisive
-        if self.passed or decisive is None:
-            return parted(self.verdict)
-        if decisive.message:
-            return fitted(self.verdict, "FAILED", decisive.function, _failure(self, decisive))
-        word = f"DISAGREE ({_failing(decisive)})"
-        return fitted(self.verdict, word, decisive.function, _differently(self.diagnosis, decisive), _output(self, decisive))
+        return self._verdict.parts[0]
 
     @property
     def verdict(self) -> str:
         """The verdict in one sentence."""
-        return _shortened(_verdict(self))
+        return _shortened(str(self._verdict))
+
+    @property
+    def _verdict(self) -> Verdict:
+        decisive = self.decisive
+        if decisive is None:
+            return Verdict("FAILED", "", "nothing was compared")
+        name = decisive.function
+        if self.passed:
+            return Verdict("AGREE", name, _agreement(self))
+        if decisive.message:
+            what = f"{'' if self.ran else 'nothing was compared, '}{decisive.message}"
+            return Verdict("FAILED", name, what)
+        output = decisive.output if len({comparison.output for comparison in self.comparisons}) > 1 else ""
+        return Verdict(f"DISAGREE ({_failing(decisive)})", name, _differently(self.diagnosis, decisive), output)
 
     def story(self) -> str:
         """The verdict and its evidence.
@@ -137,7 +141,7 @@ class PairReport(Report):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self._parts)) :]
+        below = self.story().splitlines()[len(self._verdict.lines) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
@@ -145,7 +149,7 @@ class PairReport(Report):
             blocks.append(Drawing(self.plot, "How far PyTorch and JAX are apart, in ULP of the larger result"))
         if self.diagnosis.snippet:
             blocks += [Heading("To see it again"), Code(self.diagnosis.snippet, "python")]
-        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
+        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
         """The errors for the figure: a panel for each order and dtype, with the comparisons that differ most.
@@ -205,36 +209,17 @@ def _side(comparison: Comparison) -> str | None:
     return comparison.side if count is None else count.side
 
 
-def _verdict(report: PairReport) -> str:
-    decisive = report.decisive
-    if decisive is None:
-        return "FAILED: nothing was compared."
-    name = decisive.function
-    if not report.passed:
-        cause = _failing(decisive)
-        if decisive.message:
-            return f"FAILED: {name}: {_failure(report, decisive)}."
-        output = _output(report, decisive)
-        return f"DISAGREE ({cause}): {name}: {output}{': ' * bool(output)}{_differently(report.diagnosis, decisive)}."
+def _agreement(report: PairReport) -> str:
     if set(report.deviations) - {SIGN_OF_ZERO}:
-        return f"AGREE: {name}: what differs is rounding or accepted ({', '.join(report.deviations)})."
+        return f"what differs is rounding or accepted ({', '.join(report.deviations)})"
     if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
-        return f"AGREE: {name}: the same to the bit."
+        return "the same to the bit"
     rtol = max(float(c.figures.get("rtol", 0)) for c in report.comparisons)
     atol = max(float(c.figures.get("atol", 0)) for c in report.comparisons)
     if not rtol and not atol and all({"rtol", "atol"} <= c.figures.keys() for c in report.comparisons):
-        return f"AGREE: {name}: the same numbers; zeros of different sign are a convention."
+        return "the same numbers; zeros of different sign are a convention"
     holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
-    return f"AGREE: {name}: rounding, not a bug: {holds} holds; neither side is wrong."
-
-
-def _failure(report: PairReport, decisive: Comparison) -> str:
-    return f"{'' if report.ran else 'nothing was compared, '}{decisive.message}"
-
-
-def _output(report: PairReport, decisive: Comparison) -> str:
-    """The output that is decisive, where there are several."""
-    return decisive.output if len({comparison.output for comparison in report.comparisons}) > 1 else ""
+    return f"rounding, not a bug: {holds} holds; neither side is wrong"
 
 
 def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
@@ -293,7 +278,7 @@ def _up(value: float) -> str:
 
 
 def _story(report: PairReport) -> Iterator[str]:
-    yield from lines(report._parts)
+    yield from report._verdict.lines
     decisive = report.decisive
     if decisive is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 LONGEST = 100
 """The most characters of a headline."""
@@ -31,44 +32,66 @@ def parted(verdict: str) -> Parts:
     return verdict[: LONGEST - 3] + "...", verdict
 
 
-def lines(parts: Parts) -> list[str]:
-    """A verdict as the first lines of a text: the headline, and the rest of it indented."""
-    head, rest = parts
-    return [head, f"  {rest}"] if rest else [head]
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict on two sides.
 
-
-def fitted(verdict: str, word: str, name: str, said: str, place: str = "", mistake: str = "") -> Parts:
-    """The headline of a verdict on two sides, and the rest.
-
-    Where not all of it fits, the names of both sides go first, then all but the mistake, then its end.
-
-    Args:
-        verdict: All of it.
+    Attributes:
         word: How it begins, such as ``DISAGREE (definition)``.
         name: The names of both sides.
         said: What differs or what was found, with the most important words first.
         place: Where the sides differ, if that is known.
+        sentence: How the whole verdict says the place and what differs; by default, one after the other.
         mistake: The beginning of ``said`` that must be read; by default, its first clause.
-
-    Returns:
-        The headline and the rest.
     """
-    if len(verdict) <= LONGEST:
-        return verdict, ""
-    while len(place) > LONGEST_PLACE and "." in place:
-        place = place.removeprefix("...").partition(".")[2]
-        place = f"...{place}" if "." in place else place
-    mistake = mistake or said.partition("; ")[0]
-    more = said.removeprefix(mistake).lstrip(";, ")
-    short = f"{place}: " if place else ""
-    if len(line := f"{word}: {short}{said}.") <= LONGEST:
-        return line, name
-    if more and len(line := f"{word}: {name}: {short}{mistake}{CUT}") <= LONGEST:
-        return line, f"{more}."
-    if more and len(line := f"{word}: {short}{mistake}{CUT}") <= LONGEST:
-        return line, f"{name}: {more}."
-    start = f"{word}: {short}"
-    return f"{start}{_shortened(mistake, LONGEST - len(start) - len(CUT))}{CUT}", verdict.partition(": ")[2]
+
+    word: str
+    name: str
+    said: str
+    place: str = ""
+    sentence: str = ""
+    mistake: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.word}: {_before(self.name)}{self.sentence or f'{_before(self.place)}{self.said}'}."
+
+    @property
+    def parts(self) -> Parts:
+        """The headline and the rest.
+
+        Where not all of it fits, the names of both sides go first, then all but the mistake, then its end.
+        """
+        word, name, said, place = f"{self.word}: ", _before(self.name), self.said, _before(_ending(self.place))
+        mistake = self.mistake or said.partition("; ")[0]
+        more = said.removeprefix(mistake).lstrip(";, ")
+        tried = [(str(self), ""), (f"{word}{place}{said}.", self.name)]
+        if more:
+            tried += [(f"{word}{name}{place}{mistake}{CUT}", f"{more}."), (f"{word}{place}{mistake}{CUT}", f"{name}{more}.")]
+        start = f"{word}{place}"
+        cut = start + _shortened(mistake, LONGEST - len(start) - len(CUT)) + CUT, str(self).removeprefix(word)
+        return next((parts for parts in tried if len(parts[0]) <= LONGEST), cut)
+
+    @property
+    def lines(self) -> list[str]:
+        """The first lines of a text: the headline, and the rest, indented."""
+        return lines(self.parts)
+
+
+def lines(parts: Parts) -> list[str]:
+    """A headline and the rest of its verdict as the first lines of a text."""
+    head, rest = parts
+    return [head, f"  {rest}"] if rest else [head]
+
+
+def _before(words: str) -> str:
+    return f"{words}: " if words else ""
+
+
+def _ending(place: str) -> str:
+    """The path of a module in at most ``LONGEST_PLACE`` characters: its end is said."""
+    while len(place) > LONGEST_PLACE and "." in place.removeprefix("..."):
+        place = f"...{place.removeprefix('...').partition('.')[2]}"
+    return place
 
 
 def _shortened(text: str, most: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table
-from crosscheck._report.headline import Parts, fitted, lines, parted
+from crosscheck._report.headline import Verdict
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -100,33 +100,30 @@ class TrainingReport(Documented):
     @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters: of a fault, the part, its first step, and what differs."""
-        return self._parts[0]
-
-    @property
-    def _parts(self) -> Parts:
-        if self.message and self.first is None:
-            return fitted(self.verdict, "FAILED", self.name, self.message)
-        if self.first is None:
-            return parted(self.verdict)
-        place = f"{self.first.part}, step {self.first.step}"
-        return fitted(self.verdict, f"DISAGREE ({self.cause})", self.name, _what(self.first), place)
+        return self._verdict.parts[0]
 
     @property
     def verdict(self) -> str:
         """The verdict in one sentence."""
+        return str(self._verdict)
+
+    @property
+    def _verdict(self) -> Verdict:
         if not (any(self.errors) or self.faults):
-            return f"FAILED: {self.name}: {self.message or 'nothing was compared'}."
-        count = f"{len(self.errors)} steps" if len(self.errors) > 1 else "1 step"
+            return Verdict("FAILED", self.name, self.message or "nothing was compared")
         if self.first is not None:
             more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
-            return f"DISAGREE ({self.cause}): {self.name}: {_said(self.first)}{more}."
+            place = f"{self.first.part}, step {self.first.step}"
+            sentence = f"{_said(self.first)}{more}"
+            return Verdict(f"DISAGREE ({self.cause})", self.name, _what(self.first), place, sentence)
         if self.message:
-            return f"FAILED: {self.name}: {self.message}."
+            return Verdict("FAILED", self.name, self.message)
         if self.passed:
+            count = f"{len(self.errors)} steps" if len(self.errors) > 1 else "1 step"
             free = f"; running freely, {_drift(self.drift)}" if self.drift else ""
-            return f"AGREE: {self.name}: {count}, each the same from the same state{free}."
-        assert self.drift is not None
-        return f"DISAGREE ({self.cause}): {self.name}: each step is the same from the same state, but {_drift(self.drift)}."
+            return Verdict("AGREE", self.name, f"{count}, each the same from the same state{free}")
+        each = "each step is the same from the same state, but"
+        return Verdict(f"DISAGREE ({self.cause})", self.name, f"{each} {_drift(self.drift)}")
 
     def story(self) -> str:
         """The verdict and its evidence.
@@ -145,7 +142,7 @@ class TrainingReport(Documented):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self._parts)) :]
+        below = self.story().splitlines()[len(self._verdict.lines) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         if any(self.errors):
@@ -155,7 +152,7 @@ class TrainingReport(Documented):
             head = ["torch", "JAX", "layout", "found by"]
             rows = [[one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or ""] for one in self.weights]
             blocks.append(Folded("Every weight", Table([head, *rows])))
-        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
+        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
 
     def plot(self) -> Figure:
         """Draw the error of each step from the same state, and the distance of the free runs beside that of the controls.
@@ -219,7 +216,7 @@ def _drift(drift: Drift | None) -> str:
 
 
 def _story(report: TrainingReport) -> Iterator[str]:
-    yield from lines(report._parts)
+    yield from report._verdict.lines
     for fault in report.faults[:8]:
         yield f"  {_said(fault)}"
         yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {len(report.errors)} steps"

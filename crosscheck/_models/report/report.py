@@ -17,7 +17,7 @@ from crosscheck._models.report.script import Segment, save
 from crosscheck._models.report.tree import tree
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table, Tree
-from crosscheck._report.headline import Parts, fitted, lines, parted
+from crosscheck._report.headline import Verdict
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -172,30 +172,26 @@ class ModelsReport(Documented):
     @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters: of two models that differ, the first place and the mistake."""
-        return self._parts[0]
-
-    @property
-    def _parts(self) -> Parts:
-        if self.message:
-            return fitted(self.verdict, "FAILED", self.name, self.message)
-        if self.first is None:
-            return parted(self.verdict)
-        fault = self.first
-        mistake = fault.facts[0].words() if fault.facts else ""
-        return fitted(self.verdict, f"DISAGREE ({fault.cause})", self.name, fault.explanation, fault.torch, mistake)
+        return self._verdict.parts[0]
 
     @property
     def verdict(self) -> str:
         """The verdict in one sentence."""
+        return str(self._verdict)
+
+    @property
+    def _verdict(self) -> Verdict:
         if self.message or not self.layers:
-            return f"FAILED: {self.name}: {self.message or 'nothing was compared'}."
-        places = f"{len(self.layers)} landmarks"
-        if self.first is None:
+            return Verdict("FAILED", self.name, self.message or "nothing was compared")
+        fault = self.first
+        if fault is None:
             apart = [one for one, _ in self.outputs.values()]
             largest = f"; the outputs are {max(apart):.2g} apart, by rounding" if apart else ""
-            return f"AGREE: {self.name}: the same function at all {places}{largest}."
+            return Verdict("AGREE", self.name, f"the same function at all {len(self.layers)} landmarks{largest}")
         more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
-        return f"DISAGREE ({self.first.cause}): {self.name}: first in {self.first.where}: {self.first.explanation}{more}."
+        sentence = f"first in {fault.where}: {fault.explanation}{more}"
+        mistake = fault.facts[0].words() if fault.facts else ""
+        return Verdict(f"DISAGREE ({fault.cause})", self.name, fault.explanation, fault.torch, sentence, mistake)
 
     def story(self) -> str:
         """The verdict and its evidence.
@@ -228,7 +224,7 @@ class ModelsReport(Documented):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(lines(self._parts)) :]
+        below = self.story().splitlines()[len(self._verdict.lines) :]
         story = "\n".join(line.removeprefix("  ") for line in below)
         blocks: list[Block] = [Code(story)] if story else []
         if self.layers:
@@ -238,7 +234,7 @@ class ModelsReport(Documented):
             blocks.append(Folded("Every weight", Table(list(_weight_rows(self.weights)))))
         if self.gradients:
             blocks.append(Folded("Every gradient", Table(list(_gradient_rows(self.gradients)))))
-        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
+        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
 
     def plot(self) -> Figure:
         """Draw the error over depth: the error made at each landmark in float64, the accumulated one, and rounding's bound.
@@ -319,7 +315,7 @@ def _alike(fault: Fault) -> tuple[str, str, str, str]:
 
 
 def _story(report: ModelsReport) -> Iterator[str]:
-    yield from lines(report._parts)
+    yield from report._verdict.lines
     groups = report.diverging
     for group in groups[:MOST_FAULTS]:
         yield from _of_group(group)

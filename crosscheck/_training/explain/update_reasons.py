@@ -54,12 +54,12 @@ def of_clipping(found: Found, departure: Departure) -> Reason | None:
             return Reason(GRADIENTS, f"JAX gives its optimiser {factor:.6g} times PyTorch's{why}")
         return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
     if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
-        words = f"the gradients that JAX gives its optimiser are {factor:.9g} times those that PyTorch gives its own"
+        words = f"the gradients that JAX gives its optimiser are {factor:.9g} times PyTorch's"
         if (norms := _norms(found, departure)) is not None:
             theirs_at, mine_at = norms
             return Reason(CLIPPING, f"JAX clips the gradients to a norm of {theirs_at:.4g}, PyTorch to {mine_at:.4g}")
         added = abs((factor - 1) * _norm(context.torch.gradients.wide) / ADDED - 1) <= ROUGHLY
-        return Reason(CLIPPING, words + (f": PyTorch adds {ADDED:g} to the norm that it divides by" if added else ""))
+        return Reason(CLIPPING, f"PyTorch adds {ADDED:g} to the norm that it divides by: {words}" if added else words)
     other = with_torchs_gradients(found, context, mine.given.wide)
     if other is None or not _right(found, departure, other):
         return None

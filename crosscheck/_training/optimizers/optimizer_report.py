@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Paragraph, Table
-from crosscheck._report.headline import Parts, fitted, parted
+from crosscheck._report.headline import Verdict
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
@@ -71,31 +71,25 @@ class OptimizerReport(Documented):
         return self.first.side if self.first else None
 
     @property
-    def name(self) -> str:
-        """The names of both optimisers."""
-        return f"{self.torch} / {self.jax}"
-
-    @property
     def headline(self) -> str:
         """The verdict in one line of at most 100 characters."""
-        return self._parts[0]
-
-    @property
-    def _parts(self) -> Parts:
-        if self.first is None:
-            return parted(self.verdict)
-        return fitted(self.verdict, f"DISAGREE ({self.cause})", self.name, self.difference)
+        return self._verdict.parts[0]
 
     @property
     def verdict(self) -> str:
         """The verdict in one sentence."""
+        return str(self._verdict)
+
+    @property
+    def _verdict(self) -> Verdict:
+        name = f"{self.torch} / {self.jax}"
         if not self.judged:
-            return f"FAILED: {self.name}: nothing was compared."
+            return Verdict("FAILED", name, "nothing was compared")
         if self.first is None:
             kinds = f"{len(self.judged)} kinds of gradients" if len(self.judged) > 1 else "one function"
             note = f"; {NONE}" if self.skips else ""
-            return f"AGREE: {self.name}: the same after each of {self.judged[0].steps} steps, of {kinds}{note}."
-        return f"DISAGREE ({self.cause}): {self.name}: {self.difference}."
+            return Verdict("AGREE", name, f"the same after each of {self.judged[0].steps} steps, of {kinds}{note}")
+        return Verdict(f"DISAGREE ({self.cause})", name, self.difference)
 
     @property
     def difference(self) -> str:
@@ -142,7 +136,7 @@ class OptimizerReport(Documented):
         head = ["gradients", "verdict", "apart, in float64", "from step", "in", "torch's error", "JAX's error"]
         blocks: list[Block] = [Table([head, *map(_cells, self.runs)])]
         blocks += [Paragraph(f"{run.gradients}: {run.meaning}.") for run in self.runs]
-        return Document(self.headline, self.passed, blocks, self.environment, self._parts[1])
+        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
 
 
 @dataclass(frozen=True)

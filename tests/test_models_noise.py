@@ -56,6 +56,22 @@ def test_an_index_that_rounding_changes_at_few_places_excuses_no_other_place(row
     assert [fault.torch for fault in report.faults] == ([] if passed else ["table"])
 
 
+def test_a_port_that_differs_by_rounded_constants_alone_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search keeps every value of a run: of a large model, more than fits into memory."""
+    model, x = seeded(nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4))), normal(3, 4)
+
+    def port(p: dict[str, Any], x: Any, approximate: bool = False) -> Any:
+        return linear(p, "2", jax.nn.gelu(linear(p, "0", x), approximate=approximate))  # holds sqrt(2) in float32
+
+    def refused(*_: Any) -> None:
+        raise RuntimeError("a search began")
+
+    monkeypatch.setattr("crosscheck._models.judge.searching.Search", refused)
+    assert compared(model, port, x).passed
+    with pytest.raises(RuntimeError, match="a search began"):
+        compared(model, lambda p, x: port(p, x, approximate=True), x)
+
+
 def test_where_rounding_changes_every_index_it_is_said_that_little_is_judged() -> None:
     places = (2, 4, 8, 16)
     model, x = seeded(Bucketed(places)), normal(4, 4)

@@ -184,11 +184,14 @@ def run(
             forcing.progress = progress
             if keep is not None:
                 forcing.kept = KeptRuns(keep, _name(forcing))
-            located = locate(forcing)
-            in_part: list[str] = []
+            located, in_part = forcing.everywhere, list[str]()
             if any(error > FLOOR for error in located.errors.values()):
-                located.run = None  # every value of a run, as many as all activations
+                # most differences are those of rounded constants, so no fault is searched before noise has shown how large
                 forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
+                located = locate(forcing)
+                if located.left:
+                    located.run = None  # every value of a run, as many as all activations
+                    forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
                 in_part = without_jumps(forcing, located, inputs.fmt.precision, seed)
                 located = locate(forcing)
             if not in_part:  # otherwise what jumps must be judged by itself, and replaced before what follows is judged

@@ -35,3 +35,35 @@ def test_the_text_of_an_issue_needs_no_crosscheck(name: str) -> None:
     compile(program, name, "exec")
     assert "crosscheck" not in text
     assert "print(" in program
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_fix_in_the_text_of_an_issue_is_a_diff(name: str) -> None:
+    text = (ROOT / "benchmarks" / "found" / "issues" / f"{name}.md").read_text(encoding="utf-8")
+    (fix,) = re.findall(r"```diff\n(.*?)```", text, re.DOTALL)
+    assert faults(fix) == []
+
+
+def test_a_diff_that_no_tool_accepts_is_noticed() -> None:
+    hunk = "--- a/one.py\n+++ b/one.py\n@@ -1,2 +1,2 @@\n x = 1\n-y = 1\n+y = 2\n"
+    assert faults(hunk) == []
+    assert faults(hunk.replace("@@ -1,2 +1,2 @@\n", "")) == ["no hunk"]
+    assert faults(hunk.replace(" x = 1\n", "")) == ["@@ -1,2 +1,2 @@"]
+    assert faults(hunk.replace("-1,2", "-1,3")) == ["@@ -1,3 +1,2 @@"]
+    assert faults(hunk.replace("+y = 2", "+y = 1")) == ["nothing is changed"]
+
+
+def faults(diff: str) -> list[str]:
+    """Why tools that apply a unified diff refuse this one: hunks with other numbers of lines than their first lines say."""
+    found = [] if "@@" in diff else ["no hunk"]
+    for file in re.split(r"^--- a/.+\n\+\+\+ b/.+\n", diff, flags=re.MULTILINE):
+        for _, head, removed, added, body in re.findall(
+            r"^((@@ -\d+,(\d+) \+\d+,(\d+) @@)\n)((?:(?!@@).*\n)*)", file, re.MULTILINE
+        ):
+            lines = body.splitlines()
+            old, new = ([line[1:] for line in lines if not line.startswith(sign)] for sign in "+-")
+            if (len(old), len(new)) != (int(removed), int(added)):
+                found.append(head)
+            elif old == new:
+                found.append("nothing is changed")
+    return found

@@ -21,15 +21,15 @@ TAB = re.compile(r'^=== "(?P<library>[^"]+)"\n\n    ```python\n(?P<code>.*?)^   
 TABS = {found["library"]: textwrap.dedent(found["code"]) for found in TAB.finditer(PAGES["models"])}
 SAID = {
     "variance + 1e-6": (
-        "DISAGREE (definition): Sequential / port: first in 1: ",
-        "first in 1: LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch",
+        "DISAGREE (definition): 1: LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch.\n  Sequential / port\n",
+        "  1 (LayerNorm, native_layer_norm): LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch",
         "\n  2 (GELU, gelu): gelu: the tanh form in JAX, exact in PyTorch",
     ),
-    "approximate=False": ("AGREE: Sequential / port: the same function at all 6 landmarks", "gradients: 6 of 6 agree"),
+    "approximate=False": ("AGREE: the same function at all 6 landmarks", "Sequential / port", "gradients: 6 of 6 agree"),
     "report._repr_html_()": ("<svg", "Every layer", "<details open"),
     "save_segments(": ("torch.ops.aten.gelu.default(", "lax.tanh(", "apart from PyTorch; the report says "),
-    "ByName(": ("AGREE: ByName / ",),
-    "read_weights(": ("AGREE: Sequential / port: ",),
+    "ByName(": ("AGREE: the same function at all 3 landmarks",),
+    "read_weights(": ("AGREE: the same function at all ",),
     "copy_weights(": ("0.weight is ['up']['w'], transposed", "2.bias is ['down']['b'], the same"),
     "running_var": (
         "JAX updates running_var with the variance divided by n, PyTorch by n - 1; 0.9375 times as much",
@@ -64,7 +64,7 @@ def test_a_library_s_port_runs_as_it_is_printed(library: str) -> None:
     command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", model + TABS[library]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("AGREE: Sequential / ")
+    assert done.stdout.startswith("AGREE: the same function at all ")
 
 
 def paragraphs(page: str) -> list[str]:

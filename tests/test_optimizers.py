@@ -90,6 +90,34 @@ def test_a_schedule_that_is_a_step_late_is_told(late: int, explanation: str) -> 
         assert report.first.first == 6
 
 
+def cosine(params: list[Any]) -> tuple[Any, Any]:
+    optimizer = torch.optim.AdamW(params, lr=0.01, weight_decay=0.1)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=30)
+
+
+def warmed(params: list[Any]) -> tuple[Any, Any]:
+    optimizer = torch.optim.AdamW(params, lr=0.01, weight_decay=0.1)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / 8, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("of_torch", "schedule", "explanation"),
+    [
+        (cosine, optax.cosine_decay_schedule(0.01, 30), ""),
+        (cosine, optax.cosine_decay_schedule(0.01, 29), "CosineAnnealingLR's T_max: 29 in JAX, 30 in PyTorch"),
+        (cosine, 0.01, "the learning rates differ: at step 2 JAX moves 1.00275 times as far as PyTorch"),
+        (cosine, optax.cosine_decay_schedule(0.02, 30), "JAX moves 2 times as far as PyTorch at each step"),
+        (warmed, lambda step: 0.01 * jnp.minimum((step + 1) / 8, 1.0), "at step 1 JAX's is 0.00125, PyTorch's 0; JAX's "),
+        (warmed, lambda step: 0.01 * jnp.minimum((step + 1) / 8, 1.0), "schedule is one step ahead"),
+        (warmed, lambda step: 0.01 * jnp.minimum(jnp.maximum(step - 1, 0) / 8, 1.0), "schedule is one step behind"),
+    ],
+)
+def test_learning_rates_are_found_beside_a_weight_decay(of_torch: Any, schedule: Any, explanation: str) -> None:
+    report = compare_optimizers(of_torch, optax.adamw(schedule, weight_decay=0.1), steps=20)
+    assert report.passed == (not explanation)
+    assert explanation in report.explanation
+
+
 def test_gradients_that_are_none_are_told_and_do_not_decide() -> None:
     assert not compare_optimizers(SGD, optax.sgd(0.1)).skips
     report = compare_optimizers(partial(SGD, momentum=0.9), optax.sgd(0.1, momentum=0.9))

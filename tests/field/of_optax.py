@@ -143,6 +143,6 @@ BUGS = (
         shows="training",
         right=lambda: cosine(STEPS),
         wrong=lambda: cosine(STEPS - WARM_UP),
-        cause=(r"\blearning rate\b", r"\bschedule\b", r"\bcosine\b"),
+        cause=(r"\blearning rates?\b", r"\bschedule\b", r"\bcosine\b"),
     ),
 )

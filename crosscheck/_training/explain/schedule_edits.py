@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,15 +28,16 @@ def of_scheduler(found: Found, theirs: Mapping[int, float]) -> str:
     schedulers = [one for one in found.torch.objects if isinstance(one, lr_scheduler.LRScheduler)]
     mine = [max(rates.values(), default=0.0) for rates in found.rates[: max(theirs)]]
     wanted = np.array([theirs.get(step + 1, rate) for step, rate in enumerate(mine)])
-    if len(schedulers) != 1:
-        return ""
-    (scheduler,) = schedulers
+    return argument_of(schedulers[0], mine, wanted, min(theirs) - 1) if len(schedulers) == 1 else ""
+
+
+def argument_of(scheduler: Any, mine: Sequence[float], wanted: Any, at: int) -> str:
+    """The argument with which a schedule that gives these rates would give the wanted ones; ``at`` a step that differs."""
     try:
         if not _same(_rates(scheduler, {}, len(mine)), np.array(mine)):
             return ""
     except Exception:  # a schedule of the user cannot be made again in any way
         return ""
-    at = min(theirs) - 1
 
     def run(argument: Argument, value: Any) -> Any:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, wraps
 from itertools import combinations
 from typing import Any
 
@@ -51,6 +51,7 @@ def within(mode: Callable[[Any], TorchFunctionMode]) -> Callable[[Any], None]:
     def edit(optimizer: Any) -> None:
         step = optimizer.step
 
+        @wraps(step)  # a schedule of torch looks for its mark
         def edited(*args: Any, **kwargs: Any) -> Any:
             # only the loop over single tensors adds a number by itself, and reads the count of steps
             for group in optimizer.param_groups:

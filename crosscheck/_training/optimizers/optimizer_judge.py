@@ -13,6 +13,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._training.optimizers.optimizer_calls import calls
 from crosscheck._training.optimizers.optimizer_edits import OTHERS, edits
+from crosscheck._training.optimizers.optimizer_rates import rates
 from crosscheck._training.optimizers.optimizer_runs import (
     KINDS,
     OBJECTIVE,
@@ -123,7 +124,7 @@ def _size(trajectory: Trajectory, moved: FloatArray) -> float:
 
 
 def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
-    """The change that would make both the same in these runs, or the ratio of their moves; empty if neither is found."""
+    """The change that would make both the same in these runs; empty if none is found."""
     steps = min(wrong[0].steps, max(12, *((run.first or 0) + 6 for run in wrong)))
     tried_on = [
         (given, in_optax(pair, given, steps, "float64"))
@@ -143,6 +144,9 @@ def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
     for said, edit in edits(made(pair)):
         if error(edit, tried_on) <= CONSTANT:
             return said
+    given, theirs = tried_on[0]
+    if said := rates(pair, given, theirs, lambda edit: error(edit, tried_on) <= CONSTANT):
+        return said
     nearest: list[tuple[tuple[str, Any], ...]] = [()]
     for _ in range(MOST_CHANGES):
         tried = []
@@ -156,9 +160,6 @@ def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
                 return "; ".join(f"{name}: {value!r} in JAX, {options[name]!r} in PyTorch" for name, value in changes)
         best = {name for _, changes in tried[:1] for name, _ in changes}  # its other values may be as good
         nearest = [changes for _, changes in tried if {name for name, _ in changes} == best][:NEAREST]
-    given, theirs = tried_on[0]
-    if ratio := _ratio(pair, in_torch(pair, given, steps, "float64"), theirs):
-        return ratio
     for said, edit in islice(calls(made(pair), lambda edit: in_torch(pair, given, steps, "float64", edit)), MOST_TRIED):
         with suppress(Exception):  # torch may refuse a number
             if error(edit) <= CONSTANT and error(edit, tried_on) <= CONSTANT:
@@ -190,30 +191,3 @@ def other_values(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield from ((name, (*value[:k], other, *value[k + 1 :])) for other in OTHERS if other != value[k])
         else:
             yield from ((name, other) for other in OTHERS if other != value)
-
-
-def _ratio(pair: Pair, mine: Trajectory, theirs: Trajectory) -> str:
-    """The ratio of JAX's move to torch's, if it is the same for all elements of a step."""
-    ratios = []
-    for step in range(len(mine)):
-        before = (pair.leaves, pair.leaves) if step == 0 else (mine[step - 1], theirs[step - 1])
-        a, b = (
-            np.concatenate([np.ravel(now - old) for now, old in zip(side[step], was, strict=True)])
-            for side, was in zip((mine, theirs), before, strict=True)
-        )
-        moving = np.abs(a) > 1e-6 * np.abs(a).max(initial=0.0)
-        if not moving.any():
-            ratios.append(np.nan)
-            continue
-        ratio = b[moving] / a[moving]
-        if not np.isfinite(ratio).all() or np.ptp(ratio) > 1e-5 * np.abs(ratio).max():
-            return ""
-        ratios.append(float(ratio.mean()))
-    known = [(step, ratio) for step, ratio in enumerate(ratios) if np.isfinite(ratio)]
-    others = [(step, ratio) for step, ratio in known if abs(ratio - 1) > 1e-6]
-    if not others:
-        return ""
-    (step, ratio), *rest = others
-    if all(abs(one - ratio) <= 1e-5 * abs(ratio) for _, one in rest) and len(others) == len(known):
-        return f"JAX moves {ratio:.6g} times as far as PyTorch at each step"
-    return f"the learning rates differ: at step {step + 1} JAX moves {ratio:.6g} times as far as PyTorch"

@@ -94,14 +94,20 @@ def _said(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: it raised {said(error)}; expected it to run on params") from error
 
 
+def with_schedulers(pair: Pair, params: list[Any]) -> tuple[Any, list[Any]]:
+    """torch's optimiser of these parameters, and its schedules."""
+    found = pair.torch(params)
+    optimizer, *schedulers = found if isinstance(found, tuple | list) else (found,)
+    return optimizer, schedulers
+
+
 @_said("torch_optimizer")
 def in_torch(
     pair: Pair, given: Gradients | None, steps: int, dtype: str, change: Callable[[Any], None] | None = None
 ) -> Trajectory:
     """torch's parameters. Without ``given``, the gradients are the objective's. ``change`` alters the optimiser."""
     tensors = [torch.nn.Parameter(torch.tensor(leaf.astype(dtype))) for leaf in pair.leaves]
-    found = pair.torch(tensors)
-    optimizer, *schedulers = found if isinstance(found, tuple | list) else (found,)
+    optimizer, schedulers = with_schedulers(pair, tensors)
     if change is not None:
         change(optimizer)
 
@@ -172,8 +178,7 @@ def in_optax(pair: Pair, given: Gradients | None, steps: int, dtype: str) -> Tra
 @_said("torch_optimizer")
 def made(pair: Pair) -> Any:
     """torch's optimiser, before its first step."""
-    found = pair.torch([torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
-    optimizer = found[0] if isinstance(found, tuple | list) else found
+    optimizer, _ = with_schedulers(pair, [torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise UsageError(f"torch_optimizer: it returned {type(optimizer).__name__}, expected an optimiser of torch.optim")
     return optimizer

@@ -1,0 +1,100 @@
+"""The learning rates of optax, in PyTorch's optimiser: found step by step, from how far each side moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import torch
+
+from crosscheck._training.explain.schedule_edits import argument_of
+from crosscheck._training.optimizers.optimizer_runs import Gradients, Pair, Trajectory, in_torch, with_schedulers
+
+ALIKE, MOVING = 1e-5, 1e-6
+"""Ratios of numbers differ by less if they are one ratio; numbers that are so much smaller than the largest are left out."""
+
+
+def rates(pair: Pair, given: Gradients | None, theirs: Trajectory, fits: Callable[[Callable[[Any], None]], bool]) -> str:
+    """What optax's learning rates are, if with them PyTorch moves as optax does; empty if no rates make that so.
+
+    Args:
+        pair: Both optimisers.
+        given: The gradients with which they are found.
+        theirs: optax's parameters after each step.
+        fits: Whether both do the same after this edit of PyTorch's optimiser.
+    """
+    factors: list[float] = []
+    mine: list[float] = []
+    for step in range(pair.every - 1, len(theirs), pair.every):
+        mine.clear()
+        moved = in_torch(pair, given, step + 1, "float64", _scaled([*factors, 1.0], mine))
+        before = (moved[step - pair.every], theirs[step - pair.every]) if factors else (pair.leaves, pair.leaves)
+        ratio = _ratio(moved[step], theirs[step], *before)
+        if ratio is None:
+            return ""
+        factors.append(ratio)
+    others = [k for k, factor in enumerate(factors) if abs(factor - (mine[k] != 0)) > MOVING]
+    if not others or not fits(_scaled(factors, [])):
+        return ""
+    first = factors[others[0]]
+    if len(others) == len(factors) and all(mine) and np.allclose(factors, first, rtol=ALIKE):
+        return f"JAX moves {first:.6g} times as far as PyTorch at each step"
+    return _words(pair, np.array(factors), np.array(mine), others[0])
+
+
+def _scaled(factors: Sequence[float], seen: list[float]) -> Callable[[Any], None]:
+    """The edit that multiplies the rate of each step; a rate of 0 counts as the one that the optimiser was made with."""
+
+    def edit(optimizer: Any) -> None:
+        step, left = optimizer.step, iter(factors)
+
+        @wraps(step)  # a schedule of torch looks for its mark
+        def edited(*args: Any, **kwargs: Any) -> Any:
+            held, factor = [group["lr"] for group in optimizer.param_groups], next(left, 1.0)
+            seen.append(float(held[0]))
+            for group in optimizer.param_groups:
+                group["lr"] = factor * (group["lr"] if any(held) else optimizer.defaults["lr"])
+            try:
+                return step(*args, **kwargs)
+            finally:
+                for group, rate in zip(optimizer.param_groups, held, strict=True):
+                    group["lr"] = rate
+
+        optimizer.step = edited
+
+    return edit
+
+
+def _ratio(mine: Any, theirs: Any, mine_before: Any, theirs_before: Any) -> float | None:
+    """How many times as far JAX moves as PyTorch, 1 where PyTorch does not move; None if that is not one number."""
+    a, b = (
+        np.concatenate([np.ravel(now - old) for now, old in zip(side, was, strict=True)])
+        for side, was in ((mine, mine_before), (theirs, theirs_before))
+    )
+    moving = np.abs(a) > MOVING * np.abs(a).max(initial=0.0)
+    if not moving.any():
+        return 1.0
+    ratio = b[moving] / a[moving]
+    alike = np.isfinite(ratio).all() and np.ptp(ratio) <= ALIKE * np.abs(ratio).max()
+    return float(ratio[np.argmax(np.abs(a[moving]))]) if alike else None
+
+
+def _words(pair: Pair, factors: Any, mine: Any, first: int) -> str:
+    """Where the rates differ first, and which change of PyTorch's schedule gives JAX's."""
+    optimizer, schedulers = with_schedulers(pair, [torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
+    theirs = factors * np.where(mine == 0, optimizer.defaults["lr"], mine)
+    at = f"at step {(first + 1) * pair.every}"
+    words = f"{at} JAX moves {factors[first]:.6g} times as far as PyTorch"
+    if mine[first] == 0:
+        words = f"{at} JAX's is {theirs[first]:.6g}, PyTorch's 0"
+    why = argument_of(schedulers[0], list(mine), theirs, first) if len(schedulers) == 1 else ""
+    return f"the learning rates differ: {words}{why or _shifted(mine, theirs)}"
+
+
+def _shifted(mine: Any, theirs: Any) -> str:
+    """That one side is a step behind the other."""
+    if np.allclose(theirs[1:], mine[:-1], rtol=ALIKE):
+        return "; JAX's schedule is one step behind"
+    return "; JAX's schedule is one step ahead" if np.allclose(theirs[:-1], mine[1:], rtol=ALIKE) else ""

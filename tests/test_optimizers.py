@@ -28,6 +28,7 @@ def test_the_same_optimiser_is_the_same_for_all_kinds_of_gradients() -> None:
 
 
 EPSILON_IN_ROOT = "JAX adds its epsilon inside the square root, PyTorch outside"
+MAXIMUM = "JAX takes AMSGrad's maximum of averages whose bias is corrected, PyTorch corrects the maximum"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,16 @@ EPSILON_IN_ROOT = "JAX adds its epsilon inside the square root, PyTorch outside"
         (partial(torch.optim.Adam, betas=(0.9, 0.99)), optax.adam(1e-3, b1=0.8), ""),
         (partial(torch.optim.RMSprop, lr=0.01, alpha=0.9), optax.rmsprop(0.01, decay=0.9), EPSILON_IN_ROOT),
         (partial(torch.optim.Adam, eps=1e-4), optax.adam(1e-3, eps=0.0, eps_root=1e-4), EPSILON_IN_ROOT),
+        (partial(torch.optim.Adam, amsgrad=True), optax.amsgrad(1e-3), MAXIMUM),
+        (
+            partial(torch.optim.AdamW, amsgrad=True, eps=1e-4, weight_decay=0.1),
+            optax.chain(
+                optax.scale_by_amsgrad(eps=0.0, eps_root=1e-4),
+                optax.add_decayed_weights(0.1),
+                optax.scale_by_learning_rate(1e-3),
+            ),
+            f"{EPSILON_IN_ROOT}; {MAXIMUM}",
+        ),
     ],
 )
 def test_what_would_make_them_the_same_is_named(of_torch: Any, of_optax: Any, explanation: str) -> None:

@@ -45,6 +45,23 @@ class _WithoutCorrection(TorchFunctionMode):
         return LATE if reads else func(*args, **(kwargs or {}))
 
 
+class _MaximumOfCorrected(TorchFunctionMode):
+    """Takes AMSGrad's maximum of averages whose bias is corrected: the one so far is corrected for this step instead."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__()
+        self._states = [
+            (group["betas"][1], optimizer.state[one]) for group in optimizer.param_groups for one in group["params"]
+        ]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.maximum:
+            for beta, state in self._states:
+                if state.get("max_exp_avg_sq") is args[0] and (step := float(state[STEP])) > 1:
+                    args[0].mul_((1 - beta**step) / (1 - beta ** (step - 1)))
+        return func(*args, **(kwargs or {}))
+
+
 def within(mode: Callable[[Any], TorchFunctionMode]) -> Callable[[Any], None]:
     """The edit of an optimiser whose steps run in this mode."""
 
@@ -92,6 +109,9 @@ def _single(optimizer: Any) -> Iterator[tuple[str, Callable[[Any], None]]]:
         yield "JAX adds its epsilon inside the square root, PyTorch outside", within(_epsilon_in_root)
     if "betas" in options:
         yield "JAX forgets the correction of the bias of both averages", within(_WithoutCorrection)
+    if options.get("amsgrad"):
+        words = "JAX takes AMSGrad's maximum of averages whose bias is corrected, PyTorch corrects the maximum"
+        yield words, within(_MaximumOfCorrected)
     # the decay of a gradient has no rate of its own
     if any(group.get(DECAY) for group in optimizer.param_groups) and options.get("decoupled_weight_decay"):
         yield "JAX does not multiply the weight decay with the learning rate, PyTorch does", _decay_without_rate

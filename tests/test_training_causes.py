@@ -79,3 +79,54 @@ def test_the_right_training_agrees() -> None:
 def test_the_cause_is_named(mistake: dict[str, Any], said: str) -> None:
     report = words(**mistake).compared()
     assert re.search(said, report.story()), report.story()
+
+
+def decayed(norms: float, biases: float = 0.0) -> Training:
+    """PyTorch decays matrices alone, by 0.037; JAX decays the scales of norms and the biases by these numbers too."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    matrices, others = ([one for one in model.parameters() if (one.ndim > 1) is many] for many in (True, False))
+    optimizer = torch.optim.AdamW([{"params": others, "weight_decay": 0.0}, {"params": matrices}], 0.1, weight_decay=0.037)
+    params = {name: jnp.asarray(one.detach().numpy().copy()) for name, one in model.named_parameters()}
+    rates = {name: 0.037 if one.ndim > 1 else norms if name == "1.weight" else biases for name, one in params.items()}
+
+    def add(updates: Any, state: Any, params: Any = None) -> Any:
+        return {name: one + rates[name] * params[name] for name, one in updates.items()}, state
+
+    decay = optax.GradientTransformation(lambda _: optax.EmptyState(), add)
+    transform = optax.chain(optax.scale_by_adam(), decay, optax.scale_by_learning_rate(0.1))
+
+    def torch_step(x: Any, labels: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def jax_step(state: Any, x: Any, labels: Any) -> Any:
+        def loss_of(p: Any) -> Any:
+            y = x @ p["0.weight"].T + p["0.bias"]
+            y = jax.nn.standardize(y, -1, epsilon=1e-5) * p["1.weight"] + p["1.bias"]
+            return mean_loss(y @ p["2.weight"].T + p["2.bias"], labels)
+
+        loss, gradients = jax.value_and_grad(loss_of)(state[0])
+        updates, inner = transform.update(gradients, state[1], state[0])
+        return (optax.apply_updates(state[0], updates), inner), loss
+
+    rng = np.random.default_rng(0)
+    batches = [[rng.normal(size=(8, 3)), rng.integers(0, 2, 8)] for _ in range(3)]
+    return Training(torch_step, jax_step, (model, optimizer), (params, transform.init(params)), batches)
+
+
+@pytest.mark.parametrize(
+    ("norms", "biases", "words"),
+    [
+        (0.0, 0.0, ""),
+        (0.037, 0.0, r"weight_decay: 0\.037 in JAX, 0\.0 in PyTorch, for 1\.weight"),
+        (0.0, 0.037, r"weight_decay: 0\.037 in JAX, 0\.0 in PyTorch, for 0\.bias, 1\.bias and 1 more"),
+    ],
+)
+def test_some_parameters_have_the_option_of_another_group(norms: float, biases: float, words: str) -> None:
+    report = decayed(norms, biases).compared()
+    assert report.passed == (not words), report
+    assert re.search(words, report.verdict), report

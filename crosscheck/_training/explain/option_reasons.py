@@ -131,12 +131,20 @@ class _Trial:
     def _of_wrong(self) -> str:
         """The same for those parameters alone that are wrong, as where JAX's weight decay leaves out biases."""
         partners = self.found.partners
-        wrong = {partners.parameter(name) for kind, name in self.moments[0].wrong if kind in (WEIGHTS, SLOTS)}
+        # a bias that begins at 0 is not decayed at the first step
+        every = [one for moment in self.moments for one in moment.wrong]
+        wrong = {partners.parameter(name) for kind, name in every if kind in (WEIGHTS, SLOTS)}
         names = [name for leaf in sorted(wrong) for name in partners.owners(leaf)]
-        few = self._few()
-        for change in other_values(dict(options_of(self.optimizer))) if 0 < len(names) < len(self.steps.parameters) else ():
+        if not 0 < len(names) < len(self.steps.parameters):
+            return ""
+        few, groups = self._few(), self.optimizer.param_groups
+        chosen = {self.steps.parameters[name] for name in names}
+        number = next((k for k, group in enumerate(groups) if chosen & set(group["params"])), 0)
+        options = {name: groups[number][name] for name, _ in options_of(self.optimizer)}
+        others = [(name, group[name]) for group in groups for name in options if group[name] != options[name]]
+        for change in dict.fromkeys((*others, *other_values(options))):
             if self._fits(few, [change], frozenset(names)):
-                return f"{self._said([change])}, for {first_of(names)}"
+                return f"{self._said([change], number, whole=False)}, for {first_of(names)}"
         return ""
 
     def _of_calls(self) -> str:
@@ -157,10 +165,10 @@ class _Trial:
         screened = self.error(changes, self.moments[:1], group, few, edit) <= self.limit
         return screened and self.error(changes, self.moments, group, edit=edit) <= self.limit
 
-    def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None) -> str:
+    def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None, *, whole: bool = True) -> str:
         own = self.optimizer.param_groups[group or 0]
         said = "; ".join(f"{name}: {value!r} in JAX, {own[name]!r} in PyTorch" for name, value in changes)
-        return said if group is None else f"{said}, for its group {group + 1} of parameters"
+        return said if group is None or not whole else f"{said}, for its group {group + 1} of parameters"
 
     def error(
         self,

@@ -236,10 +236,23 @@ X = [np.random.default_rng(seed).normal(size=(3, T, C)).astype(np.float32) for s
             "the sum's alpha: 0.25 in JAX, 0.5 in PyTorch",
         ),
         (masked, lambda x: jax.nn.softmax(jnp.where(PLACES >= PLACES.T, -1e9, x[0, :, :T])), 1, "the comparison: >= in JAX"),
+        (
+            lambda x: F.adaptive_max_pool1d(x, 3).exp(),
+            lambda x: jnp.exp(x[..., :6].reshape(3, T, 3, 2).max(-1)),
+            1,
+            "the windows of the adaptive pool: of one size side by side, without what is left over in JAX",
+        ),
+        (
+            lambda x: F.adaptive_avg_pool1d(x, 3).exp(),
+            lambda x: jnp.exp(jnp.stack([x[..., k : k + 4].mean(-1) for k in (0, 2, 4)], -1)),
+            1,
+            "the windows of the adaptive pool: of one size and stride in JAX, overlapping in PyTorch",
+        ),
     ],
     ids=[
         *("axis", "activation", "residual", "epsilon", "padding", "resize", "roll", "shift", "no shift", "sign of a shift"),
         *("start", "weight", "difference", "power", "coefficient", "comparison"),
+        *("adaptive maxima", "adaptive averages"),
     ],
 )
 def test_a_mistake_in_a_function_is_named(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -44,6 +44,36 @@ def pool(function: str, **options: Any) -> Function:
     def pooled(x: Any, size: Any, stride: Any = (), padding: Any = 0, *_: Any) -> Any:
         rank = len(size)
         return getattr(F, f"{function}_pool{rank}d")(x, size, stride or size, padding, **options)
+
+    return pooled
+
+
+def sections(size: int, new: int) -> list[tuple[int, int]]:
+    """The first and the last place of windows that do not overlap, the first of which are longer by one."""
+    long = size % new
+    ends = [k * (size // new) + min(k, long) for k in range(new + 1)]
+    return list(pairwise(ends))
+
+
+def alike(size: int, new: int) -> list[tuple[int, int]]:
+    """Windows of one size and stride, as the other pools have them."""
+    stride = size // new
+    return [(k * stride, size - (new - 1 - k) * stride) for k in range(new)]
+
+
+def cut(size: int, new: int) -> list[tuple[int, int]]:
+    """Windows of one size that do not overlap; what is left over at the end is left out."""
+    return [(k * (size // new), (k + 1) * (size // new)) for k in range(new)]
+
+
+def adaptive(windows: Callable[[int, int], list[tuple[int, int]]], reduced: str) -> Function:
+    """A pool to a size, over such windows of each axis."""
+
+    def pooled(x: Any, new: Any, *_: Any) -> Any:
+        for axis, one in enumerate(new, x.ndim - len(new)):
+            parts = [x.narrow(axis, first, end - first) for first, end in windows(x.shape[axis], one)]
+            x = torch.stack([getattr(part, reduced)(axis) for part in parts], axis)
+        return x
 
     return pooled
 

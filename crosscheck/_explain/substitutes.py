@@ -14,6 +14,7 @@ from crosscheck._explain.names import named, said
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import with_argument
 from crosscheck._explain.tables import (
+    AVERAGES,
     BATCH,
     BINARY,
     COMPARE,
@@ -21,6 +22,7 @@ from crosscheck._explain.tables import (
     COMPOSITES,
     FAMILIES,
     GROUPS,
+    MAXIMA,
     MOVING,
     NORM,
     OF_A_NUMBER,
@@ -88,6 +90,8 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             fact = replace(fact, kind="binary", torch=VERBS[call.name], where=where)
         elif family is COMPARE:
             fact = replace(fact, kind="form", what="the comparison", torch=COMPARISONS[call.name])
+        elif family is AVERAGES or family is MAXIMA:
+            fact = replace(fact, kind="form", what="the windows of the adaptive pool", torch="overlapping")
         elif family is PADDING:
             fact = replace(fact, kind="setting", what="the padding", role="mode")
         elif family is GROUPS:

@@ -14,8 +14,11 @@ import torch.nn.functional as F
 
 from crosscheck._explain.functions import (
     Function,
+    adaptive,
+    alike,
     along_one,
     cubic,
+    cut,
     interleaved,
     linear,
     normed,
@@ -24,6 +27,7 @@ from crosscheck._explain.functions import (
     padded,
     pool,
     resize,
+    sections,
     silu_with,
     tensors,
 )
@@ -136,6 +140,15 @@ POOL: Mapping[str, Function] = {
     "the average": pool("avg"),
     "the average without the padding": pool("avg", count_include_pad=False),
 }
+
+
+WINDOWS = {
+    "side by side, the first ones longer": sections,
+    "of one size and stride": alike,
+    "of one size side by side, without what is left over": cut,
+}
+AVERAGES, MAXIMA = ({name: adaptive(one, how) for name, one in WINDOWS.items()} for how in ("mean", "amax"))
+"""Other pools to a size: torch's windows overlap where the size is not a multiple of the new one."""
 
 
 PADDING: Mapping[str, Function] = {
@@ -261,6 +274,8 @@ FAMILIES: Mapping[str, Mapping[str, Function]] = {
     **dict.fromkeys(("add", "sub", "rsub", "mul", "div", "maximum", "minimum"), BINARY),
     **dict.fromkeys(COMPARISONS, COMPARE),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "var", "std", "select", "linalg_vector_norm", "logsumexp"), REDUCE),
+    **dict.fromkeys(("adaptive_avg_pool1d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d"), AVERAGES),
+    **dict.fromkeys(("adaptive_max_pool2d", "adaptive_max_pool3d"), MAXIMA),
     **dict.fromkeys(PADS, PADDING),
     **dict.fromkeys(RESIZED, RESIZE),
     "native_layer_norm": NORM,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import torch
 
@@ -15,12 +16,30 @@ if TYPE_CHECKING:
     from crosscheck._explain.segment import Segment
 
 
+P = ParamSpec("P")
 FEW_NUMBERS = 4
 """A constant of so many numbers is named by them."""
 LONGEST = 60
 """A longer name is that of the operation alone."""
 
 
+Naming = Callable[Concatenate["Segment", P], str]
+
+
+def _once(naming: Naming[P]) -> Naming[P]:
+    """The same, for each segment once: every edit that is tried has words, which are made of those of a few values."""
+
+    @wraps(naming)
+    def once(segment: Segment, /, *given: P.args, **named: P.kwargs) -> str:
+        key = (naming.__name__, *given, *named.values())
+        if key not in segment.words:
+            segment.words[key] = naming(segment, *given, **named)
+        return segment.words[key]
+
+    return once
+
+
+@_once
 def said(segment: Segment, number: int, depth: int = 2) -> str:
     """A value in words: the weight, the input, the result of a layer, or the operation with its operands."""
     node = segment.graph.nodes[number]
@@ -101,6 +120,7 @@ def _short(name: str) -> str:
     return name.removesuffix("_with_indices").removeprefix("native_").strip("_")
 
 
+@_once
 def layer_of(segment: Segment, number: int) -> str:
     """The module that owns a weight of the operation; empty if it uses none."""
     for one in segment.graph.operands(number):

@@ -55,6 +55,7 @@ class Segment:
         data: The nodes that depend on the data.
         values: The value of each node.
         edits: What was found so far, as a part of the segment.
+        words: What its values are called, as far as that was asked.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Segment:
         for one in self.nodes:
             if not self.data.isdisjoint(graph.operands(one, self.edits)):
                 self.data.add(one)
+        self.words: dict[Any, str] = {}
         self.values: dict[int, Any] = {}
         with torch.no_grad():
             self.values = self._computed(self.edits, {})

@@ -171,6 +171,13 @@ def far(x: Any) -> Any:
     return (x[0, :, :T] + apart.abs() + apart).softmax(-1)
 
 
+PLACED = np.argsort(np.random.default_rng(9).normal(size=(3, T, C)), -1)
+
+
+def placed(x: Any) -> Any:
+    return torch.take_along_dim(x, torch.tensor(PLACED), -1).cumsum(-1)
+
+
 def masked(x: Any) -> Any:
     places = torch.arange(T)
     return x[0, :, :T].masked_fill(places[None] > places[:, None], -1e9).softmax(-1)
@@ -248,11 +255,13 @@ X = [np.random.default_rng(seed).normal(size=(3, T, C)).astype(np.float32) for s
             1,
             "the windows of the adaptive pool: of one size and stride in JAX, overlapping in PyTorch",
         ),
+        (placed, lambda x: jnp.cumsum(x[..., ::-1], -1), 1, "x along axis 2: in reverse order in JAX, by index in PyTorch"),
+        (placed, lambda x: jnp.cumsum(x, -1), 1, "x along axis 2: in its own order in JAX, by index|JAX forgets gather"),
     ],
     ids=[
         *("axis", "activation", "residual", "epsilon", "padding", "resize", "roll", "shift", "no shift", "sign of a shift"),
         *("start", "weight", "difference", "power", "coefficient", "comparison"),
-        *("adaptive maxima", "adaptive averages"),
+        *("adaptive maxima", "adaptive averages", "reverse order", "own order"),
     ],
 )
 def test_a_mistake_in_a_function_is_named(

@@ -14,6 +14,7 @@ from crosscheck._explain.names import named, said
 from crosscheck._explain.segment import Segment
 from crosscheck._explain.settings import with_argument
 from crosscheck._explain.tables import (
+    ALONG,
     AVERAGES,
     BATCH,
     BINARY,
@@ -92,6 +93,9 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
             fact = replace(fact, kind="form", what="the comparison", torch=COMPARISONS[call.name])
         elif family is AVERAGES or family is MAXIMA:
             fact = replace(fact, kind="form", what="the windows of the adaptive pool", torch="overlapping")
+        elif family is ALONG:
+            what = f"{said(segment, call.args[0].node)} along axis {call.args[1]}"
+            fact = replace(fact, kind="form", what=what, torch="by index")
         elif family is PADDING:
             fact = replace(fact, kind="setting", what="the padding", role="mode")
         elif family is GROUPS:

@@ -180,6 +180,13 @@ BATCH: Mapping[str, Function] = {"the statistics of the batch": of_batch}
 """Other batch norms."""
 
 
+ALONG: Mapping[str, Function] = {
+    "in reverse order": lambda x, axis, *_: x.flip(axis),
+    "in its own order": lambda x, *_: x,
+}
+"""Other orders than a choice by index along an axis gives."""
+
+
 RESIZE: Mapping[str, Function] = {
     "linear": resize(linear),
     "linear with antialias": resize(linear, antialias=True),
@@ -278,6 +285,7 @@ FAMILIES: Mapping[str, Mapping[str, Function]] = {
     **dict.fromkeys(("adaptive_max_pool2d", "adaptive_max_pool3d"), MAXIMA),
     **dict.fromkeys(PADS, PADDING),
     **dict.fromkeys(RESIZED, RESIZE),
+    "gather": ALONG,
     "native_layer_norm": NORM,
     "native_group_norm": GROUPS,
     "_native_batch_norm_legit_no_training": BATCH,

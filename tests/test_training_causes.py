@@ -130,3 +130,53 @@ def test_some_parameters_have_the_option_of_another_group(norms: float, biases: 
     report = decayed(norms, biases).compared()
     assert report.passed == (not words), report
     assert re.search(words, report.verdict), report
+
+
+def accumulated(cut: Any) -> Training:
+    """A regression whose rows have weights; JAX's loss is made of those of the parts that ``cut`` gives."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    optimizer, transform = torch.optim.SGD(model.parameters(), RATE), optax.sgd(RATE)
+
+    def torch_step(x: Any, y: Any, weights: Any) -> Any:
+        optimizer.zero_grad()
+        loss = ((model(x)[:, 0] - y) ** 2 * weights).sum() / weights.sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def jax_step(state: Any, *batch: Any) -> Any:
+        def loss_of(p: Any) -> Any:
+            def of(x: Any, y: Any, weights: Any) -> Any:
+                return (((x @ p["weight"].T + p["bias"])[:, 0] - y) ** 2 * weights).sum() / weights.sum()
+
+            return cut(of, batch)
+
+        loss, gradients = jax.value_and_grad(loss_of)(state[0])
+        updates, inner = transform.update(gradients, state[1])
+        return (optax.apply_updates(state[0], updates), inner), loss
+
+    params = {name: jnp.asarray(one.detach().numpy().copy()) for name, one in model.named_parameters()}
+    rng = np.random.default_rng(0)
+    batches = [[rng.normal(size=(12, 3)), rng.normal(size=12), rng.uniform(size=12)] for _ in range(2)]
+    return Training(torch_step, jax_step, (model, optimizer), (params, transform.init(params)), batches)
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"),
+    [
+        (lambda of, batch: of(*batch), ""),
+        (
+            lambda of, batch: sum(of(*(one[4 * k : 4 * k + 4] for one in batch)) for k in range(3)) / 3,
+            r"the loss, from step 1 on: JAX's loss is the mean of those of 3 microbatches \(4 rows each\)",
+        ),
+        (
+            lambda of, batch: of(*(one[::2] for one in batch)) + of(*(one[1::2] for one in batch)),
+            r"JAX's loss is the sum of those of 2 microbatches \(every second row in one\), PyTorch's is that of the batch",
+        ),
+    ],
+)
+def test_a_loss_of_parts_of_the_batch_is_named(cut: Any, words: str) -> None:
+    report = accumulated(cut).compared()
+    assert report.passed == (not words), report
+    assert re.search(words, report.verdict), report.verdict

@@ -15,6 +15,7 @@ from crosscheck._models.explain.faults import faults
 from crosscheck._records.errors import UsageError
 from crosscheck._training.explain.average_reasons import of_average
 from crosscheck._training.explain.data import ignored_data, other_data
+from crosscheck._training.explain.microbatches import of_parts
 from crosscheck._training.explain.option_reasons import of_optimizer
 from crosscheck._training.explain.update_reasons import of_clipping, of_schedule, steady
 from crosscheck._training.steps.jax_steps import LOSS
@@ -34,7 +35,11 @@ def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], se
             return Reason(DATA, other)
         if ignored := ignored_data(found, departure, jax_batches):
             return Reason(MODEL, ignored)
-        return _of_loss(departure) or _of_model(found, departure, seed)
+        if of_loss := _of_loss(departure):
+            return of_loss
+        if parts := of_parts(found, departure):
+            return Reason(LOSS, parts)
+        return _of_model(found, departure, seed)
     if departure.stage == GRADIENTS:
         return Reason(GRADIENTS, _of_gradients(found, departure))
     if departure.stage == STATISTICS:

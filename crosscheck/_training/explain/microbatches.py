@@ -1,0 +1,66 @@
+"""Whether JAX's loss is made of PyTorch's losses of parts of the batch, as where gradients are accumulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array, Inputs
+from crosscheck._training.steps.quantities import far
+from crosscheck._training.steps.steps import FLOOR, Departure, Found
+
+MOST_PARTS = 16
+"""Into more parts, no batch is cut."""
+MADE: Mapping[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum}
+"""What is made of the losses."""
+
+
+def of_parts(found: Found, departure: Departure) -> str:
+    """Of how many parts of the batch JAX's loss is the mean, or the sum; empty if of none."""
+    context = departure.context
+    for words, parts in _cuts(context.batch):
+        try:
+            losses = [_loss(found, departure, _part(context.batch, rows)) for rows in parts]
+        except Exception:  # the step may refuse a part in any way
+            continue
+        for name, make in MADE.items():
+            if far(np.asarray(make(np.array(losses))), np.asarray(context.jax.loss), abs(context.jax.loss)) <= FLOOR:
+                what = f"the {name} of those of {len(parts)} microbatches ({words})"
+                return f"JAX's loss is {what}, PyTorch's is that of the batch"
+    return ""
+
+
+def _loss(found: Found, departure: Departure, batch: Inputs) -> float:
+    """torch's loss of a batch, with the state before the step."""
+    found.torch.restore(departure.context.torch_state)
+    try:
+        return found.torch.observed(batch).loss[1]
+    finally:
+        found.torch.restore(departure.context.torch_state)
+
+
+def _cuts(batch: Inputs) -> Iterator[tuple[str, list[slice]]]:
+    """Ways to cut a batch into equal parts: what is in one, and the rows of each."""
+    size = _size(batch)
+    for count in range(2, min(size, MOST_PARTS) + 1):
+        if size % count == 0:
+            rows = size // count
+            yield f"{rows} rows each", [slice(k * rows, (k + 1) * rows) for k in range(count)]
+            if rows > 1:
+                every = "second" if count == 2 else f"{count}th"
+                yield f"every {every} row in one", [slice(k, None, count) for k in range(count)]
+
+
+def _size(batch: Inputs) -> int:
+    return max((len(leaf) for leaf in batch.leaves if leaf.ndim), default=0)
+
+
+def _part(batch: Inputs, rows: slice) -> Inputs:
+    """These rows of the arrays that have as many as the batch."""
+    size = _size(batch)
+    for k, leaf in enumerate(batch.leaves):
+        if leaf.ndim and len(leaf) == size:
+            batch = batch.with_leaf(k, leaf[rows].copy())
+    return batch

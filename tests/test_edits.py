@@ -255,13 +255,25 @@ X = [np.random.default_rng(seed).normal(size=(3, T, C)).astype(np.float32) for s
             1,
             "the windows of the adaptive pool: of one size and stride in JAX, overlapping in PyTorch",
         ),
+        (
+            lambda x, y: F.relu(x) * (y > 0.3) / 0.7,
+            lambda x, y: jax.nn.relu(x) * (y[:, :1] > 0.3) / 0.7,
+            2,
+            r"JAX has (x1|gt\(x1\)) alike along axis -2, the first everywhere",
+        ),
+        (
+            lambda x, y, z: x + (0.5 * y).exp() * z,
+            lambda x, y, z: x + jnp.exp(0.5 * y[:1]) * z,
+            3,
+            "JAX has x1 alike along axis -3, the first everywhere",
+        ),
         (placed, lambda x: jnp.cumsum(x[..., ::-1], -1), 1, "x along axis 2: in reverse order in JAX, by index in PyTorch"),
         (placed, lambda x: jnp.cumsum(x, -1), 1, "x along axis 2: in its own order in JAX, by index|JAX forgets gather"),
     ],
     ids=[
         *("axis", "activation", "residual", "epsilon", "padding", "resize", "roll", "shift", "no shift", "sign of a shift"),
         *("start", "weight", "difference", "power", "coefficient", "comparison"),
-        *("adaptive maxima", "adaptive averages", "reverse order", "own order"),
+        *("adaptive maxima", "adaptive averages", "one mask", "one variance", "reverse order", "own order"),
     ],
 )
 def test_a_mistake_in_a_function_is_named(

@@ -194,6 +194,13 @@ def regrouped(x: Any, axis: int, parts: Sequence[int]) -> Any:
     return x.unflatten(axis, tuple(parts)).transpose(axis, axis + 1).flatten(axis, axis + len(parts) - 1)
 
 
+def shared(x: Any, axis: int) -> Any:
+    """The numbers of the first place along an axis, at all of its places."""
+    if x.shape[axis] < 2:
+        raise IndexError("there is one place")
+    return x.narrow(axis, 0, 1).expand_as(x)
+
+
 def shift(fill: str) -> Function:
     """Numbers moved along an axis, with zeros, the outermost number or those of the other end where places become free."""
 

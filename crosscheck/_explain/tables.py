@@ -28,6 +28,7 @@ from crosscheck._explain.functions import (
     pool,
     resize,
     sections,
+    shared,
     silu_with,
     tensors,
 )
@@ -226,6 +227,7 @@ LAYOUT: Mapping[str, Function] = {
         for axis in (-1, -2, -3)
         for k in (1, -1)
     },
+    **{f"alike along axis {axis}, the first everywhere": lambda x, axis=axis: shared(x, axis) for axis in (-1, -2, -3, -4)},
 }
 """Other orders of the numbers of an array."""
 EXTRA: Mapping[str, Function] = {

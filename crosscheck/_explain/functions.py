@@ -196,9 +196,10 @@ def regrouped(x: Any, axis: int, parts: Sequence[int]) -> Any:
 
 def shared(x: Any, axis: int) -> Any:
     """The numbers of the first place along an axis, at all of its places."""
-    if x.shape[axis] < 2:
-        raise IndexError("there is one place")
-    return x.narrow(axis, 0, 1).expand_as(x)
+    first = x.narrow(axis, 0, 1)
+    if x.shape[axis] < 2 or (x.dtype == torch.bool and first.all() == first.any()):
+        raise IndexError("there is one place, or a mask that hides nothing or all")
+    return first.expand_as(x)
 
 
 def shift(fill: str) -> Function:

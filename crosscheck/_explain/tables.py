@@ -227,9 +227,12 @@ LAYOUT: Mapping[str, Function] = {
         for axis in (-1, -2, -3)
         for k in (1, -1)
     },
-    **{f"alike along axis {axis}, the first everywhere": lambda x, axis=axis: shared(x, axis) for axis in (-1, -2, -3, -4)},
 }
 """Other orders of the numbers of an array."""
+ALIKE: Mapping[str, Function] = {
+    f"alike along axis {axis}, the first everywhere": partial(shared, axis=axis) for axis in (-1, -2, -3, -4)
+}
+"""One row of data in place of all."""
 EXTRA: Mapping[str, Function] = {
     **UNARY,
     "softmax": lambda x: x.softmax(-1),

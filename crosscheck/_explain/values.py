@@ -13,7 +13,7 @@ from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import orders_of
 from crosscheck._explain.names import computes, exchange, named, origin, said
 from crosscheck._explain.segment import Segment, sites
-from crosscheck._explain.tables import EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, READ, UNARY, VERBS
+from crosscheck._explain.tables import ALIKE, EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, READ, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
 NEGATIVE = "-x"
@@ -38,7 +38,8 @@ def orders(segment: Segment, value: int) -> Iterator[Edit]:
         return
     if not there.is_floating_point() and there.dtype != torch.bool:
         yield from _shifted(segment, value)
-    yield from _applied(segment, value, "order", {**LAYOUT, **orders_of(there.shape)})
+    alike = ALIKE if value in segment.data else {}
+    yield from _applied(segment, value, "order", {**LAYOUT, **orders_of(there.shape), **alike})
 
 
 def _more(segment: Segment) -> Mapping[str, Any]:

@@ -70,7 +70,12 @@ BUGS = (
         shows="training",
         right=lambda: target_actions(of_each=True),
         wrong=lambda: target_actions(of_each=False),
-        cause=(r"\bnoise\b", r"\b(first|row 0|one row|broadcast)", r"\bscale", r"\btimes 2\b|\bfactor (of )?2\b"),
+        cause=(
+            r"\bnoise\b",
+            r"\bthe first (everywhere|for all)\b|\b(row 0|one row|broadcast)",
+            r"\bscale",
+            r"\bmultipl\w+ (with|by) 2\b|\bfactor (of )?2\b",
+        ),
     ),
     Bug(
         name="sbx_entropy_loss",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch.optim import lr_scheduler
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._training.explain.schedule_edits import of_scheduler
+from crosscheck._training.optimizers.schedule_edits import argument_of
 from crosscheck._training.steps.jax_steps import JaxStep
 from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, far, quantities, size_of
 from crosscheck._training.steps.reason import (
@@ -165,8 +166,16 @@ def of_schedule(found: Found, departure: Departure) -> Reason | None:
     if not ratios:
         return Reason(SCHEDULE, "PyTorch's learning rate is 0, and JAX moves the parameters")
     theirs = {step: max(found.rates[step - 1].values()) * ratio for step, ratio in ratios}
-    why = of_scheduler(found, theirs) or _of_warm_up(found, ratios)
+    why = _of_scheduler(found, theirs) or _of_warm_up(found, ratios)
     return Reason(SCHEDULE, _of_rate(found, *ratios[0]) + why)
+
+
+def _of_scheduler(found: Found, theirs: Mapping[int, float]) -> str:
+    """The argument with which PyTorch's schedule gives JAX's rates at these steps, and its own at the steps before."""
+    schedulers = [one for one in found.torch.objects if isinstance(one, lr_scheduler.LRScheduler)]
+    mine = [max(rates.values(), default=0.0) for rates in found.rates[: max(theirs)]]
+    wanted = np.array([theirs.get(step + 1, rate) for step, rate in enumerate(mine)])
+    return argument_of(schedulers[0], mine, wanted, min(theirs) - 1) if len(schedulers) == 1 else ""
 
 
 def _of_rates(found: Found, departure: Departure) -> Reason | None:

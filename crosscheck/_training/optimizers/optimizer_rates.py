@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from crosscheck._training.explain.schedule_edits import argument_of
 from crosscheck._training.optimizers.optimizer_runs import Gradients, Pair, Trajectory, in_torch, with_schedulers
+from crosscheck._training.optimizers.schedule_edits import argument_of
 
 ALIKE, MOVING = 1e-5, 1e-6
 """Ratios of numbers differ by less if they are one ratio; numbers that are so much smaller than the largest are left out."""

@@ -15,20 +15,11 @@ from torch.optim import lr_scheduler
 from crosscheck._explain.facts import digits
 from crosscheck._training.optimizers.optimizer_edits import OTHERS
 from crosscheck._training.steps.reason import SAME_RATIO
-from crosscheck._training.steps.steps import Found
 
 Argument = tuple[int, str]
 """The number of a schedule among those that a schedule consists of, and the name of an argument."""
 FITS, NEAR = 12, 1e-12
 """So often a number is improved to fit; nearer, it fits."""
-
-
-def of_scheduler(found: Found, theirs: Mapping[int, float]) -> str:
-    """The argument with which PyTorch's schedule gives JAX's rates at these steps, and its own at the steps before."""
-    schedulers = [one for one in found.torch.objects if isinstance(one, lr_scheduler.LRScheduler)]
-    mine = [max(rates.values(), default=0.0) for rates in found.rates[: max(theirs)]]
-    wanted = np.array([theirs.get(step + 1, rate) for step, rate in enumerate(mine)])
-    return argument_of(schedulers[0], mine, wanted, min(theirs) - 1) if len(schedulers) == 1 else ""
 
 
 def argument_of(scheduler: Any, mine: Sequence[float], wanted: Any, at: int) -> str:

@@ -204,18 +204,34 @@ def test_a_product_with_a_large_weight_is_computed_in_parts() -> None:
     assert not report.passed
 
 
-@pytest.mark.parametrize("stops", [False, True])
-def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(monkeypatch: pytest.MonkeyPatch, stops: bool) -> None:
+def of_bias(p: dict[str, Any], change: Any) -> dict[str, Any]:
+    return {**p, "norm.bias": change(p["norm.bias"])}
+
+
+@pytest.mark.parametrize(
+    ("change", "passed", "order"),
+    [
+        (lambda bias: bias, True, 1),
+        (jax.lax.stop_gradient, False, 1),
+        (lambda bias: bias * 1.0000001, True, 1),  # as a rounded constant does
+        (lambda bias: 2 * bias, False, 0),
+    ],
+    ids=["right", "stopped gradient", "rounded", "twice"],
+)
+def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(
+    monkeypatch: pytest.MonkeyPatch, change: Any, passed: bool, order: int
+) -> None:
     model, params, ids = both(30, 6)
-
-    def port(p: dict[str, Any], ids: Any) -> Any:
-        return logits({**p, "norm.bias": jax.lax.stop_gradient(p["norm.bias"])} if stops else p, ids)
-
+    with torch.no_grad():
+        model.norm.bias += 0.5
+    params["norm.bias"] += 0.5
     reports = []
     for numbers in (spilled.IN_MEMORY, 0):
         monkeypatch.setattr(spilled, "IN_MEMORY", numbers)
-        reports.append(crosscheck.compare_models(model, port, ids, params=params))
-    assert reports[0].passed is not stops
-    assert reports[0].gradients == reports[1].gradients
-    assert reports[0].layers == reports[1].layers
-    assert {one.parameter for one in reports[0].gradients} == set(params)
+        monkeypatch.setattr("crosscheck._models.run.running.LARGE", min(numbers, 2**16))
+        reports.append(crosscheck.compare_models(model, lambda p, x: logits(of_bias(p, change), x), ids, params=params))
+    in_memory, on_disk = reports
+    assert in_memory.passed is passed, in_memory.story()
+    assert in_memory == on_disk
+    assert in_memory.faults == on_disk.faults
+    assert not order or {one.parameter for one in in_memory.gradients} == set(params)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from crosscheck._models.run.fixed import Fixed
 from crosscheck._models.run.kept_runs import KeptRuns
 from crosscheck._models.run.running import Run, Seen, Watch
 from crosscheck._models.values.distances import distance, distances
+from crosscheck._models.values.spilled import Spilled
 from crosscheck._shadow.base import Noise
 
 FLOOR = 1e-9
@@ -69,7 +70,7 @@ class Forced:
     parts: dict[int, Array] = field(default_factory=dict)
     """The same errors in each row, and in each feature, one after the other."""
     faults: list[Fault] = field(default_factory=list)
-    values: dict[int, Array] = field(default_factory=dict)
+    values: MutableMapping[int, Array] = field(default_factory=Spilled)
     left: set[int] = field(default_factory=set)
     """Landmarks where JAX's value was kept."""
     run: Run | None = None

@@ -121,7 +121,7 @@ def _total(sizes: Sizes, dtype: str, order: int) -> int:
     # what NumPy does not compute with is held once more by each side, in float32
     held = 2 * sizes.weights * FORMATS["float32"].dtype.itemsize if size < FORMATS["float32"].dtype.itemsize else 0
     record = min(sizes.made * (size + WIDE), IN_MEMORY * WIDE)
-    landmarks = sizes.landmarks * (size + WIDE + WIDE)  # torch's values and JAX's
+    landmarks = min(sizes.landmarks * (size + WIDE + WIDE), 3 * IN_MEMORY * WIDE)  # torch's values, JAX's, and the dtype's
     return always + held + record + landmarks + max(_runs(sizes, size), _gradients(sizes, size) if order else 0)
 
 
@@ -132,7 +132,7 @@ def _runs(sizes: Sizes, size: int) -> int:
     """
     # Models that do not agree to float64's precision are searched with every value kept, and run once more without torch's
     # values. Whether these do is not known: a quarter of what is computed from data counts.
-    searched = (sizes.steps + sizes.landmarks) * WIDE // 4
+    searched = min((sizes.steps + sizes.landmarks) * WIDE // 4, IN_MEMORY * WIDE)
     return sizes.fixed * (WIDE + size) + searched + sizes.widest * 3 * WIDE + sizes.largest * 2 * WIDE
 
 

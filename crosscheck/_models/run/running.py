@@ -20,6 +20,7 @@ from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.run.blocks import in_blocks, large_operands
 from crosscheck._models.run.compiling import Stretch
 from crosscheck._models.run.stepping import Arithmetic, as_it_is
+from crosscheck._models.values.spilled import Spilled
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax.noise import QUIET
@@ -45,18 +46,32 @@ class Widened(Mapping[int, Any]):
         """A value as it is held."""
 
 
+LARGE = 2**16
+"""Of more numbers than these, a value that no later step needs may leave memory."""
+
+
 class _RunValues(dict[int, Any]):
     """Values by number. Those that are known are asked for at each access, as they may be made anew for it."""
 
     def __init__(self, known: Mapping[int, Any]) -> None:
         super().__init__()
-        self._known = known
+        self._known, self._spilled = known, Spilled()
 
     def __missing__(self, number: int) -> Any:
-        return self._known[number]
+        return self._spilled[number] if number in self._spilled else self._known[number]
 
     def __contains__(self, number: object) -> bool:
-        return super().__contains__(number) or number in self._known
+        return super().__contains__(number) or number in self._spilled or number in self._known
+
+    def items(self) -> Any:
+        """The values by number, also those that have left memory, without what is known."""
+        return {**self._spilled, **dict(super().items())}.items()
+
+    def spill(self, number: int) -> None:
+        """Keep a large value where it takes no memory, if there are many of them."""
+        value = dict.get(self, number)
+        if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.size > LARGE:
+            self._spilled[number] = np.asarray(self.pop(number))
 
     def get(self, number: int, default: Any = None) -> Any:
         """The value, or the default."""
@@ -66,7 +81,7 @@ class _RunValues(dict[int, Any]):
 
     def as_held(self, number: int) -> Any:
         """The value; a weight that is known in its own dtype, if the run is in float64 too."""
-        if isinstance(self._known, Widened) and not super().__contains__(number):
+        if isinstance(self._known, Widened) and not super().__contains__(number) and number not in self._spilled:
             return self._known.as_held(number)
         return self[number]
 
@@ -111,7 +126,8 @@ class Run:
         # a stretch on data may need what is computed from constants between its steps
         ordered = flat.results_first() if results_first else flat.steps
         self._steps = sorted(ordered, key=lambda one: one.operation.kind == DATA) if stretches else ordered
-        self._last = {} if keep is True else flat.last_uses(self._steps, keep or ())
+        self._keeps_all = keep is True
+        self._last = flat.last_uses(self._steps, () if keep is True else keep or ())
         self.flat, self.wide, self._loose = flat, wide, loose
         self._watched = watched or {}
         self.values = _RunValues(known)
@@ -178,7 +194,10 @@ class Run:
             elif step.operation.index not in self._inside and not self._is_known(step):
                 self._step(step)
             for number in self._last.get(step.operation.index, ()):
-                self.values.pop(number, None)
+                if not self._keeps_all:
+                    self.values.pop(number, None)
+                elif flat.kinds[number] == DATA:
+                    self.values.spill(number)
             yield step
 
     def _is_known(self, step: Step) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import weakref
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import IO
 
@@ -45,9 +47,14 @@ class Store:
     """Keeps arrays."""
 
     def __init__(self) -> None:
-        self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
-        weakref.finalize(self, self.file.close)
         self._numbers = 0
+
+    @cached_property
+    def file(self) -> IO[bytes]:
+        """The file, made when the first array must go there."""
+        file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+        weakref.finalize(self, file.close)
+        return file
 
     def put(self, array: Array) -> Stored:
         """Keep an array.
@@ -68,3 +75,28 @@ class Store:
                 f"{error.strerror}; set TMPDIR to a folder with more space, or give fewer or shorter inputs"
             ) from error
         return Stored(None, self, start, array.shape, array.dtype)
+
+
+class Spilled(MutableMapping[int, Array]):
+    """Arrays by number, in a store: those that are in its file are read anew each time."""
+
+    def __init__(self) -> None:
+        self._store, self._kept = Store(), dict[int, Stored]()
+
+    def __getitem__(self, number: int) -> Array:
+        return self._kept[number].read()
+
+    def __setitem__(self, number: int, array: Array) -> None:
+        self._kept[number] = self._store.put(array)
+
+    def __delitem__(self, number: int) -> None:
+        del self._kept[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._kept

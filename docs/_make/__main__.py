@@ -63,11 +63,12 @@ def make_notebooks(maker: Maker, docs: Path) -> None:
 
 
 def make_examples(maker: Maker, docs: Path) -> None:
-    results = [path for path in (ROOT / "results").rglob("*") if path.is_file()]
+    folders = ("results", "benchmarks/found/issues")
+    shown = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     for where, text in examples.pages(docs):
         maker.make(
             "examples-" + where.replace("/", "-"),
-            products.key(*(block.key for block in blocks(text)), files=[*results, *products.package()]),
+            products.key(*(block.key for block in blocks(text)), files=[*shown, *products.package()]),
             partial(examples.outputs, text, where),
         )
     maker.forget("examples-")

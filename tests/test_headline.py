@@ -68,4 +68,5 @@ def test_of_a_long_place_the_end_is_said() -> None:
 
 def test_a_word_without_an_end_is_cut() -> None:
     assert headline("x" * 300).endswith("xxx ...")
+    assert headline("JAX forgets gelu", "y" * 300).endswith("yyy: JAX forgets gelu.")
     assert len(parted("x" * 300)[0]) == LONGEST

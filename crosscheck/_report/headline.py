@@ -88,10 +88,10 @@ def _before(words: str) -> str:
 
 
 def _ending(place: str) -> str:
-    """The path of a module in at most ``LONGEST_PLACE`` characters: its end is said."""
+    """The path of a module in at most ``LONGEST_PLACE`` characters: its end is said, of whole names if possible."""
     while len(place) > LONGEST_PLACE and "." in place.removeprefix("..."):
         place = f"...{place.removeprefix('...').partition('.')[2]}"
-    return place
+    return place if len(place) <= LONGEST_PLACE else f"...{place[3 - LONGEST_PLACE :]}"
 
 
 def _shortened(text: str, most: int) -> str:

@@ -189,8 +189,8 @@ def run(
                 # most differences are those of rounded constants, so no fault is searched before noise has shown how large
                 forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
                 located = locate(forcing)
+                located.run = None  # every value of a run, as many as all activations
                 if located.left:
-                    located.run = None  # every value of a run, as many as all activations
                     forcing.tolerances = tolerances(forcing, located, inputs.fmt.precision, seed)
                 in_part = without_jumps(forcing, located, inputs.fmt.precision, seed)
                 located = locate(forcing)

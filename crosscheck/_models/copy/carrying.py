@@ -72,7 +72,7 @@ class Carrying:
         self.run = Run(flat, wide=True)
         self.run(model.weights, inputs, only=CONSTANT)
         self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
-        self._fixed = {number: value for number, value in self.run.values.items() if number not in self._leaves}
+        self._fixed = {number: value for number, value in self.run.values.each() if number not in self._leaves}
         self._weights: dict[int, Any] = {}
         self._weights_of: object = None
         self._in_vain = 0

@@ -410,8 +410,8 @@ class Search:
             noisy = self.forcing.replaced(set(), **options, noise=Noise(0, unit), constants_only=True).run
             assert clean is not None
             assert noisy is not None
-            floats = {n: np.asarray(one) for n, one in clean.values.items() if one.dtype == np.float64}
-            moved = {n: distance(np.asarray(noisy.values[n]), one, in_parts=False) for n, one in floats.items()}
+            floats = ((n, np.asarray(one)) for n, one in clean.values.each() if one.dtype == np.float64)
+            moved = {n: distance(np.asarray(noisy.values[n]), one, in_parts=False) for n, one in floats}
             self._moves = {n: min(CONSTANTS * one, MOST_FOUND) for n, one in moved.items() if FLOOR < one < np.inf}
         return self._moves.get(number, 0.0)
 

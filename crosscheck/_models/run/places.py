@@ -113,14 +113,14 @@ def without_inputs(
     """The values of ``keep`` that JAX computes from weights and constants alone, by number, without those that are known."""
     run = Run(flat, wide=wide, keep=keep, known=known)
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
-    return {number: value for number, value in run.values.items() if flat.kinds[number] != DATA}
+    return {number: value for number, value in run.values.each() if flat.kinds[number] != DATA}
 
 
 def of_constants(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
     """The values that JAX computes from constants alone, by number; weights of floats are not even widened."""
     run = Run(flat, wide=True, known=dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT))
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=CONSTANT)
-    return {number: value for number, value in run.values.items() if flat.kinds[number] == CONSTANT}
+    return {number: value for number, value in run.values.each() if flat.kinds[number] == CONSTANT}
 
 
 def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Step, Use, int, Seen]]:

@@ -63,9 +63,10 @@ class _RunValues(dict[int, Any]):
     def __contains__(self, number: object) -> bool:
         return super().__contains__(number) or number in self._spilled or number in self._known
 
-    def items(self) -> Any:
-        """The values by number, also those that have left memory, without what is known."""
-        return {**self._spilled, **dict(super().items())}.items()
+    def each(self) -> Iterator[tuple[int, Any]]:
+        """The values by number, without what is known. Those that have left memory are read one at a time."""
+        yield from super().items()
+        yield from ((number, self[number]) for number in self._spilled if not super(_RunValues, self).__contains__(number))
 
     def spill(self, number: int) -> None:
         """Keep a large value where it takes no memory, if there are many of them."""

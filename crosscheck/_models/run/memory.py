@@ -131,8 +131,9 @@ def _runs(sizes: Sizes, size: int) -> int:
     Each weight is held in float64 only while it is used.
     """
     # Models that do not agree to float64's precision are searched with every value kept, and run once more without torch's
-    # values. Whether these do is not known: a quarter of what is computed from data counts.
-    searched = min((sizes.steps + sizes.landmarks) * WIDE // 4, IN_MEMORY * WIDE)
+    # values. Whether these do is not known: a quarter of what is computed from data counts. Much of it waits in a file then,
+    # but its parts are in memory while they are compared, and freed memory does not all go back.
+    searched = (sizes.steps + sizes.landmarks) * WIDE // 4
     return sizes.fixed * (WIDE + size) + searched + sizes.widest * 3 * WIDE + sizes.largest * 2 * WIDE
 
 

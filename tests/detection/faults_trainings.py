@@ -64,7 +64,7 @@ FAULTS = [
             at=f"epoch {epoch}",
         )
         for fault, (part, epoch) in PARTS.items()
-        for what, side in (("or", "torch"), ("points", "jax"))
+        for what, side in (("or", "torch"), ("nand", "jax"))
     ),
     another("momentum", trainer(momentum=0.9), "optimiser", 2),
     another("weight decay", trainer(decayed), "optimiser"),

@@ -36,8 +36,10 @@ def of_optimizer(found: Found, departure: Departure) -> Reason:
             return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
         times = trial.times()
         # a factor that is no whole number may be that of an option, such as dampening
-        words = "" if as_sum(times) else trial.words()
-        if times and not words:
+        words = "" if times and as_sum(times) else trial.words()
+        if times is not None and not words and abs(times) <= SAME_RATIO:
+            return Reason(OPTIMISER, "JAX takes no step with these gradients")
+        if times is not None and not words:
             return Reason(GRADIENTS, f"JAX gives its optimiser {times:.6g} times PyTorch's{as_sum(times)}")
         return Reason(OPTIMISER, words)
     finally:
@@ -63,15 +65,15 @@ class _Trial:
         finally:
             self.summed = False
 
-    def times(self) -> float:
-        """The factor of the gradients that would make both agree, as of a sum in place of a mean; 0 if none does."""
+    def times(self) -> float | None:
+        """The factor of the gradients that would make both agree, as of a sum in place of a mean; None if none does."""
         both = []
         try:
             for self.factor in (1.0, 2.0):  # a step of SGD is linear in its gradients
                 weights, _ = self._made(self.moments[0].context, (), None, set(self.steps.parameters), None)
                 both.append(self.found.partners.of_weights({**self.moments[0].context.before, **weights}))
         except Exception:  # the optimiser may raise anything
-            return 0.0
+            return None
         finally:
             self.factor = 1.0
         wrong = [name for kind, name in self.moments[0].wrong if kind == WEIGHTS and name in both[0]]
@@ -79,13 +81,13 @@ class _Trial:
         pairs = [(both[1][name] - both[0][name], theirs[WEIGHTS, name].theirs - both[0][name]) for name in wrong]
         ratio = ratio_of(pairs)
         if ratio is None:
-            return 0.0
+            return None
         self.factor = 1 + ratio
         near = min((round(self.factor), 1 / max(round(1 / self.factor), 1)), key=lambda one: abs(one - self.factor))
         if abs(near - self.factor) <= SAME_RATIO * abs(self.factor):
             self.factor = near
         try:
-            return self.factor if self.error((), self.moments) <= self.limit else 0.0
+            return self.factor if self.error((), self.moments) <= self.limit else None
         finally:
             self.factor = 1.0
 

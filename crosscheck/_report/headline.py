@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 LONGEST = 100
 """The most characters of a headline."""
-LONGEST_PLACE = 40
-"""The most characters of a place in a headline that has no room for all of the verdict."""
+LONGEST_PLACE, SHORT_PLACE = 40, 24
+"""The most characters of a place in a headline that has no room for all of the verdict, and in one that is cut."""
 ENDS = (("; ",), (": ", ", "), (" ",))
 """Where a long text is parted: after the last of the first kind of these that leaves enough."""
 LEAST = 20
@@ -17,6 +17,8 @@ CUT = " ..."
 """The end of a headline of which more is said below."""
 BRACKETS = re.compile(r"\((?!\.\.\.)(?:[^()]|\(\.\.\.\)){9,}\)|\[(?!\.\.\.)[^][]{9,}\]")
 """A pair of brackets with much inside."""
+PATH = re.compile(r"(?<![\w.])(?:\w+\.){2,}(?=\w*[^\W\d]\w*\.\w+)")
+"""The modules around the last of the path of a weight or an operation."""
 
 
 Parts = tuple[str, str]
@@ -61,13 +63,14 @@ class Verdict:
 
         Where not all of it fits, the names of both sides go first, then all but the mistake, then its end.
         """
-        word, name, said, place = f"{self.word}: ", _before(self.name), self.said, _before(_ending(self.place))
+        word, name, said = f"{self.word}: ", _before(self.name), self.said
+        place, short_place = (_before(_ending(self.place, most)) for most in (LONGEST_PLACE, SHORT_PLACE))
         mistake = self.mistake or said.partition("; ")[0]
         more = said.removeprefix(mistake).lstrip(";, ")
-        tried = [(str(self), ""), (f"{word}{place}{said}.", self.name)]
+        tried = [(str(self), ""), *((f"{word}{one}{said}.", self.name) for one in (place, short_place))]
         if more:
             tried += [(f"{word}{name}{place}{mistake}{CUT}", f"{more}."), (f"{word}{place}{mistake}{CUT}", f"{name}{more}.")]
-        start = f"{word}{place}"
+        start = f"{word}{short_place}"
         cut = start + _shortened(mistake, LONGEST - len(start) - len(CUT)) + CUT, str(self).removeprefix(word)
         return next((parts for parts in tried if len(parts[0]) <= LONGEST), cut)
 
@@ -87,15 +90,17 @@ def _before(words: str) -> str:
     return f"{words}: " if words else ""
 
 
-def _ending(place: str) -> str:
-    """The path of a module in at most ``LONGEST_PLACE`` characters: its end is said, of whole names if possible."""
-    while len(place) > LONGEST_PLACE and "." in place.removeprefix("..."):
+def _ending(place: str, most: int) -> str:
+    """The path of a module in at most so many characters: its end is said, of whole names if possible."""
+    while len(place) > most and "." in place.removeprefix("..."):
         place = f"...{place.removeprefix('...').partition('.')[2]}"
-    return place if len(place) <= LONGEST_PLACE else f"...{place[3 - LONGEST_PLACE :]}"
+    return place if len(place) <= most else f"...{place[3 - most :]}"
 
 
 def _shortened(text: str, most: int) -> str:
-    """A text of at most so many characters: without what is in long brackets, or its beginning."""
+    """A text of at most so many characters: without the beginnings of paths, and what is in long brackets, or cut."""
+    if len(text) > most:
+        text = PATH.sub("...", text)
     while len(text) > most and (inner := BRACKETS.search(text)):
         text = f"{text[: inner.start() + 1]}...{text[inner.end() - 1 :]}"
     return text if len(text) <= most else text[: _end(text, most) or most].rstrip(" ,:")

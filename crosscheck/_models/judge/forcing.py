@@ -344,25 +344,44 @@ class Forcing:
 
     def _needed(self, only: frozenset[int], put: frozenset[int]) -> tuple[set[int], set[int]]:
         """The landmarks at which values are judged or replaced, and the steps that run, if only some are judged."""
-        flat = self.flat
-        first = {one: step.operation.index for step in reversed(flat.steps) for one in step.inputs if isinstance(one, int)}
-        ends: dict[int, int] = {}
-        replaced: set[int] = set()
-        for number, landmark in enumerate(self.landmarks):
-            step = flat.steps[landmark.step]
-            value = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
-            if not isinstance(value, int):
-                continue
-            ends[number] = value
-            whole = number in put - self.local and number in self.orders and landmark.known is None
-            # a step before the one whose operand is replaced needs JAX's own value
-            if whole and value in flat.maker and (landmark.place < 0 or first[value] == landmark.step):
-                replaced.update(one for one in (flat.maker[value],) if len(flat.steps[one].outputs) == 1)
+        flat, ends = self.flat, self._ends
+        replaced = self._replaced(put)
         made = {flat.maker[ends[one]] for one in only if ends.get(one) in flat.maker}
         values = flat.ancestors((one for step in made for one in flat.steps[step].inputs), replaced)
         steps = made | {flat.maker[one] for one in values if one in flat.maker} - (replaced - made)
         seen = {number for number, value in ends.items() if number in only or not values.isdisjoint(flat.moved_from(value))}
         return seen, steps
+
+    def behind(self, left: set[int]) -> set[int]:
+        """The landmarks that depend on the value that JAX keeps at one of these, with torch's values at all others."""
+        flat, ends = self.flat, self._ends
+        replaced, own = self._replaced(self._every - left), {ends[one] for one in left if one in ends}
+        behind = set[int]()
+        for step in flat.steps:
+            if not own.isdisjoint(one for one in step.inputs if isinstance(one, int)):
+                behind.update(step.outputs)
+                if step.operation.index not in replaced:
+                    own.update(step.outputs)
+        return {number for number, value in ends.items() if value in behind}
+
+    @cached_property
+    def _ends(self) -> dict[int, int]:
+        """The value of JAX at each landmark."""
+        steps = ((number, one, self.flat.steps[one.step]) for number, one in enumerate(self.landmarks))
+        values = ((number, step.outputs[0] if one.place < 0 else step.inputs[one.place]) for number, one, step in steps)
+        return {number: value for number, value in values if isinstance(value, int)}
+
+    def _replaced(self, put: frozenset[int]) -> set[int]:
+        """The steps whose results torch's values replace for every later step."""
+        flat, replaced = self.flat, set[int]()
+        first = {one: step.operation.index for step in reversed(flat.steps) for one in step.inputs if isinstance(one, int)}
+        for number, value in self._ends.items():
+            landmark = self.landmarks[number]
+            whole = number in put - self.local and number in self.orders and landmark.known is None
+            # a step before the one whose operand is replaced needs JAX's own value
+            if whole and value in flat.maker and (landmark.place < 0 or first[value] == landmark.step):
+                replaced.update(one for one in (flat.maker[value],) if len(flat.steps[one].outputs) == 1)
+        return replaced
 
     def mended(self, mend: Mend, *, wide: bool) -> Array:
         """The result of an operation of torch, with the axes of the value of JAX that it replaces."""

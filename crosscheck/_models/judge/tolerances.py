@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,8 +42,12 @@ def factor_and_draws(precision: int) -> tuple[float, int]:
     return (IN_16_BITS, MORE_DRAWS) if precision <= FORMATS["float16"].precision else (CONSTANTS, DRAWS)
 
 
-def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> dict[int, float]:
+def tolerances(
+    forcing: Forcing, clean: Forced, precision: int, seed: int, among: Collection[int] | None = None
+) -> dict[int, float]:
     """The largest difference of correct models in float64 at each landmark: from rounded constants, and from float64.
+
+    ``among`` are the landmarks for which it is taken; by default, all.
 
     Noise moves some rows and features more than others, for example far positions. What it makes there excuses no
     difference elsewhere: the limit is lower where the difference in some row or feature is larger than noise makes it. Where
@@ -53,12 +57,12 @@ def tolerances(forcing: Forcing, clean: Forced, precision: int, seed: int) -> di
     factor, draws = factor_and_draws(precision)
     # a replaced value would hide how far constants move it
     options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
-    base = forcing.replaced(clean.left, **options, values=True)
+    base = forcing.replaced(clean.left, **options, values=True, only=among)
     moved = {number: (np.zeros(one.shape), np.zeros(one.shape)) for number, one in base.parts.items()}
-    rounded = without_float64(forcing, clean.left)
+    rounded = without_float64(forcing, clean.left) & moved.keys()
     found: dict[int, float] = {}
     lower: dict[int, float] = {}
-    doubtful: list[int] | None = None
+    doubtful = among
     for draw in range(MORE_DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
         for kind, constants_only in enumerate((True, False)):

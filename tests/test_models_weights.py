@@ -275,3 +275,89 @@ def test_two_weights_of_one_module_with_the_same_numbers_are_told_apart_by_their
     found = told(report.weights)
     for name in ("bias_ih_l0", "bias_hh_l0"):
         assert found[f"gru.{name}", f"['cell']['{name}']"] == "the same"
+
+
+class NewAttention(nn.Module):
+    """Attention as it is before training: every bias is 0."""
+
+    def __init__(self, joined: bool) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(8, 2, batch_first=True) if joined else None
+        self.parts = nn.ModuleDict({} if joined else {name: nn.Linear(8, 8) for name in "qkvo"})
+        for one in self.parts.values():
+            nn.init.zeros_(one.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.inner is not None:
+            return self.inner(x, x, x, need_weights=False)[0]
+        q, k, v = (self.parts[name](x).unflatten(-1, (2, 4)).transpose(1, 2) for name in "qkv")
+        return self.parts["o"](nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+    def params(self) -> dict[str, tuple[Any, Any]]:
+        if self.inner is None:
+            return {name: (jnp.array(one.weight.detach().numpy()), jnp.zeros(8)) for name, one in self.parts.items()}
+        weights = [*np.split(self.inner.in_proj_weight.detach().numpy(), 3), self.inner.out_proj.weight.detach().numpy()]
+        return {name: (jnp.array(one), jnp.zeros(8)) for name, one in zip("qkvo", weights, strict=True)}
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("order", ["qkv", "vkq"])
+@pytest.mark.parametrize("stopped", ["", "v"])
+def test_biases_of_zeros_are_matched_by_the_products_that_they_follow(joined: bool, order: str, stopped: str) -> None:
+    def port(params: Any, x: Any) -> Any:
+        def linear(name: str, given: Any) -> Any:
+            weight, bias = params[name]
+            return given @ weight.T + (jax.lax.stop_gradient(bias) if name == stopped else bias)
+
+        parts = {name: linear(name, x).reshape(*x.shape[:2], 2, 4) for name in order}
+        return linear("o", jax.nn.dot_product_attention(parts["q"], parts["k"], parts["v"]).reshape(x.shape))
+
+    torch.manual_seed(0)
+    model = NewAttention(joined)
+    x = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32)
+    report = crosscheck.compare_models(model, port, [x], params=model.params())
+    assert {one.jax for one in report.weights if one.torch is None} == set()
+    biases = [one for one in report.gradients if one.parameter.endswith("bias")]
+    assert sum(one.cause is not None for one in biases) == len(stopped), report.story()
+    assert sum(len(one.jax) for one in biases) == 4
+
+
+class Parallel(nn.Module):
+    """Two branches from one value, each with a norm and biases as they are before training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(2))
+        self.up, self.down = (nn.ModuleList(nn.Linear(8, 8) for _ in range(2)) for _ in range(2))
+        for one in (*self.up, *self.down):
+            nn.init.zeros_(one.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.branch(0, x) + self.branch(1, x)
+
+    def branch(self, k: int, x: torch.Tensor) -> torch.Tensor:
+        return self.down[k](torch.tanh(self.up[k](self.norms[k](x))))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("stopped", [None, 0, 1])
+def test_new_norms_are_matched_by_the_products_that_follow_them(order: tuple[int, int], stopped: int | None) -> None:
+    def port(params: Any, x: Any) -> Any:
+        def branch(k: int) -> Any:
+            given = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
+            weight = params[f"norms.{k}.weight"]
+            given = given * (jax.lax.stop_gradient(weight) if k == stopped else weight) + params[f"norms.{k}.bias"]
+            up = jnp.tanh(given @ params[f"up.{k}.weight"].T + params[f"up.{k}.bias"])
+            return up @ params[f"down.{k}.weight"].T + params[f"down.{k}.bias"]
+
+        first, second = (branch(k) for k in order)
+        return x + first + second
+
+    torch.manual_seed(0)
+    model = Parallel()
+    params = {name: jnp.array(one.detach().numpy()) for name, one in model.named_parameters()}
+    report = crosscheck.compare_models(
+        model, port, [np.random.default_rng(0).standard_normal((4, 8), np.float32)], params=params
+    )
+    wrong = [one.parameter for one in report.gradients if one.cause is not None]
+    assert wrong == ([] if stopped is None else [f"norms.{stopped}.weight"]), report.story()

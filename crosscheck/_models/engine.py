@@ -162,7 +162,7 @@ def run(
     flat = jax_recording.as_often(flat, sum(use.kind in PRODUCTS for use in torch.uses))
     fixed = Fixed(flat, model.weights)
     uses = jax_recording.uses(flat, fixed.numbers)
-    pairs = pair(torch.uses, [use for _, use, _ in uses])
+    pairs = pair(torch.uses, torch.operations, [use for _, use, _ in uses], [step.operation for step in flat.steps])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
     with ThreadPoolExecutor(1) as beside:
         # the runs of JAX need no account of the weights, and leave a core idle at times

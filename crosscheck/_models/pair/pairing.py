@@ -1,16 +1,20 @@
-"""Match the uses of weights in torch and in JAX: by the values of the weights there, then by the neighbouring uses."""
+"""Match the uses of weights in torch and in JAX: by the values of the weights there, then by the neighbouring uses.
+
+Equal numbers, such as the zeros of a new bias, show nothing: the products next to them match them.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.values.uses import Use, fingerprint
+from crosscheck._models.pair.neighbours import Neighbours, neighbours
+from crosscheck._models.values.uses import Operation, Use, fingerprint
 
 SAME = 1e-6
 """The largest difference of weights that are computed from others, relative to the largest number."""
@@ -32,6 +36,12 @@ class Entry:
     shape: tuple[int, int]
     rows: int
     """The number of rows of the result."""
+    next: Neighbours
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether it is one row of equal numbers, which do not show what it is."""
+        return self.shape[0] == 1 < self.shape[1] and bool((self.matrix == self.matrix[0, 0]).all())
 
     @cached_property
     def numbers(self) -> Hashable:
@@ -64,9 +74,10 @@ class Pair:
     part: tuple[int, int] = (0, 1)
 
 
-def entries(uses: Sequence[Use]) -> list[Entry]:
+def entries(uses: Sequence[Use], operations: Sequence[Operation]) -> list[Entry]:
     """Every weight of every use."""
     found = []
+    around = neighbours(uses, operations)
     for use in uses:
         for slot, matrix in enumerate(use.matrices):
             kind = _CLASS.get(use.kind, "other")
@@ -75,19 +86,19 @@ def entries(uses: Sequence[Use]) -> list[Entry]:
             elif slot > 0 and use.kind in ("product", "convolution"):
                 kind = "sum"
             shape = (int(matrix.shape[0]), int(matrix.shape[1]))
-            found.append(Entry(use.index, slot, use.names[slot], matrix, kind, shape, use.result.size[0]))
+            rows = use.result.size[0]
+            found.append(Entry(use.index, slot, use.names[slot], matrix, kind, shape, rows, around[use.index]))
     return found
 
 
-def pair(torch_uses: Sequence[Use], jax_uses: Sequence[Use]) -> list[Pair]:
-    """Every weight of a use that has a partner, with it."""
-    matching = _Matching(entries(torch_uses), entries(jax_uses))
-    matching.in_step()
-    matching.by(lambda entry: (entry.kind, entry.numbers))
-    matching.by(lambda entry: entry.numbers)
-    matching.nearly()
-    matching.by_pieces()
-    matching.by_features()
+def pair(
+    torch_uses: Sequence[Use], torch: Sequence[Operation], jax_uses: Sequence[Use], jax: Sequence[Operation]
+) -> list[Pair]:
+    """Every weight of a use that has a partner, with it; ``torch`` and ``jax`` are all operations."""
+    matching = _Matching(entries(torch_uses, torch), entries(jax_uses, jax))
+    matching.by_values()
+    matching.by_products()
+    matching.by_values(plain=True)
     matching.by_order()
     return sorted(matching.pairs, key=lambda one: (one.torch, one.jax))
 
@@ -106,12 +117,61 @@ class _Matching:
         self.torch, self.jax = torch, jax
         self.pairs: list[Pair] = []
         self._taken: tuple[set[int], set[int]] = (set(), set())
+        self._plain = True
 
     def left(self) -> tuple[list[int], list[int]]:
-        """The weights without a partner so far."""
+        """The weights without a partner so far: those of equal numbers last, first all others."""
         sides = zip((self.torch, self.jax), self._taken, strict=True)
-        torch, jax = ([k for k in range(len(side)) if k not in taken] for side, taken in sides)
+        torch, jax = (
+            [k for k, one in enumerate(side) if k not in taken and (self._plain or not one.plain)] for side, taken in sides
+        )
         return torch, jax
+
+    def by_values(self, *, plain: bool = False) -> None:
+        """Pair what the values show, and with ``plain`` also equal numbers."""
+        self._plain = plain
+        self.in_step()
+        self.by(lambda entry: (entry.kind, entry.numbers))
+        self.by(lambda entry: entry.numbers)
+        self.nearly()
+        self.by_pieces()
+        self.by_features()
+
+    def by_products(self) -> None:
+        """Pair equal numbers next to the same products, or to the same part of one product."""
+        self._plain = True
+        products = [pair for pair in self.pairs if not pair.torch[1] and not pair.jax[1]]
+        places = self._next_to(products)
+        for torch, jax in places.values():
+            if len(torch) == len(jax):
+                self._zip(torch, jax)
+        added: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))
+        for items, numbers, found in zip((self.torch, self.jax), self.left(), added, strict=True):
+            for k in numbers:
+                if items[k].plain and items[k].kind == "sum" and len(items[k].next.before) == 1:
+                    found[min(items[k].next.before)].append(k)
+        for pair in products:
+            mine, theirs = added[0][pair.torch[0]], added[1][pair.jax[0]]
+            if len(mine) == len(theirs) == 1 and pair.part == (0, 1):
+                one, other = self.torch[mine[0]].matrix, self.jax[theirs[0]].matrix
+                fits = pair.torch_features.max() < one.size and pair.jax_features.max() < other.size
+                if fits and one[0, 0] == other[0, 0]:
+                    self._part(mine[0], theirs[0], pair.torch_features, pair.jax_features)
+
+    def _next_to(self, products: Sequence[Pair]) -> Mapping[Hashable, tuple[list[int], list[int]]]:
+        """The weights of equal numbers that have the same ones, and are next to the same products of torch."""
+        torchs: dict[int, set[int]] = defaultdict(set)
+        for pair in products:
+            torchs[pair.jax[0]].add(pair.torch[0])
+        alike = {use: {use} for use in set().union(*torchs.values())}, torchs
+        groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for side, (items, numbers) in enumerate(zip((self.torch, self.jax), self.left(), strict=True)):
+            for k in numbers:
+                uses = items[k].next.before, items[k].next.behind
+                around = tuple(frozenset(one for use in some for one in alike[side].get(use, ())) for some in uses)
+                if items[k].plain and any(around):
+                    groups[items[k].kind, items[k].numbers, around][side].append(k)
+        return groups
 
     def _groups(self, key: Callable[[Entry], Hashable]) -> Iterable[tuple[list[int], list[int]]]:
         """The weights without a partner that have the same key, on both sides."""

@@ -20,7 +20,7 @@ HASH = ((0x9E3779B97F4A7C15, 32), (0xBF58476D1CE4E5B9, 29), (0x94D049BB133111EB,
 MOVES = frozenset(
     [
         *("broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p", "expand_dims", "reshape", "rev"),
-        *("slice", "squeeze", "stack", "transpose"),
+        *("slice", "squeeze", "stack", "stop_gradient", "transpose"),
     ]
 )
 """Operations that move numbers without changing them."""

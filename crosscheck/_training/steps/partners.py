@@ -149,7 +149,7 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     weights = Run(flat, wide=True)
     weights(model.weights, jax_batch.leaves, only=WEIGHT)
     uses = jax_recording.uses(flat, weights.values.__getitem__)
-    pairs = pair(recorded.uses, [use for _, use, _ in uses])
+    pairs = pair(recorded.uses, recorded.operations, [use for _, use, _ in uses], [step.operation for step in flat.steps])
     accounted = account(recorded, model, flat, uses, pairs)
     places = {leaf: one for leaf, one in accounted.places.items() if (one >= 0).all()}
     shapes = {name: array.shape for name, array in recorded.weights.items()}

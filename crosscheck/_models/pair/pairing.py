@@ -14,6 +14,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.pair.neighbours import Neighbours, neighbours
+from crosscheck._models.values.names import best
 from crosscheck._models.values.uses import Operation, Use, fingerprint
 
 SAME = 1e-6
@@ -144,7 +145,7 @@ class _Matching:
         places = self._next_to(products)
         for torch, jax in places.values():
             if len(torch) == len(jax):
-                self._zip(torch, jax)
+                self._named(torch, jax)
         added: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))
         for items, numbers, found in zip((self.torch, self.jax), self.left(), added, strict=True):
             for k in numbers:
@@ -157,6 +158,16 @@ class _Matching:
                 fits = pair.torch_features.max() < one.size and pair.jax_features.max() < other.size
                 if fits and one[0, 0] == other[0, 0]:
                     self._part(mine[0], theirs[0], pair.torch_features, pair.jax_features)
+
+    def _named(self, torch: Sequence[int], jax: Sequence[int]) -> None:
+        """Pair those that their names show, such as the bias and the mean of a norm, and the others in order."""
+        mine, theirs = {self.torch[k].name: k for k in torch}, {self.jax[k].name: k for k in jax}
+        known = {mine[one]: theirs[other] for one, other in best(list(mine), list(theirs))} if len(torch) > 1 else {}
+        if len(mine) < len(torch) or len(theirs) < len(jax):  # a weight is used more than once
+            known = {}
+        left = (k for k in jax if k not in known.values())
+        for k in torch:
+            self._join(k, known[k] if k in known else next(left), "values")
 
     def _next_to(self, products: Sequence[Pair]) -> Mapping[Hashable, tuple[list[int], list[int]]]:
         """The weights of equal numbers that have the same ones, and are next to the same products of torch."""

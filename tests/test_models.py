@@ -15,6 +15,7 @@ from ported import weights_of
 from sampled import sampled
 from torch import nn
 from zoo import ARCHITECTURES, Architecture, Port, installed
+from zoo.architecture import keep_new
 from zoo.bugs import BUGS, Bug, planted, trios
 
 from crosscheck import ModelsReport, UsageError, compare_models
@@ -65,6 +66,15 @@ def test_a_right_port_is_certified(architecture: Architecture, library: str) -> 
     assert len(report.layers) > 4
     assert report.gradients
     assert not any(gradient.cause for gradient in report.gradients)
+
+
+@pytest.mark.parametrize(("architecture", "library"), PORTS)
+def test_a_right_port_of_a_new_model_is_certified(architecture: Architecture, library: str) -> None:
+    """Its biases are all 0, and its norms 1: nothing but what is next to them tells them apart."""
+    here(library)
+    new = replace(architecture, draw=keep_new)
+    report = compared(new, new.jax(library, SEED))
+    assert report.passed, report.story()
 
 
 @pytest.mark.parametrize(

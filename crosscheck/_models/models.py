@@ -125,7 +125,7 @@ def _report(found: Any, name: str, begun: float) -> ModelsReport:
     from crosscheck._models.explain.faults import faults, layers
     from crosscheck._models.explain.stretches import segments
     from crosscheck._models.explain.unproven import set_aside
-    from crosscheck._models.pair.weights import UNMATCHED
+    from crosscheck._models.pair.listing import UNMATCHED
     from crosscheck._models.report.uncompared import left_out, named, notes, refusal
 
     set_aside(found)

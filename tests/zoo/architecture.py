@@ -35,13 +35,35 @@ class Port(NamedTuple):
         return [jnp.asarray(x) for x in (self.torch_to_jax(inputs) if self.torch_to_jax else inputs)]
 
 
+@torch.no_grad()
+def randomise(model: nn.Module) -> None:
+    """Draw every parameter and buffer, so that none is 0 or 1 and no two are alike."""
+    for name, value in model.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        if name.endswith("running_var") or (value.ndim == 1 and name.endswith("weight")):
+            value.uniform_(0.5, 1.5)
+        elif value.ndim <= 1:
+            value.normal_(0, 0.3)
+        else:
+            value.normal_(0, value[0].numel() ** -0.5)
+
+
+@torch.no_grad()
+def keep_new(model: nn.Module) -> None:
+    """Leave a model as PyTorch makes it, with biases of 0, as other libraries make them: norms are 1 and 0 then."""
+    for name, value in model.named_parameters():
+        if "bias" in name:
+            value.zero_()
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One architecture: the module ``zoo.NAME``. Its ports to libraries are in ``zoo.NAME_LIBRARY``."""
 
     name: str
     torch: Callable[[], nn.Module]
-    """Makes the model, whose parameters and buffers are then drawn at random."""
+    """Makes the model, whose parameters and buffers are then drawn at random, or left by ``draw``."""
     inputs: Callable[[int], list[Any]]
     """By seed: the arguments of both sides, in torch's layout."""
     plain: Callable[..., Port]
@@ -54,6 +76,7 @@ class Architecture:
     """Those whose ports compute a part in float32 in every dtype, as ``jax.nn.dot_product_attention`` does its softmax."""
     tolerances: Mapping[str, float] = field(default_factory=lambda: {"float64": 1e-10, "float32": 1e-4, "bfloat16": 0.05})
     """How far outputs may be from torch's by rounding, relative to their size, in each dtype that it is compared in."""
+    draw: Callable[[nn.Module], None] = randomise
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -64,7 +87,7 @@ class Architecture:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.torch()
-            randomise(model)
+            self.draw(model)
         return model.train(self.train)
 
     def jax(
@@ -93,20 +116,6 @@ class Architecture:
 def installed(library: str) -> bool:
     """Whether the ports to this library can be made here."""
     return library not in PACKAGES or importlib.util.find_spec(PACKAGES[library]) is not None
-
-
-@torch.no_grad()
-def randomise(model: nn.Module) -> None:
-    """Draw every parameter and buffer, so that none is 0 or 1 and no two are alike."""
-    for name, value in model.state_dict().items():
-        if not value.is_floating_point():
-            continue
-        if name.endswith("running_var") or (value.ndim == 1 and name.endswith("weight")):
-            value.uniform_(0.5, 1.5)
-        elif value.ndim <= 1:
-            value.normal_(0, 0.3)
-        else:
-            value.normal_(0, value[0].numel() ** -0.5)
 
 
 def state_of(model: nn.Module, dtype: str = "float32") -> State:

@@ -87,7 +87,7 @@ def copied(
     """
     from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.copy.carrying import Carrying
-    from crosscheck._models.pair.weights import listing
+    from crosscheck._models.pair.listing import listing
     from crosscheck._models.run.recording import fitting, recorded
     from crosscheck._models.values.distances import blank
 

@@ -8,7 +8,7 @@ from crosscheck._models.copy.copying import AMBIGUOUS, NOT_PROVEN
 from crosscheck._models.engine import Found
 from crosscheck._models.explain.edits import EditSearch
 from crosscheck._models.judge.forcing import Fault
-from crosscheck._models.pair.weights import IN_JAX, UNUSED
+from crosscheck._models.pair.listing import IN_JAX, UNUSED
 from crosscheck._models.report.records import INTEGERS, WeightMatch
 from crosscheck._models.report.uncompared import statistics
 from crosscheck._models.values.uses import DATA

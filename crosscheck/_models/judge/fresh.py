@@ -10,7 +10,8 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._models.pair.weights import Accounted, used_in_jax
+from crosscheck._models.pair.listing import used_in_jax
+from crosscheck._models.pair.weights import Accounted
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.record.torch_recording import TorchRecord

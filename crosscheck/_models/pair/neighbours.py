@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from crosscheck._models.values.uses import Operation, Use
 
-PRODUCTS = ("product", "convolution", "gather")
+PRODUCTS = ("product", "convolution", "gather", "other")
 
 
 @dataclass(frozen=True)

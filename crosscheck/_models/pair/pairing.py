@@ -210,7 +210,7 @@ class _Matching:
                 backward = self.torch[torch[0]].name.endswith("_reverse")  # torch applies it to the steps in forward order
                 for number, j in enumerate(reversed(jax) if backward else jax):
                     self._join(torch[0], j, "values", (number, len(jax)))
-            elif torch and jax:
+            elif torch and jax and not self.torch[torch[0]].plain:
                 uneven.append((torch, jax))
         for torch, jax in uneven:
             self._between(torch, jax)
@@ -296,7 +296,8 @@ class _Matching:
 
     def by_features(self) -> None:
         """Pair weights that are split on one side and joined on the other, output by output."""
-        torch, jax = self.left()
+        sides = zip((self.torch, self.jax), self.left(), strict=True)
+        torch, jax = ([k for k in numbers if not side[k].plain] for side, numbers in sides)
         where: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
         for t in torch:
             for feature, mark in enumerate(_marks(self.torch[t].matrix)):

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import starmap
 from math import prod
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.pair.pairing import SAME, Pair
+from crosscheck._models.pair.listing import UNMATCHED, listing
+from crosscheck._models.pair.pairing import Pair
 from crosscheck._models.pair.prints import Prints, groups
 from crosscheck._models.pair.sums import Sum, summed
 from crosscheck._models.pair.whole_weights import Sources, Whole
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
-from crosscheck._models.report.records import INTEGERS, WeightMatch
+from crosscheck._models.report.records import WeightMatch
 from crosscheck._models.run.places import (
     Places,
     TorchPlaces,
     float_arrays,
     jax_places,
-    of_constants,
     orders,
     regions,
     shaped,
@@ -36,29 +36,7 @@ BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
 BY_NAME = "its name, among those that hold the same values"
 BESIDE = "the weights beside it, among those that hold the same values"
-UNMATCHED, UNUSED = "unmatched", "unused"
-IN_JAX = "computed in JAX"
 UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
-
-
-def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
-    """The arrays of JAX on which results depend."""
-    read = {one for step in flat.steps for one in step.inputs if isinstance(one, int)} | {
-        one for one in flat.results if isinstance(one, int)
-    }
-    return {name for name, number in zip(model.names, flat.weights, strict=True) if number in read}
-
-
-def used_in_torch(torch: TorchRecord) -> set[str]:
-    """The weights of torch on which results depend."""
-    needed: set[int] = set()
-    left = [one for one in torch.outputs if one is not None]
-    while left:
-        index = left.pop()
-        if index not in needed:
-            needed.add(index)
-            left += torch.operations[index].inputs
-    return {name for use in torch.uses if use.operation.index in needed for names in use.names for name in names.split("+")}
 
 
 @dataclass(frozen=True)
@@ -120,6 +98,7 @@ class _Account:
     def matches(self) -> tuple[WeightMatch, ...]:
         self.by_uses({"values", "nearly", "transposed"}, lambda t, j: BY_POSITION if self._among_copies(t, j) else BY_VALUES)
         self.mark_transposed()
+        self.by_pairs()
         self.by_fingerprints()
         self.by_numbers()
         self.by_sums()
@@ -228,6 +207,15 @@ class _Account:
             else:
                 view[...] = mine
 
+    def by_pairs(self) -> None:
+        """Match arrays of equal numbers that paired uses apply changed, such as the negative mean of a norm."""
+        for pair in self.pairs:
+            mine = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
+            theirs = self.uses[pair.jax[0]].names[pair.jax[1]]
+            left = mine in self.mine and mine not in self.known[0] and theirs in self.theirs and theirs not in self.known[1]
+            if pair.how == "values" and left and _is_plain(self.theirs[theirs]):
+                self._arranged(mine, theirs, BY_POSITION)
+
     def mark_transposed(self) -> None:
         """Note which arrays that were matched as a whole are then applied transposed."""
         for pair in self.pairs:
@@ -270,7 +258,7 @@ class _Account:
                 self._told_apart(mine, theirs)
         for name in self.left():  # untied in JAX, or used twice: its partner is matched already
             size = self.theirs[name].size
-            if size > 1 and np.ptp(self.theirs[name]) == 0:  # equal numbers, such as the zeros of a new bias, show nothing
+            if _is_plain(self.theirs[name]):
                 continue
             same = [
                 one for one, array in self.mine.items() if array.size == size and self.prints[0][one] == self.prints[1][name]
@@ -326,7 +314,7 @@ class _Account:
 
     def by_sums(self) -> None:
         """Match biases whose sum JAX has."""
-        for theirs in self.left():
+        for theirs in (one for one in self.left() if not _is_plain(self.theirs[one])):
             whole = {one.torch for one in self.whole.values()}
             found = summed(self.theirs[theirs], self.mine, self.places, self.sources, whole)
             if found is not None:
@@ -382,70 +370,11 @@ class _Account:
         return use.kind, slot, given, tuple(map(digest, around))
 
 
+def _is_plain(array: Array) -> bool:
+    """Whether all numbers are equal, such as the zeros of a new bias: then they do not show what they are."""
+    return array.size > 1 and bool((array == array.flat[0]).all())
+
+
 def _columns(matrix: Array, features: Array) -> Array:
     """Some columns of a matrix, which is not copied if they are all of them in order."""
     return matrix if np.array_equal(features, np.arange(matrix.shape[1])) else matrix[:, features]
-
-
-def listing(
-    torch: TorchRecord,
-    model: JaxModel,
-    flat: JaxProgramFlat,
-    matches: Iterable[WeightMatch],
-    reasons: Mapping[str, str],
-) -> tuple[WeightMatch, ...]:
-    """Every weight of both models, torch's first: its partner, or why it has none."""
-    found: dict[str, list[WeightMatch]] = defaultdict(list)
-    for match in matches:
-        assert match.torch is not None
-        found[match.torch].append(match)
-    lonely = [name for name in torch.weights if name not in found]
-    computed = _computed_in_jax(torch, model, flat, [name for name in lonely if name not in reasons])
-    used, used_there = used_in_torch(torch), used_in_jax(model, flat)
-    for name in lonely:
-        without = UNUSED if name not in used else IN_JAX if name in computed else UNMATCHED
-        found[name] = [WeightMatch(name, None, reason=reasons.get(name, without))]
-    sizes = dict(zip(model.names, (value.size for value in model.weights), strict=True))
-    listed: list[WeightMatch] = []
-    for name, array in torch.weights.items():
-        own = found[name]
-        copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size][1:]
-        for other in [tied for tied, kept in torch.tied.items() if kept == name]:
-            if copies:  # JAX has a weight of its own for each name
-                k = copies.pop(0)
-                own[k] = replace(own[k], torch=other, how=f"tied to {name}")
-            else:
-                own.append(replace(own[0], torch=other, how=f"tied to {name}"))
-        listed += own
-    state = torch.modules[""].state_dict()
-    listed += [WeightMatch(name, None, reason=INTEGERS) for name, value in state.items() if not value.is_floating_point()]
-    partners = {match.jax for match in listed}
-    floats = float_arrays(model)
-    for name in model.names:
-        without = INTEGERS if name not in floats else UNMATCHED if name in used_there else UNUSED
-        if name not in partners or name in reasons:
-            listed.append(WeightMatch(None, name, reason=reasons.get(name, without)))
-    return tuple(listed)
-
-
-def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, names: list[str]) -> set[str]:
-    """The weights of torch whose numbers JAX computes from constants."""
-    if not names:
-        return set()
-    found = set()
-    for value in of_constants(flat, model.weights).values():
-        array = np.asarray(value)
-        for name in names:
-            mine = torch.weights[name]
-            if array.size == mine.size and array.dtype.kind in "fib" and _nearly(mine, array):
-                found.add(name)
-    return found
-
-
-def _nearly(one: Array, other: Array) -> bool:
-    mine, theirs = np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None)
-    finite = np.isfinite(mine) & np.isfinite(theirs)  # a mask may have minus infinity
-    if not np.array_equal(mine[~finite], theirs[~finite]):
-        return False
-    mine, theirs = mine[finite], theirs[finite]
-    return bool(np.all(np.abs(mine - theirs) <= SAME * max(1.0, float(np.abs(mine).max(initial=0.0)))))

@@ -14,7 +14,7 @@ import numpy as np
 from crosscheck._frameworks.jax_backend import scope
 from crosscheck._frameworks.jax_shardings import as_held, like
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._models.pair.weights import used_in_jax
+from crosscheck._models.pair.listing import used_in_jax
 from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step

@@ -10,7 +10,7 @@ import torch
 from ports import X, compared, linear, normal, seeded
 from torch import nn
 
-from crosscheck import ModelsReport
+from crosscheck import ModelsReport, compare_models
 
 pytestmark = pytest.mark.full
 
@@ -261,3 +261,17 @@ def test_the_fills_of_a_mask_are_no_constant_factor() -> None:
     report = compared(seeded(Graph()), port, X, edges)
     assert not report.passed
     assert not any("times" in fault.explanation for fault in report.faults), report
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_products_by_an_algorithm_that_a_cpu_refuses_are_judged(wrong: bool) -> None:
+    """Attention of flax has them in float16, as it is traced for every device."""
+    model = nn.Linear(8, 4)
+    params = {name: jnp.array(one.detach().numpy()).astype(jnp.float16) for name, one in model.named_parameters()}
+
+    def port(params: Any, x: Any) -> Any:
+        y = jnp.matmul(x, params["weight"].T, precision=jax.lax.DotAlgorithmPreset.F16_F16_F32).astype(jnp.float16)
+        return jnp.tanh(y + params["bias"]) if wrong else y + params["bias"]
+
+    x = np.random.default_rng(0).standard_normal((5, 8), np.float32)
+    assert compare_models(model, port, [x], params=params, dtype="float16").passed == (not wrong)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
@@ -143,6 +144,8 @@ def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
     if step.equation is None:
         assert step.function is not None
         return [step.function(*given)]
-    primitive = step.equation.primitive
-    found = primitive.bind(*given, **primitive.get_bind_params(step.equation.params))
+    primitive, params = step.equation.primitive, step.equation.params
+    if isinstance(params.get("precision"), lax.DotAlgorithm | lax.DotAlgorithmPreset):
+        params = params | {"precision": None}  # a CPU ignores the algorithm of a product, but refuses some of them
+    found = primitive.bind(*given, **primitive.get_bind_params(params))
     return found if primitive.multiple_results else [found]

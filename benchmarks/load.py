@@ -22,7 +22,7 @@ from global_state import changed, state
 from many_comparisons import ONE_IN, Curve, distinct, measured
 
 import crosscheck
-from crosscheck._report.json_file import plain
+from crosscheck._records.plain import plain
 
 SCHEMA = "crosscheck.load/1"
 INPUTS = [crosscheck.normal((64,))]

@@ -6,9 +6,10 @@ pytest loads this module at every start, so it imports only pytest until a test 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pytest
 
@@ -20,12 +21,43 @@ if TYPE_CHECKING:
     Judged = TypeVar("Judged", PairReport, ModelsReport)
 
 Made = TypeVar("Made")
+Written = TypeVar("Written")
 
 SCHEMA = "crosscheck.pytest/1"
 MOST_SHOWN = 20
 
-RECORDS = pytest.StashKey[list[dict[str, Any]]]()
-"""The comparisons of the tests in this process, as plain data that can be sent between processes."""
+
+@dataclass(frozen=True)
+class TestEntry(Generic[Written]):
+    """What one call of the fixture compared; ``report`` is what ``to_json`` writes of it, if there is a file to write."""
+
+    test: str
+    kind: str
+    passed: bool
+    headline: str
+    report: Written
+
+
+@dataclass(frozen=True)
+class TestsSummary:
+    """How many calls there were, and how many of them passed and failed."""
+
+    comparisons: int
+    passed: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class TestsFile(Generic[Written]):
+    """What ``pytest --crosscheck-json`` writes."""
+
+    schema: str = field(default=SCHEMA, kw_only=True)
+    tests: Sequence[TestEntry[Written]]
+    summary: TestsSummary
+
+
+RECORDS = pytest.StashKey[list[TestEntry[Any]]]()
+"""The comparisons of the tests in this process."""
 PASSED = pytest.StashKey[bool]()
 """Whether a test has passed, before its fixtures end."""
 
@@ -125,10 +157,8 @@ class Crosscheck:
 
     def _keep(self, kind: str, headline: str, passed: bool, compared: int, data: Callable[[], Any]) -> None:
         self.compared |= compared > 0
-        record: dict[str, Any] = {"test": self._test, "kind": kind, "passed": passed, "headline": headline}
-        if self._config.getoption("crosscheck_json"):
-            record["report"] = data()
-        self._config.stash[RECORDS].append(record)
+        report = data() if self._config.getoption("crosscheck_json") else {}
+        self._config.stash[RECORDS].append(TestEntry(self._test, kind, passed, headline, report))
 
 
 def _called(function: Callable[..., Made], *arguments: Any, **options: Any) -> Made:
@@ -171,14 +201,15 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take over the records of a worker of pytest-xdist that has ended."""
-    node.config.stash[RECORDS].extend(json.loads(getattr(node, "workeroutput", {}).get("crosscheck", "[]")))
+    sent = json.loads(getattr(node, "workeroutput", {}).get("crosscheck", "[]"))
+    node.config.stash[RECORDS].extend(TestEntry(**entry) for entry in sent)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workeroutput"):
-        config.workeroutput["crosscheck"] = json.dumps(config.stash[RECORDS])
+        config.workeroutput["crosscheck"] = json.dumps([vars(entry) for entry in config.stash[RECORDS]])
         return
     path = config.getoption("crosscheck_json")
     if path is None:
@@ -186,10 +217,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     from crosscheck._report.json_file import write_json
 
     records = config.stash[RECORDS]
-    passed = sum(record["passed"] for record in records)
-    summary = {"comparisons": len(records), "passed": passed, "failed": len(records) - passed}
+    passed = sum(record.passed for record in records)
     try:
-        write_json(path, {"schema": SCHEMA, "tests": records, "summary": summary})
+        write_json(path, TestsFile(records, TestsSummary(len(records), passed, len(records) - passed)))
     except OSError as error:
         config.stash[NOT_WRITTEN] = f"{path} was not written: {error}"
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
@@ -203,11 +233,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     path = config.getoption("crosscheck_json")
     if not records and path is None:
         return
-    failed = [record for record in records if not record["passed"]]
+    failed = [record for record in records if not record.passed]
     terminalreporter.section("crosscheck")
     terminalreporter.line(f"{len(records)} compared: {len(records) - len(failed)} agree, {len(failed)} do not")
     for record in failed[:MOST_SHOWN]:
-        terminalreporter.line(f"{record['test']}: {record['headline']}")
+        terminalreporter.line(f"{record.test}: {record.headline}")
     if len(failed) > MOST_SHOWN:
         terminalreporter.line(f"and {len(failed) - MOST_SHOWN} more")
     if path is not None:

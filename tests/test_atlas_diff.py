@@ -198,11 +198,11 @@ def damaged(path: Path, how: str) -> str:
     if how == "a row too short":
         del data["deviations"][0]["results"]
         write_json(path, data)
-        return "is not a whole atlas: deviations[0] lacks results"
+        return "is not a whole atlas: Object missing required field `results` - at `$.deviations[0]`"
     if how == "a wrong type":
         data["deviations"][1]["seen"] = "yes"
         write_json(path, data)
-        return "deviations[1].seen: got 'yes', expected bool"
+        return "Expected `bool`, got `str` - at `$.deviations[1].seen`"
     if how == "an example too few":
         data["deviations"][0]["truth"] = []
         write_json(path, data)

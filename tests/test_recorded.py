@@ -94,9 +94,8 @@ def test_a_deviation_of_the_catalogue_has_the_regions_on_record_and_where_they_w
     there = [record for record in map(read, FILES) if deviation.id in record.deviations]
     assert there
     assert deviation.seen == tuple(record.seen for record in there)
-    assert deviation.regions == tuple(
-        replace(region, seen=(record.seen,)) for record in there for region in record.deviations[deviation.id]
-    )
+    seen = (replace(region, seen=(record.seen,)) for record in there for region in record.deviations[deviation.id])
+    assert repr(deviation.regions) == repr(tuple(seen))  # as text, NaN equals itself
 
 
 def mine() -> Deviation:
@@ -130,24 +129,27 @@ def changed(**fields: Any) -> Callable[[dict[str, Any]], object]:
 
 BROKEN: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (changed(order=3), "mine.json: b: region 2: Region.order: got 3, expected one of (0, 1, 2)"),
-    (changed(order="two"), "mine.json: b: region 2: Region.order: got 'two', expected int"),
-    (changed(max_ulp="big"), "mine.json: b: region 2: Region.max_ulp: got 'big', expected float"),
+    (changed(order="two"), "mine.json: b: region 2: Expected `int`, got `str` - at `$.order`"),
+    (changed(max_ulp="big"), "mine.json: b: region 2: Expected `float`, got `str` - at `$.max_ulp`"),
     (changed(dtypes=["float8"]), "mine.json: b: region 2: Region.dtypes: got ('float8',), expected some of"),
     (
         changed(intervals=[[0.0]]),
-        "b: region 2: Region.intervals[0]: got list, expected a list of the right length",
+        "b: region 2: Expected `array` of length 2, got 1 - at `$.intervals[0]`",
     ),
     (changed(intervals=[[1.0, 0.0]]), "mine.json: b: region 2: Region.intervals: got (1.0, 0.0), expected low <= high"),
-    (changed(anchors=[{"input": 7.0}]), "mine.json: b: region 2: Region.anchors[0] lacks results"),
+    (
+        changed(anchors=[{"input": 7.0}]),
+        "mine.json: b: region 2: Object missing required field `results` - at `$.anchors[0]`",
+    ),
     (changed(anchors=[{"input": 7.0, "results": {}}]), "region 2: Region.anchors: 7.0 lies in none of the intervals"),
     (changed(max_upl=4.0), "mine.json: b: region 2: a region has no field 'max_upl'"),
-    (lambda data: data["deviations"]["b"][1].pop("order"), "mine.json: b: region 2: Region lacks order"),
+    (lambda data: data["deviations"]["b"][1].pop("order"), "mine.json: b: region 2: Object missing required field `order`"),
     (lambda data: data["deviations"].update(b=[[]]), "mine.json: b: region 1: got list, expected an object"),
     (lambda data: data["deviations"].update(b=[]), "mine.json: b: expected a list of regions"),
     (lambda data: data["deviations"].update(b={}), "mine.json: b: expected a list of regions"),
     (lambda data: data.update(deviations=[]), "mine.json: deviations: expected an object"),
-    (lambda data: data["seen"].pop("jax"), "mine.json: seen lacks jax"),
-    (lambda data: data.pop("seen"), "mine.json: seen: got NoneType, expected an object"),
+    (lambda data: data["seen"].pop("jax"), "mine.json: seen: Object missing required field `jax`"),
+    (lambda data: data.pop("seen"), "mine.json: seen: Expected `object`, got `null`"),
     (lambda data: data.update(schema="crosscheck.recorded/2"), f"mine.json: got no object with the schema {SCHEMA!r}"),
 ]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from crosscheck._arrays.records import ArrayComparison, Element, Limits
-from crosscheck._records.plain import plain
 from crosscheck._report import shown
 from crosscheck._report.document import Block, Code, Document, Drawing, Table
-from crosscheck._report.json_file import record
+from crosscheck._report.json_file import Summary, undrawn
 from crosscheck._report.written import Written
 
 if TYPE_CHECKING:
@@ -25,7 +23,18 @@ MOST_PANELS = 3
 
 
 @dataclass(frozen=True)
-class ArraysReport(Written):
+class ArraysSummary(Summary):
+    """The end of a report on arrays; ``first`` is the name of the first one that fails."""
+
+    elements: int
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    refused: Mapping[str, str]
+    first: str | None
+
+
+@dataclass(frozen=True)
+class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summary"), renamed={"_undrawn": "comparisons"}):
     """The result of ``compare_arrays``.
 
     Attributes:
@@ -124,26 +133,15 @@ class ArraysReport(Written):
     def __str__(self) -> str:
         return self.story()
 
-    def data(self) -> Mapping[str, object]:
-        """The report as plain data (schema ``crosscheck.arrays/1``).
+    @property
+    def summary(self) -> ArraysSummary:
+        """The end of its JSON."""
+        first = None if self.first is None else self.first.name
+        return ArraysSummary(self.passed, self.headline, self.compared, self.only_a, self.only_b, self.refused, first)
 
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {
-            "schema": SCHEMA,
-            "limits": plain(dataclasses.asdict(self.limits)),
-            "comparisons": [record(comparison) for comparison in self.comparisons],
-            "summary": {
-                "passed": self.passed,
-                "elements": self.compared,
-                "only_a": list(self.only_a),
-                "only_b": list(self.only_b),
-                "refused": dict(self.refused),
-                "first": None if self.first is None else self.first.name,
-                "headline": self.headline,
-            },
-        }
+    @property
+    def _undrawn(self) -> tuple[ArrayComparison, ...]:
+        return undrawn(self.comparisons)
 
 
 def _story(report: ArraysReport) -> Iterator[str]:

@@ -198,4 +198,4 @@ def atlas_diff(
         raise UsageError("old, new: got two atlases that have no function and dtype in common, so nothing can be compared")
     run = Lacking.of(before.environment), Lacking.of(after.environment)
     changes, notes = compare(before.rows, after.rows, before.coverage, after.coverage, run)
-    return AtlasDiff(changes, notes, before.environment, after.environment, before.summary(), after.summary())
+    return AtlasDiff(changes, notes, before.environment, after.environment, before.summary, after.summary)

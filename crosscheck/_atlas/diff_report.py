@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any
 
 from crosscheck._atlas.records import KINDS, Change
 from crosscheck._atlas.report import AtlasSummary
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
 from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
@@ -30,19 +28,7 @@ NOT_COMPARED = ("platform",)
 
 
 @dataclass(frozen=True)
-class AtlasDiffFile:
-    """What ``crosscheck atlas --diff --json`` writes; ``environment`` holds what differs by name, old and new."""
-
-    schema: str
-    environment: Mapping[str, tuple[Any, Any]]
-    changes: tuple[Change, ...]
-    notes: tuple[str, ...]
-    old: AtlasSummary
-    new: AtlasSummary
-
-
-@dataclass(frozen=True)
-class AtlasDiff(Documented):
+class AtlasDiff(Documented, schema=DIFF_SCHEMA, written=("environment", "changes", "notes", "old", "new")):
     """The result of ``atlas_diff``.
 
     Attributes:
@@ -77,15 +63,6 @@ class AtlasDiff(Documented):
             for name in dict.fromkeys([*old, *new])
             if old.get(name) != new.get(name) and name not in NOT_COMPARED
         }
-
-    def data(self) -> dict[str, Any]:
-        """The differences as plain data (schema ``crosscheck.atlas-diff/1``).
-
-        Returns:
-            What ``to_json`` writes.
-        """
-        file = AtlasDiffFile(DIFF_SCHEMA, self.environment, self.changes, self.notes, self.old, self.new)
-        return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
 
     def document(self) -> Document:
         """The differences as a document: the environments, and every change.

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from crosscheck._atlas.report import SCHEMA, Atlas, AtlasFile
+from crosscheck._atlas.report import SCHEMA, Atlas
 from crosscheck._records.errors import UsageError
 from crosscheck._records.plain import restored
-from crosscheck._report.json_file import ZIPPED
+from crosscheck._report.json_file import ZIPPED, layout
 
 
 def read(path: str | Path, what: str) -> Atlas:
@@ -49,12 +49,12 @@ def read(path: str | Path, what: str) -> Atlas:
         said = "no schema" if schema is None else f"the schema {schema!r}"
         raise UsageError(f"{what}: {path} has {said}, expected {SCHEMA!r}, as crosscheck atlas --json writes it")
     try:
-        file = restored(AtlasFile, data)
-        for row in file.deviations:
+        file = restored(layout(Atlas), data)
+        for row in file.rows:
             if not len(row.inputs) == len(row.results) == len(row.truth):
                 raise ValueError(f"{row.id}: inputs, results and truth differ in number")
     except ValueError as error:
         raise UsageError(
             f"{what}: {path} is not a whole atlas: {error}; make it again with crosscheck atlas --json"
         ) from None
-    return Atlas(file.deviations, file.environment, file.coverage, file.summary.points)
+    return Atlas(file.rows, file.environment, file.coverage, file.summary.points)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ from crosscheck._atlas.matching import Unexplained
 from crosscheck._records.deviations import Anchor, Region
 from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Lines, Paragraph
+from crosscheck._report.json_file import Summary
 from crosscheck._report.written import Documented
 
 RECORDING_SCHEMA = "crosscheck.recording/1"
@@ -24,7 +23,12 @@ MOST_INTERVALS = 4
 
 
 @dataclass(frozen=True)
-class Recording(Documented):
+class Recording(
+    Documented,
+    schema=RECORDING_SCHEMA,
+    written=("path", "size", "_number", "regions", "unexplained", "environment", "summary"),
+    renamed={"size": "bytes", "_number": "deviations"},
+):
     """What ``crosscheck atlas --record`` did: the file, its size, how much it holds, and what has no reason."""
 
     path: Path
@@ -34,34 +38,33 @@ class Recording(Documented):
     environment: Mapping[str, Any]
 
     @property
+    def _number(self) -> int:
+        return len(self.deviations)
+
+    @property
+    def regions(self) -> int:
+        """The number of regions of all deviations."""
+        return sum(map(len, self.deviations.values()))
+
+    @property
     def passed(self) -> bool:
         """Whether everything that was measured has a reason."""
         return not self.unexplained
 
+    @property
     def headline(self) -> str:
         """What was done, in one line."""
-        regions = sum(map(len, self.deviations.values()))
         left = f"; {len(self.unexplained)} that match no reason are not in it" if self.unexplained else ""
-        return f"RECORDED: {len(self.deviations)} deviations in {regions:,} regions, {self.size:,} bytes: {self.path}{left}."
+        return f"RECORDED: {self._number} deviations in {self.regions:,} regions, {self.size:,} bytes: {self.path}{left}."
 
     def document(self) -> Document:
         """The recording as a document."""
-        return Document(self.headline(), self.passed, _without_reason(self.unexplained), self.environment)
+        return Document(self.headline, self.passed, _without_reason(self.unexplained), self.environment)
 
-    def data(self) -> Mapping[str, object]:
-        """What was done, as plain data; the record itself is the file at ``path``."""
-        unexplained = [dataclasses.asdict(one) for one in self.unexplained]
-        data = {
-            "schema": RECORDING_SCHEMA,
-            "path": str(self.path),
-            "bytes": self.size,
-            "deviations": len(self.deviations),
-            "regions": sum(map(len, self.deviations.values())),
-            "unexplained": unexplained,
-            "environment": self.environment,
-            "summary": {"passed": self.passed, "headline": self.headline()},
-        }
-        return {name: plain(value) for name, value in data.items()}
+    @property
+    def summary(self) -> Summary:
+        """The end of its JSON."""
+        return Summary(self.passed, self.headline)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ class RecordChange:
 
 
 @dataclass(frozen=True)
-class RecordDiff(Documented):
+class RecordDiff(
+    Documented, schema=DIFF_SCHEMA, written=("old", "new", "changes", "same", "notes", "unexplained", "summary")
+):
     """How two records differ; ``unexplained`` is what today's run showed and no reason matches."""
 
     old: str
@@ -89,6 +94,7 @@ class RecordDiff(Documented):
         """Whether the records are the same."""
         return not self.changes and not self.unexplained
 
+    @property
     def headline(self) -> str:
         """The verdict in one line."""
         counts = Counter(change.kind for change in self.changes)
@@ -103,16 +109,12 @@ class RecordDiff(Documented):
         """The differences as a document."""
         blocks: list[Block] = [Paragraph(note) for note in self.notes]
         blocks += [Lines(f"{one.id} ({one.kind})", one.details) for one in self.changes]
-        return Document(self.headline(), self.passed, [*blocks, *_without_reason(self.unexplained)])
+        return Document(self.headline, self.passed, [*blocks, *_without_reason(self.unexplained)])
 
-    def data(self) -> Mapping[str, object]:
-        """The differences as plain data."""
-        data = {
-            "schema": DIFF_SCHEMA,
-            **dataclasses.asdict(self),
-            "summary": {"passed": self.passed, "headline": self.headline()},
-        }
-        return {name: plain(value) for name, value in data.items()}
+    @property
+    def summary(self) -> Summary:
+        """The end of its JSON."""
+        return Summary(self.passed, self.headline)
 
 
 def _without_reason(unexplained: Sequence[Unexplained]) -> list[Block]:

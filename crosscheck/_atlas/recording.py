@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -242,7 +242,7 @@ def _parts(
 
 def _plain(part: Part) -> dict[str, Any]:
     deviations = {id_: [json.loads(line(region)) for region in regions] for id_, regions in part.deviations.items()}
-    return {"deviations": deviations, "unexplained": plain([asdict(one) for one in part.unexplained])}
+    return {"deviations": deviations, "unexplained": plain(part.unexplained)}
 
 
 def _restored(piece: Mapping[str, Any]) -> Part:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from crosscheck._atlas.rows import distinct
 from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES, legend, on_screen
 from crosscheck._records.names import ORDER_NAMES
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
 from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
@@ -40,18 +38,12 @@ class AtlasSummary:
 
 
 @dataclass(frozen=True)
-class AtlasFile:
-    """What ``crosscheck atlas --json`` and ``Atlas.to_json`` write."""
-
-    schema: str
-    environment: Mapping[str, Any]
-    coverage: Coverage
-    deviations: tuple[AtlasRow, ...]
-    summary: AtlasSummary
-
-
-@dataclass(frozen=True)
-class Atlas(Documented):
+class Atlas(
+    Documented,
+    schema=SCHEMA,
+    written=("environment", "coverage", "rows", "summary"),
+    renamed={"rows": "deviations"},
+):
     """The result of ``atlas``.
 
     Attributes:
@@ -78,12 +70,9 @@ class Atlas(Documented):
         """The rows that were observed, without those that have the region and the mechanism of an earlier one."""
         return tuple(distinct(row for row in self.rows if row.seen))
 
+    @property
     def summary(self) -> AtlasSummary:
-        """The counts, and the verdict in one line.
-
-        Returns:
-            The summary, as in the JSON.
-        """
+        """The counts, and the verdict in one line, as in the JSON."""
         declared = sum(row.declared for row in self.rows)
         return AtlasSummary(
             passed=self.passed,
@@ -96,15 +85,6 @@ class Atlas(Documented):
             refuted=sum(bool(row.findings) for row in self.rows),
             headline=headline(self),
         )
-
-    def data(self) -> dict[str, Any]:
-        """The atlas as plain data (schema ``crosscheck.atlas/1``).
-
-        Returns:
-            What JSON can hold; NaN and the infinities are strings.
-        """
-        file = AtlasFile(SCHEMA, self.environment, self.coverage, self.rows, self.summary())
-        return dict[str, Any](plain(dataclasses.asdict(file)))  # type: ignore[call-overload]
 
     def document(self) -> Document:
         """The atlas as a document: every row, by function, and what the usual checks noticed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN_OF_ZERO
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.headline import Verdict
-from crosscheck._report.report import Report
+from crosscheck._report.report import Report, ReportSummary
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ A_SHARE = 1e-3
 """Differences larger than this, relatively, are given as a percentage."""
 MANY = 50
 """If two functions differ at this many times as many elements as are NaN or infinite on one side, that comes first."""
+
+
+@dataclass(frozen=True)
+class PairSummary(ReportSummary):
+    """The end of a report on two functions, which has the verdict too."""
+
+    headline: str = ""
+    cause: str | None = None
+    side: str | None = None
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
 
 @dataclass(frozen=True)
@@ -165,25 +175,12 @@ class PairReport(Report):
                 panel[f"{comparison.output}{by}, JAX {comparison.mode}"] = comparison.profile
         return {title: panel for title, panel in found.items() if panel}
 
-    def data(self) -> dict[str, Any]:
-        """The report as plain data (schema ``crosscheck.report/1``).
-
-        Returns:
-            What ``Report.data`` returns; the summary also has ``headline``, ``cause``, ``side`` and ``diagnosis``.
-        """
-        from crosscheck._records.plain import plain
-
-        data = super().data()
-        diagnosis = asdict(self.diagnosis) | {
-            "inputs": {name: array.astype(object).tolist() for name, array in self.diagnosis.inputs.items()}
-        }
-        data["summary"] |= {
-            "headline": self.headline,
-            "cause": self.cause,
-            "side": self.side,
-            "diagnosis": plain(diagnosis),
-        }
-        return data
+    @property
+    def summary(self) -> PairSummary:
+        """The end of its JSON."""
+        return PairSummary(
+            **vars(super().summary), headline=self.headline, cause=self.cause, side=self.side, diagnosis=self.diagnosis
+        )
 
 
 def _failing(comparison: Comparison) -> str:

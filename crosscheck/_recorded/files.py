@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -47,7 +47,7 @@ class Record:
 class RecordFile:
     """The content of a file; fields of a region at their defaults are omitted."""
 
-    schema: str
+    schema: str = field(default=SCHEMA, kw_only=True)
     seen: Seen
     deviations: Mapping[str, tuple[Region, ...]]
     by: str | None = None
@@ -119,9 +119,9 @@ def read(path: Path) -> Record:
     if not isinstance(data.get("deviations"), Mapping):
         raise SpecError(f"{path.name}: deviations: expected an object, ids to lists of regions")
     try:
-        seen = restored(Seen, data.get("seen"), "seen")
+        seen = restored(Seen, data.get("seen"))
     except ValueError as error:
-        raise SpecError(f"{path.name}: {error}") from None
+        raise SpecError(f"{path.name}: seen: {error}") from None
     by = data.get("by")
     if not isinstance(by, str | None):
         raise SpecError(f"{path.name}: by: got {by!r}, expected what recorded it, or nothing")
@@ -134,15 +134,15 @@ def text(record: Record) -> str:
         f"    {json.dumps(id_)}: [\n" + ",\n".join(f"      {line(region)}" for region in regions) + "\n    ]"
         for id_, regions in record.deviations.items()
     )
-    seen = _json(dataclasses.asdict(record.seen))
+    seen = _json(record.seen)
     by = f',\n  "by": {json.dumps(record.by)}' if record.by else ""
     return f'{{\n  "schema": {json.dumps(SCHEMA)},\n  "seen": {seen}{by},\n  "deviations": {{\n{entries}\n  }}\n}}\n'
 
 
 def line(region: Region) -> str:
     """A region as a line of a file, without the fields at their defaults."""
-    given = dataclasses.asdict(region)
-    given["parameters"] = {name: float(value) for name, value in region.parameters.items()}  # as they are read again
+    parameters = {name: float(value) for name, value in region.parameters.items()}  # as they are read again
+    given = vars(region) | {"parameters": parameters}
     return _json({name: value for name, value in given.items() if name not in NOT_WRITTEN or value != NOT_WRITTEN[name]})
 
 
@@ -170,9 +170,8 @@ def _region(where: str, data: object) -> Region:
         raise SpecError(f"{where}: got {type(data).__name__}, expected an object")
     if unknown := data.keys() - {field.name for field in dataclasses.fields(Region)}:
         raise SpecError(f"{where}: a region has no field {min(unknown)!r}")
-    defaults: Any = plain(NOT_WRITTEN)
     try:
-        region: Region = restored(Region, {**defaults, **data}, "Region")
+        region: Region = restored(Region, data)
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None
     return region

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from crosscheck._records.plain import plain
-from crosscheck._report.json_file import record
+from crosscheck._report.json_file import undrawn
 from crosscheck._report.written import Written
 from crosscheck._verdict.records import Comparison, Finding
 
@@ -20,7 +18,23 @@ SCHEMA = "crosscheck.report/1"
 
 
 @dataclass(frozen=True)
-class Report(Written):
+class ReportSummary:
+    """The end of a report: the counts, the ids of the deviations that were seen, and the findings about them."""
+
+    passed: bool
+    comparisons: int
+    failed: int
+    points: int
+    new: int
+    recorded: bool
+    compared_with: str
+    deviations: tuple[str, ...]
+    skipped: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Report(Written, schema=SCHEMA, written=("environment", "_undrawn", "summary"), renamed={"_undrawn": "comparisons"}):
     """The result of ``verify``.
 
     Attributes:
@@ -56,13 +70,25 @@ class Report(Written):
             and not any(finding.failed for finding in self.findings)
         )
 
-    def data(self) -> dict[str, Any]:
-        """The report as plain data (schema ``crosscheck.report/1``).
+    @property
+    def summary(self) -> ReportSummary:
+        """The end of its JSON."""
+        return ReportSummary(
+            passed=self.passed,
+            comparisons=len(self.comparisons),
+            failed=sum(not comparison.passed for comparison in self.comparisons),
+            points=self.compared,
+            new=sum(comparison.new for comparison in self.comparisons),
+            recorded=self.recorded,
+            compared_with=self.compared_with,
+            deviations=tuple(sorted(self.deviations)),
+            skipped=tuple(f"{what}: {why}" for what, why in self.skipped.items()),
+            findings=self.findings,
+        )
 
-        Returns:
-            What JSON can hold; NaN and the infinities are strings.
-        """
-        return report_data(self)
+    @property
+    def _undrawn(self) -> tuple[Comparison, ...]:
+        return undrawn(self.comparisons)
 
     def document(self) -> Document:
         """The report as a document: the verdict, the largest errors of every activation, what fails, and figures.
@@ -83,24 +109,3 @@ class Report(Written):
         from crosscheck._report.text import panels
 
         return panels(self.comparisons)
-
-
-def report_data(report: Report) -> dict[str, Any]:
-    """A report as plain data, in the layout of its schema."""
-    return {
-        "schema": SCHEMA,
-        "environment": plain(report.environment),
-        "comparisons": [record(comparison) for comparison in report.comparisons],
-        "summary": {
-            "passed": report.passed,
-            "comparisons": len(report.comparisons),
-            "failed": sum(not comparison.passed for comparison in report.comparisons),
-            "points": report.compared,
-            "new": sum(comparison.new for comparison in report.comparisons),
-            "recorded": report.recorded,
-            "compared_with": report.compared_with,
-            "deviations": sorted(report.deviations),
-            "skipped": [f"{what}: {why}" for what, why in report.skipped.items()],
-            "findings": [plain(dataclasses.asdict(finding)) for finding in report.findings],
-        },
-    }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosscheck._report.json_file import write_json
+from crosscheck._report.json_file import InJson
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NOTHING = "nothing was compared, so there is nothing to draw"
 
 
-class Documented(ABC):
+class Documented(InJson, ABC):
     """A report that can be written to a file."""
 
     @abstractmethod
@@ -27,14 +27,6 @@ class Documented(ABC):
 
         Returns:
             The document.
-        """
-
-    @abstractmethod
-    def data(self) -> Mapping[str, object]:
-        """The content of the report as plain data.
-
-        Returns:
-            What ``to_json`` writes.
         """
 
     def __str__(self) -> str:
@@ -49,17 +41,6 @@ class Documented(ABC):
             The text.
         """
         return self.document().markdown()
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the report's data as JSON, whole or not at all.
-
-        Args:
-            path: The file, compressed if it ends in ``.gz``.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
-        write_json(path, self.data())
 
     def to_markdown(self, path: str | Path) -> None:
         """Write the report as Markdown, whole or not at all.

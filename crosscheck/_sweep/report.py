@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS, Implementation, legend, on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
-from crosscheck._records.plain import plain, restored
+from crosscheck._records.plain import restored
 from crosscheck._report.document import Block, Document, Drawing, Paragraph, Table
+from crosscheck._report.json_file import Summary, layout
 from crosscheck._report.written import Documented
 from crosscheck._sweep.records import SweepDifference, SweepResult
 
@@ -36,30 +37,11 @@ class Range:
 
 
 @dataclass(frozen=True)
-class SweepSummary:
-    """The summary at the end of a file."""
-
-    passed: bool
-    headline: str
-
-
-@dataclass(frozen=True)
-class SweepFile:
-    """What ``crosscheck sweep --json`` and ``SweepReport.to_json`` write."""
-
-    schema: str
-    function: str
-    dtype: str
-    parameters: dict[str, float]
-    range: Range
-    results: tuple[SweepResult, ...]
-    differences: tuple[SweepDifference, ...]
-    environment: dict[str, Any]
-    summary: SweepSummary
-
-
-@dataclass(frozen=True)
-class SweepReport(Documented):
+class SweepReport(
+    Documented,
+    schema=SCHEMA,
+    written=("function", "dtype", "parameters", "range", "results", "differences", "environment", "summary"),
+):
     """The result of ``sweep``.
 
     Attributes:
@@ -118,23 +100,15 @@ class SweepReport(Documented):
         lost = not_run(self.skipped)
         return f"{what}: the own implementations keep the budget at each{lost}" if own else what + lost
 
-    def data(self) -> dict[str, object]:
-        """The report as plain data (schema ``crosscheck.sweep/1``).
+    @property
+    def range(self) -> Range:
+        """The first and the last input, as in the JSON."""
+        return Range(self.low, self.high, self.bits)
 
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {
-            "schema": SCHEMA,
-            "function": self.function,
-            "dtype": self.dtype,
-            "parameters": plain(self.parameters),
-            "range": plain({"low": self.low, "high": self.high, "bits": self.bits}),
-            "results": [plain(asdict(result)) for result in self.results],
-            "differences": [plain(asdict(difference)) for difference in self.differences],
-            "environment": plain(self.environment),
-            "summary": {"passed": self.passed, "headline": self.headline},
-        }
+    @property
+    def summary(self) -> Summary:
+        """The end of its JSON."""
+        return Summary(self.passed, self.headline)
 
     def plot(self) -> Figure:
         """Draw the largest error in each binade of the inputs, and the number of errors of each size.
@@ -165,7 +139,7 @@ def read_sweep(path: str | Path) -> SweepReport:
         schema = data.get("schema") if isinstance(data, Mapping) else None
         if schema is not None and schema != SCHEMA:
             raise UsageError(f"{path}: got the schema {schema!r}, expected {SCHEMA!r}")
-        file = restored(SweepFile, data)
+        file = restored(layout(SweepReport), data)
         _check(file)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -186,7 +160,7 @@ def read_sweep(path: str | Path) -> SweepReport:
     )
 
 
-def _check(file: SweepFile) -> None:
+def _check(file: Any) -> None:
     """Raise ``ValueError`` if the fields have the right types but contradict each other."""
     if file.dtype not in DTYPES:
         raise ValueError(f"dtype: got {file.dtype!r}, expected one of {', '.join(DTYPES)}")

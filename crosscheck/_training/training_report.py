@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from crosscheck._records.plain import plain
+from crosscheck._models.report.records import WeightMatch
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table
 from crosscheck._report.headline import Verdict
+from crosscheck._report.json_file import Summary
 from crosscheck._report.written import Documented
+from crosscheck._training.records import Drift
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from crosscheck._models.report.records import WeightMatch
-    from crosscheck._training.records import Drift
 
 SCHEMA = "crosscheck.training/1"
 SIDES = {"torch": "PyTorch", "jax": "JAX"}
@@ -51,7 +49,23 @@ class TrainingFault:
 
 
 @dataclass(frozen=True)
-class TrainingReport(Documented):
+class TrainingSummary(Summary):
+    """The end of a report on two trainings; ``part`` and ``step`` are those of the first fault."""
+
+    cause: str | None
+    side: str | None
+    message: str
+    steps: int
+    part: str | None
+    step: int | None
+
+
+@dataclass(frozen=True)
+class TrainingReport(
+    Documented,
+    schema=SCHEMA,
+    written=("environment", "faults", "errors", "drift", "weights", "notes", "summary"),
+):
     """The result of ``compare_training``.
 
     Attributes:
@@ -167,31 +181,11 @@ class TrainingReport(Documented):
 
         return draw(self)
 
-    def data(self) -> dict[str, Any]:
-        """The report as plain data (schema ``crosscheck.training/1``).
-
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {
-            "schema": SCHEMA,
-            "environment": plain(dict(self.environment)),
-            "faults": [plain(dataclasses.asdict(one)) for one in self.faults],
-            "errors": [plain(dict(one)) for one in self.errors],
-            "drift": None if self.drift is None else plain(dataclasses.asdict(self.drift)),
-            "weights": [plain(dataclasses.asdict(one)) for one in self.weights],
-            "notes": list(self.notes),
-            "summary": {
-                "passed": self.passed,
-                "headline": self.headline,
-                "cause": self.cause,
-                "side": self.side,
-                "message": self.message,
-                "steps": self.steps,
-                "part": self.first.part if self.first else None,
-                "step": self.first.step if self.first else None,
-            },
-        }
+    @property
+    def summary(self) -> TrainingSummary:
+        """The end of its JSON."""
+        part, step = (self.first.part, self.first.step) if self.first else (None, None)
+        return TrainingSummary(self.passed, self.headline, self.cause, self.side, self.message, self.steps, part, step)
 
 
 def _said(fault: TrainingFault) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from crosscheck._dictionary.records import CONTRASTS, TranslatedPair, Translation
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Heading, Paragraph, Table
 from crosscheck._report.written import Documented
 from crosscheck._translate.report import NAMES, difference, judged_with, said
@@ -38,18 +37,21 @@ class TranslatedCall:
     entry: Translation | None
     differences: tuple[str, ...]
 
-    def data(self) -> dict[str, object]:
-        """The call as plain data: its entry by its title.
 
-        Returns:
-            What stands for it in the JSON of the report.
-        """
-        entry = self.entry.title if self.entry else None
-        return {**vars(self), "entry": entry, "differences": list(self.differences)}
+@dataclass(frozen=True)
+class WrittenCall:
+    """A call in the JSON of the report: ``entry`` is the title of its entry in the dictionary, null where there is none."""
+
+    line: int
+    code: str
+    name: str
+    counterpart: str
+    entry: str | None
+    differences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class FileTranslation(Documented):
+class FileTranslation(Documented, schema=SCHEMA, written=("environment", "path", "_calls"), renamed={"_calls": "calls"}):
     """The result of ``translate_file``.
 
     Attributes:
@@ -85,18 +87,10 @@ class FileTranslation(Documented):
         of = f"{len(self.calls)} calls of {len(names)} names of PyTorch"
         return f"{self.path}: {of}, {self.found} in the dictionary{without}."
 
-    def data(self) -> dict[str, object]:
-        """The report as plain data (schema ``crosscheck.translated-file/1``).
-
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {
-            "schema": SCHEMA,
-            "environment": plain(self.environment),
-            "path": self.path,
-            "calls": [call.data() for call in self.calls],
-        }
+    @property
+    def _calls(self) -> tuple[WrittenCall, ...]:
+        titles = (call.entry.title if call.entry else None for call in self.calls)
+        return tuple(WrittenCall(**vars(call) | {"entry": title}) for call, title in zip(self.calls, titles, strict=True))
 
     def document(self) -> Document:
         """The report as a document: a table of the calls in order, then what to know of each name.

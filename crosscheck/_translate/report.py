@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from crosscheck._dictionary.names import full
 from crosscheck._dictionary.records import CONTRASTS, NOT_JUDGED, SAME, TranslatedPair, Translation
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Heading, Lines, Paragraph, Table
 from crosscheck._report.written import Documented
 from crosscheck._translate.on_record import on_record
@@ -22,7 +21,7 @@ FEW = 6
 
 
 @dataclass(frozen=True)
-class TranslationReport(Documented):
+class TranslationReport(Documented, schema=SCHEMA, written=("environment", "entries")):
     """The result of ``translate``.
 
     Attributes:
@@ -80,18 +79,6 @@ class TranslationReport(Documented):
     def _exact(self) -> bool:
         """Whether what was asked is the full name of something, not only its last part."""
         return any(full(self.asked) in entry.names for entry in self.entries)
-
-    def data(self) -> dict[str, object]:
-        """The report as plain data (schema ``crosscheck.dictionary/1``).
-
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {
-            "schema": SCHEMA,
-            "environment": plain(self.environment),
-            "entries": [plain(asdict(entry)) for entry in self.entries],
-        }
 
     def document(self) -> Document:
         """The report as a document: each use with its code and its verdict; for several calls, a table.

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from detection.reports import Written
 
-RECORD = "crosscheck._report.report.record"
-DATA = "crosscheck._report.report.report_data"
+DATA = "crosscheck._report.json_file.InJson.data"
 DOCUMENT = "crosscheck._report.text.document"
 
 
@@ -13,50 +12,43 @@ def report(name, of, lie, at):
     return Written(name=name, kind="reports", of=of, lie=lie, cause="contradiction", at=at)
 
 
+def comparisons(change):
+    """A lie about each comparison."""
+
+    def lie(data):
+        return lambda report: (found := data(report)) | {"comparisons": [one | change(one) for one in found["comparisons"]]}
+
+    return lie
+
+
 def field(**changes):
-    return lambda record: lambda comparison: {**record(comparison), **changes}
+    return comparisons(lambda _: changes)
 
 
-def softened(record):
+def softened(comparison):
     """A failing comparison with the causes of one that passes."""
-
-    def lie(comparison):
-        data = record(comparison)
-        return {**data, "causes": {"rounding": next(iter(data["causes"].values()))}}
-
-    return lie
+    return {"causes": {"rounding": next(iter(comparison["causes"].values()))}}
 
 
-def elsewhere(record):
-    def lie(comparison):
-        data = record(comparison)
-        return data if data["worst"] is None else {**data, "worst": {**data["worst"], "input": 0.0}}
-
-    return lie
+def elsewhere(comparison):
+    return {} if comparison["worst"] is None else {"worst": {**comparison["worst"], "input": 0.0}}
 
 
 def summary(**changes):
-    def lie(report_data):
-        def data(report):
-            found = report_data(report)
-            return {**found, "summary": {**found["summary"], **changes}}
-
-        return data
-
-    return lie
+    return lambda data: lambda report: (found := data(report)) | {"summary": found["summary"] | changes}
 
 
-def without_failures(report_data):
+def without_failures(written):
     def lie(report):
-        data = report_data(report)
+        data = written(report)
         return {**data, "comparisons": [one for one in data["comparisons"] if one["passed"]]}
 
     return lie
 
 
-def without_one(report_data):
+def without_one(written):
     def lie(report):
-        data = report_data(report)
+        data = written(report)
         return {**data, "comparisons": data["comparisons"][1:]}
 
     return lie
@@ -67,14 +59,14 @@ def praised(as_text):
 
 
 FAULTS = [
-    report("a failed comparison written as passed", RECORD, field(passed=True), "passed in json"),
-    report("a passed comparison written as failed", RECORD, field(passed=False), "passed in json"),
-    report("another cause", RECORD, field(cause="rounding"), "cause in json"),
-    report("causes that pass", RECORD, softened, "causes in json"),
-    report("the other side", RECORD, field(side="torch"), "side in json"),
-    report("another worst input", RECORD, elsewhere, "worst in json"),
-    report("a smaller error", RECORD, field(max_ulp=0.5), "max_ulp in json"),
-    report("no points", RECORD, field(points=0), "points in json"),
+    report("a failed comparison written as passed", DATA, field(passed=True), "passed in json"),
+    report("a passed comparison written as failed", DATA, field(passed=False), "passed in json"),
+    report("another cause", DATA, field(cause="rounding"), "cause in json"),
+    report("causes that pass", DATA, comparisons(softened), "causes in json"),
+    report("the other side", DATA, field(side="torch"), "side in json"),
+    report("another worst input", DATA, comparisons(elsewhere), "worst in json"),
+    report("a smaller error", DATA, field(max_ulp=0.5), "max_ulp in json"),
+    report("no points", DATA, field(points=0), "points in json"),
     report("failures left out", DATA, without_failures, "comparisons in json"),
     report("a comparison left out", DATA, without_one, "comparisons in json"),
     report("a summary that passes", DATA, summary(passed=True), "summary.passed in json"),

@@ -22,7 +22,6 @@ from crosscheck._records.names import DTYPES
 def list_(files: tuple[str, ...], json_path: str | None) -> None:
     """List the activations, their parameters and what each framework ships."""
     from crosscheck._catalogue import Catalogue
-    from crosscheck._records.plain import plain
     from crosscheck._report.document import Table
     from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import Fitted
@@ -45,7 +44,7 @@ def list_(files: tuple[str, ...], json_path: str | None) -> None:
         }
         for record in records
     ]
-    save(json_path, lambda path: write_json(path, {"schema": "crosscheck.list/1", "activations": plain(data)}))
+    save(json_path, lambda path: write_json(path, {"schema": "crosscheck.list/1", "activations": data}))
 
 
 @click.command(cls=Command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -22,7 +21,6 @@ def env(device: str, json_path: str | None) -> None:
     """Print versions, devices and settings on which results depend: what each changes, how to set both frameworks alike."""
     from crosscheck._frameworks.environment import environment
     from crosscheck._frameworks.settings import settings
-    from crosscheck._records.plain import plain
     from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import Filled
 
@@ -39,8 +37,8 @@ def env(device: str, json_path: str | None) -> None:
     show(Filled("\n".join(lines)))
     data = {
         "schema": "crosscheck.env/1",
-        "environment": plain(described),
-        "settings": [plain(asdict(setting)) for setting in found],
+        "environment": described,
+        "settings": found,
     }
     save(json_path, lambda path: write_json(path, data))
 

@@ -44,7 +44,6 @@ def perceptron(
 
     Exit 0: the frameworks agree, even if they did not learn. 1: they do not; the fault, its epoch and its tensor are named.
     """
-    from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import layout
     from crosscheck._training.perceptron import perceptron as _trainings
 
@@ -61,7 +60,7 @@ def perceptron(
                 progress=progress,
             )
     show(layout(report.document()))
-    save(json_path, lambda path: write_json(path, report.data()))
+    save(json_path, report.to_json)
     if figure_path is not None:
         save_figure(figure_path, report.plot())
     finish(report.passed)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crosscheck._arguments import path
 from crosscheck._explain.facts import Fact
+from crosscheck._models.report.records import Gradient, WeightMatch
 from crosscheck._models.report.script import Segment, save
 from crosscheck._models.report.tree import tree
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table, Tree
 from crosscheck._report.headline import Verdict
+from crosscheck._report.json_file import Summary
 from crosscheck._report.written import Documented
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from crosscheck._models.report.records import Gradient, WeightMatch
 
 SCHEMA = "crosscheck.models/1"
 MOST_FAULTS = 8
@@ -113,7 +111,33 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class ModelsReport(Documented):
+class OutputOfModels:
+    """How far an output is apart where each model runs by itself, and how far rounding alone moves it."""
+
+    apart: float
+    drift: float
+
+
+@dataclass(frozen=True)
+class ModelsSummary(Summary):
+    """The end of a report on two models; ``first`` is the module of torch that goes wrong first."""
+
+    cause: str | None
+    side: str | None
+    message: str
+    first: str | None
+    landmarks: int
+    faults: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ModelsReport(
+    Documented,
+    schema=SCHEMA,
+    written=("environment", "layers", "faults", "weights", "gradients", "_apart", "notes", "summary"),
+    renamed={"_apart": "outputs"},
+):
     """The result of ``compare_models``.
 
     Attributes:
@@ -278,33 +302,24 @@ class ModelsReport(Documented):
         """
         return save(self.segments, path("folder", folder), force=force)
 
-    def data(self) -> dict[str, Any]:
-        """The report as plain data (schema ``crosscheck.models/1``).
+    @property
+    def summary(self) -> ModelsSummary:
+        """The end of its JSON."""
+        return ModelsSummary(
+            self.passed,
+            self.headline,
+            self.cause,
+            self.side,
+            self.message,
+            self.first.torch if self.first else None,
+            len(self.layers),
+            len(self.faults),
+            self.seconds,
+        )
 
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {
-            "schema": SCHEMA,
-            "environment": plain(dict(self.environment)),
-            "layers": [plain(dataclasses.asdict(one)) for one in self.layers],
-            "faults": [plain(dataclasses.asdict(one)) for one in self.faults],
-            "weights": [plain(dataclasses.asdict(one)) for one in self.weights],
-            "gradients": [plain(dataclasses.asdict(one)) for one in self.gradients],
-            "outputs": {name: plain({"apart": apart, "drift": drift}) for name, (apart, drift) in self.outputs.items()},
-            "notes": list(self.notes),
-            "summary": {
-                "passed": self.passed,
-                "headline": self.headline,
-                "cause": self.cause,
-                "side": self.side,
-                "message": self.message,
-                "first": self.first.torch if self.first else None,
-                "landmarks": len(self.layers),
-                "faults": len(self.faults),
-                "seconds": self.seconds,
-            },
-        }
+    @property
+    def _apart(self) -> dict[str, OutputOfModels]:
+        return {name: OutputOfModels(*distances) for name, distances in self.outputs.items()}
 
 
 def _alike(fault: Fault) -> tuple[str, str, str, str]:

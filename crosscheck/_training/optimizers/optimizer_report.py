@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Paragraph, Table
 from crosscheck._report.headline import Verdict
 from crosscheck._report.written import Documented
-
-if TYPE_CHECKING:
-    from crosscheck._training.records import OptimizerRun
+from crosscheck._training.records import OptimizerRun
 
 SCHEMA = "crosscheck.optimizers/1"
 SKIPPED = "missing"
@@ -21,7 +17,22 @@ NONE = "where a gradient is None, PyTorch leaves the parameter and its state alo
 
 
 @dataclass(frozen=True)
-class OptimizerReport(Documented):
+class OptimizerPair:
+    """What was seen of one pair of optimisers."""
+
+    torch: str
+    jax: str
+    passed: bool
+    skips: bool
+    cause: str | None
+    side: str | None
+    explanation: str
+    settings: Mapping[str, object]
+    runs: tuple[OptimizerRun, ...]
+
+
+@dataclass(frozen=True)
+class OptimizerReport(Documented, schema=SCHEMA, written=("environment", "pairs")):
     """The result of ``compare_optimizers``.
 
     Attributes:
@@ -101,31 +112,16 @@ class OptimizerReport(Documented):
             at += f", from step {self.first.first} on, in {self.first.parameter} ({self.first.gradients} gradients)"
         return f"{self.explanation}; {at}" if self.explanation else at
 
-    def data(self) -> dict[str, object]:
-        """The report as plain data (schema ``crosscheck.optimizers/1``).
+    @property
+    def pair(self) -> OptimizerPair:
+        """The report without its environment, as JSON has it."""
+        verdict = self.passed, self.skips, self.cause, self.side
+        return OptimizerPair(self.torch, self.jax, *verdict, self.explanation, self.settings, self.runs)
 
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {"schema": SCHEMA, "environment": plain(self.environment), "pairs": [self.record()]}
-
-    def record(self) -> dict[str, object]:
-        """The report without its environment.
-
-        Returns:
-            Plain data: one of the ``pairs`` of the schema.
-        """
-        return {
-            "torch": self.torch,
-            "jax": self.jax,
-            "passed": self.passed,
-            "skips": self.skips,
-            "cause": self.cause,
-            "side": self.side,
-            "explanation": self.explanation,
-            "settings": plain(self.settings),
-            "runs": [plain(asdict(run)) for run in self.runs],
-        }
+    @property
+    def pairs(self) -> tuple[OptimizerPair, ...]:
+        """This pair, as in the JSON of the table of all."""
+        return (self.pair,)
 
     def document(self) -> Document:
         """The report as a document: the verdict, and a row for each kind of gradients.
@@ -140,7 +136,7 @@ class OptimizerReport(Documented):
 
 
 @dataclass(frozen=True)
-class OptimizersReport(Documented):
+class OptimizersReport(Documented, schema=SCHEMA, written=("environment", "_pairs"), renamed={"_pairs": "pairs"}):
     """The result of ``optimizers``.
 
     Attributes:
@@ -165,17 +161,9 @@ class OptimizersReport(Documented):
         lost = f"; {len(self.skipped)} cannot be run here" if self.skipped else ""
         return f"{len(self.pairs)} pairs of optimisers: {same} are the same, {len(self.pairs) - same} differ{lost}."
 
-    def data(self) -> dict[str, object]:
-        """The report as plain data (schema ``crosscheck.optimizers/1``).
-
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {
-            "schema": SCHEMA,
-            "environment": plain(self.environment),
-            "pairs": [pair.record() for pair in self.pairs],
-        }
+    @property
+    def _pairs(self) -> tuple[OptimizerPair, ...]:
+        return tuple(pair.pair for pair in self.pairs)
 
     def document(self) -> Document:
         """The report as a document: the table.

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, FloatArray, IntArray
 from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, PASSING
-from crosscheck._records.plain import plain
 from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
 from crosscheck._report.written import Documented
 from crosscheck._training.records import History, Setup
@@ -70,7 +69,34 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class PerceptronReport(Documented):
+class Settings:
+    """The settings of both trainings."""
+
+    epochs: int
+    learning_rate: float
+    seed: int
+    dtype: str
+    loss: str
+    planted: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a framework has learned: the loss of each epoch, and at the end the accuracy, the predictions and the weights."""
+
+    losses: FloatArray
+    accuracy: float
+    predictions: IntArray
+    weights: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class PerceptronReport(
+    Documented,
+    schema=SCHEMA,
+    written=("environment", "gate", "settings", "frameworks", "agree", "cause", "first", "findings", "_compared"),
+    renamed={"first": "first_difference", "findings": "faults", "_compared": "comparisons"},
+):
     """The result of ``perceptron``.
 
     Attributes:
@@ -176,48 +202,31 @@ class PerceptronReport(Documented):
         words = _said(self.findings[0]) if self.findings else MEANING[self.cause]
         return f"{'AGREE' if self.agree else 'DISAGREE'}: {what}: {words}."
 
-    def data(self) -> dict[str, object]:
-        """The report as plain data (schema ``crosscheck.perceptron/1``).
-
-        Returns:
-            What ``to_json`` writes.
-        """
-        return {"schema": SCHEMA, "environment": plain(self.environment), **self.training()}
-
-    def training(self) -> dict[str, object]:
-        """The part of the data that is about this training.
-
-        Returns:
-            The data without ``schema`` and ``environment``.
-        """
+    @property
+    def settings(self) -> Settings:
+        """The settings of both trainings, as in the JSON."""
         setup = self.setup
+        return Settings(setup.epochs, setup.learning_rate, self.seed, setup.dtype, "bce_with_logits", self.planted)
+
+    @property
+    def frameworks(self) -> dict[str, Trained]:
+        """What each framework has learned, as in the JSON."""
         return {
-            "gate": self.gate,
-            "settings": {
-                "epochs": setup.epochs,
-                "learning_rate": setup.learning_rate,
-                "seed": self.seed,
-                "dtype": setup.dtype,
-                "loss": "bce_with_logits",
-                "planted": dict(self.planted),
-            },
-            "frameworks": {
-                name: {
-                    "losses": plain(history["loss"].tolist()),
-                    "accuracy": self.accuracy(name),
-                    "predictions": self.predictions(name).astype(int).ravel().tolist(),
-                    "weights": {tensor: plain(history[tensor][-1].tolist()) for tensor in ("weight", "bias")},
-                }
-                for name, history in self.histories.items()
-            },
-            "agree": self.agree,
-            "cause": self.cause,
-            "first_difference": plain(asdict(self.first)) if self.first else None,
-            "faults": [plain(asdict(one)) for one in self.findings],
-            "comparisons": {
-                name: {key: value for key, value in report.data().items() if key not in ("schema", "environment", "errors")}
-                for name, report in self.comparisons.items()
-            },
+            name: Trained(
+                history["loss"],
+                self.accuracy(name),
+                self.predictions(name).astype(int).ravel(),
+                {tensor: history[tensor][-1] for tensor in ("weight", "bias")},
+            )
+            for name, history in self.histories.items()
+        }
+
+    @property
+    def _compared(self) -> dict[str, dict[str, Any]]:
+        left_out = ("schema", "environment", "errors")
+        return {
+            name: {key: value for key, value in report.data().items() if key not in left_out}
+            for name, report in self.comparisons.items()
         }
 
     def plot(self) -> Figure:

@@ -11,7 +11,6 @@ from typing import Any
 
 from crosscheck._records.implementations import FRAMEWORKS, on_screen
 from crosscheck._records.names import ORDER_NAMES
-from crosscheck._records.plain import plain
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._report.terminal import Filled, as_text
@@ -98,26 +97,25 @@ class Explanation:
         return snippet(self.activation, self.source, sighting, result, str(here))
 
     def data(self) -> dict[str, object]:
-        """The explanation as plain data."""
+        """What its JSON has."""
         record = self.activation
-        limits = record.limits_at(record.parameters)
         return {
             "schema": SCHEMA,
-            "environment": plain(self.report.environment),
+            "environment": self.report.environment,
             "activation": {
                 "name": record.name,
-                "aliases": plain(record.aliases),
+                "aliases": record.aliases,
                 "latex": record.latex,
                 "derivative": described(record.derivative),
                 "second_derivative": described(record.second_derivative),
-                "parameters": plain(record.parameters),
-                "kinks": [plain(dataclasses.asdict(kink)) for kink in record.kinks_at(record.parameters)],
-                "domain": plain(record.domain),
-                "limits": plain(dataclasses.asdict(limits)),
+                "parameters": record.parameters,
+                "kinks": record.kinks_at(record.parameters),
+                "domain": record.domain,
+                "limits": record.limits_at(record.parameters),
             },
             "disagreements": [
                 {
-                    **{key: plain(value) for key, value in dataclasses.asdict(one).items()},
+                    **vars(one),
                     "explanation": SENTENCES[one.cause],
                     "snippets": {r.implementation + r.layout: self.snippet(one.sighting, r) for r in one.sighting.results}
                     if one.sighting

@@ -13,6 +13,7 @@ from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.headline import Verdict
 from crosscheck._report.report import Report, ReportSummary
+from crosscheck._report.told import Told
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class PairSummary(ReportSummary):
 
 
 @dataclass(frozen=True)
-class PairReport(Report):
+class PairReport(Report, Told):
     """The result of ``compare``: a ``Report`` on two functions.
 
     Attributes:
@@ -114,14 +115,9 @@ class PairReport(Report):
         return bool(self.comparisons) and (len(self.exceptions) < len(FRAMEWORKS) or self.compared > 0)
 
     @property
-    def headline(self) -> str:
-        """The verdict in one line of at most 100 characters."""
-        return self._verdict.parts[0]
-
-    @property
     def verdict(self) -> str:
         """The verdict in one sentence."""
-        return _shortened(str(self._verdict))
+        return _shortened(super().verdict)
 
     @property
     def _verdict(self) -> Verdict:
@@ -143,7 +139,10 @@ class PairReport(Report):
         Returns:
             The text, in under 25 lines; of a long verdict, the first two lines are the headline and the rest.
         """
-        return "\n".join(map(_shortened, _story(self)))
+        return "\n".join(map(_shortened, super().story().splitlines()))
+
+    def _evidence(self) -> Iterator[str]:
+        return _story(self)
 
     def document(self) -> Document:
         """The report as a document: the verdict, the story, every comparison, a figure of the errors, and the snippet.
@@ -151,15 +150,12 @@ class PairReport(Report):
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(self._verdict.lines) :]
-        story = "\n".join(line.removeprefix("  ") for line in below)
-        blocks: list[Block] = [Code(story)] if story else []
-        blocks += [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
+        blocks: list[Block] = [Heading("Every comparison"), Table(list(map(list, _rows(self))))]
         if self.panels():
             blocks.append(Drawing(self.plot, "How far PyTorch and JAX are apart, in ULP of the larger result"))
         if self.diagnosis.snippet:
             blocks += [Heading("To see it again"), Code(self.diagnosis.snippet, "python")]
-        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
+        return self._document(blocks)
 
     def panels(self) -> Mapping[str, Mapping[str, Profile]]:
         """The errors for the figure: a panel for each order and dtype, with the comparisons that differ most.
@@ -275,7 +271,6 @@ def _up(value: float) -> str:
 
 
 def _story(report: PairReport) -> Iterator[str]:
-    yield from report._verdict.lines
     decisive = report.decisive
     if decisive is None:
         return

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crosscheck._models.report.records import WeightMatch
-from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table
+from crosscheck._models.report.weights import every_weight, of_weights
+from crosscheck._report.document import Block, Document, Drawing, Heading, Table
 from crosscheck._report.headline import Verdict
 from crosscheck._report.json_file import Summary
-from crosscheck._report.written import Documented
+from crosscheck._report.told import Told
 from crosscheck._training.records import Drift
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TrainingSummary(Summary):
 
 @dataclass(frozen=True)
 class TrainingReport(
-    Documented,
+    Told,
     schema=SCHEMA,
     written=("environment", "faults", "errors", "drift", "weights", "notes", "summary"),
 ):
@@ -112,16 +113,6 @@ class TrainingReport(
         return self.first.side if self.first else None
 
     @property
-    def headline(self) -> str:
-        """The verdict in one line of at most 100 characters: of a fault, the part, its first step, and what differs."""
-        return self._verdict.parts[0]
-
-    @property
-    def verdict(self) -> str:
-        """The verdict in one sentence."""
-        return str(self._verdict)
-
-    @property
     def _verdict(self) -> Verdict:
         if not (any(self.errors) or self.faults):
             return Verdict("FAILED", self.name, self.message or "nothing was compared")
@@ -139,13 +130,8 @@ class TrainingReport(
         each = "each step is the same from the same state, but"
         return Verdict(f"DISAGREE ({self.cause})", self.name, f"{each} {_drift(self.drift)}")
 
-    def story(self) -> str:
-        """The verdict and its evidence.
-
-        Returns:
-            The text, in under 30 lines.
-        """
-        return "\n".join(_story(self))
+    def _evidence(self) -> Iterator[str]:
+        return _story(self)
 
     def __str__(self) -> str:
         return self.story()
@@ -156,17 +142,11 @@ class TrainingReport(
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(self._verdict.lines) :]
-        story = "\n".join(line.removeprefix("  ") for line in below)
-        blocks: list[Block] = [Code(story)] if story else []
+        blocks: list[Block] = []
         if any(self.errors):
             blocks.append(Drawing(self.plot, "The error of each step from the same state, and the drift of free runs"))
             blocks += [Heading("The largest error of each kind of tensor"), Table(list(_rows(self.errors)))]
-        if self.weights:
-            head = ["torch", "JAX", "layout", "found by"]
-            rows = [[one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or ""] for one in self.weights]
-            blocks.append(Folded("Every weight", Table([head, *rows])))
-        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
+        return self._document([*blocks, *every_weight(self.weights)])
 
     def plot(self) -> Figure:
         """Draw the error of each step from the same state, and the distance of the free runs beside that of the controls.
@@ -210,7 +190,6 @@ def _drift(drift: Drift | None) -> str:
 
 
 def _story(report: TrainingReport) -> Iterator[str]:
-    yield from report._verdict.lines
     for fault in report.faults[:8]:
         yield f"  {_said(fault)}"
         yield f"    largest in {fault.tensor}: {fault.error:.2g}, at {fault.steps} of {len(report.errors)} steps"
@@ -223,12 +202,7 @@ def _story(report: TrainingReport) -> Iterator[str]:
         controls = f"the furthest of {drift.runs} controls, one ULP away at the start: {drift.controls[-1]:.2g}"
         yield f"  running freely: {ends}; {controls}"
         yield f"  the last losses: PyTorch {drift.losses[-1][0]:.7g}, JAX {drift.losses[-1][1]:.7g}"
-    counted = [one for one in report.weights if one.compared]
-    left = [one for one in counted if not one.matched]
-    if counted:
-        yield f"  weights: {len(counted) - len(left)} matched, {len(left)} without a partner"
-        for one in left[:4]:
-            yield f"    {one.torch or one.jax}: {one.reason}"
+    yield from of_weights(report.weights)
     for note in report.notes[:6]:
         yield f"  note: {note}"
 

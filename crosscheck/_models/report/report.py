@@ -15,17 +15,17 @@ from crosscheck._explain.facts import Fact
 from crosscheck._models.report.records import Gradient, WeightMatch
 from crosscheck._models.report.script import Segment, save
 from crosscheck._models.report.tree import tree
-from crosscheck._report.document import Block, Code, Document, Drawing, Folded, Heading, Table, Tree
+from crosscheck._models.report.weights import MOST_ROWS, every_weight, number, of_weights
+from crosscheck._report.document import Block, Document, Drawing, Folded, Heading, Table, Tree
 from crosscheck._report.headline import Verdict
 from crosscheck._report.json_file import Summary
-from crosscheck._report.written import Documented
+from crosscheck._report.told import Told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = "crosscheck.models/1"
 MOST_FAULTS = 8
-MOST_ROWS = 400
 NARROW = 80
 """The largest width of the tree, so that it fits any terminal."""
 SIDES = {"torch": "PyTorch", "jax": "JAX", None: "not known"}
@@ -133,7 +133,7 @@ class ModelsSummary(Summary):
 
 @dataclass(frozen=True)
 class ModelsReport(
-    Documented,
+    Told,
     schema=SCHEMA,
     written=("environment", "layers", "faults", "weights", "gradients", "_apart", "notes", "summary"),
     renamed={"_apart": "outputs"},
@@ -194,16 +194,6 @@ class ModelsReport(
         return self.first.side if self.first else None
 
     @property
-    def headline(self) -> str:
-        """The verdict in one line of at most 100 characters: of two models that differ, the first place and the mistake."""
-        return self._verdict.parts[0]
-
-    @property
-    def verdict(self) -> str:
-        """The verdict in one sentence."""
-        return str(self._verdict)
-
-    @property
     def _verdict(self) -> Verdict:
         if self.message or not self.layers:
             return Verdict("FAILED", self.name, self.message or "nothing was compared")
@@ -217,13 +207,8 @@ class ModelsReport(
         mistake = fault.facts[0].words() if fault.facts else ""
         return Verdict(f"DISAGREE ({fault.cause})", self.name, fault.explanation, fault.torch, sentence, mistake)
 
-    def story(self) -> str:
-        """The verdict and its evidence.
-
-        Returns:
-            The text, in under 30 lines.
-        """
-        return "\n".join(_story(self))
+    def _evidence(self) -> Iterator[str]:
+        return _story(self)
 
     def tree(self) -> str:
         """The modules of the model, each with a verdict; the inside of a module is shown if something in it is wrong.
@@ -248,17 +233,14 @@ class ModelsReport(
         Returns:
             The document.
         """
-        below = self.story().splitlines()[len(self._verdict.lines) :]
-        story = "\n".join(line.removeprefix("  ") for line in below)
-        blocks: list[Block] = [Code(story)] if story else []
+        blocks: list[Block] = []
         if self.layers:
             blocks += [Heading("Every layer"), self._tree]
             blocks.append(Drawing(self.plot, "The error at each landmark, made there and accumulated"))
-        if self.weights:
-            blocks.append(Folded("Every weight", Table(list(_weight_rows(self.weights)))))
+        blocks += every_weight(self.weights)
         if self.gradients:
             blocks.append(Folded("Every gradient", Table(list(_gradient_rows(self.gradients)))))
-        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
+        return self._document(blocks)
 
     def plot(self) -> Figure:
         """Draw the error over depth: the error made at each landmark in float64, the accumulated one, and rounding's bound.
@@ -330,7 +312,6 @@ def _alike(fault: Fault) -> tuple[str, str, str, str]:
 
 
 def _story(report: ModelsReport) -> Iterator[str]:
-    yield from report._verdict.lines
     groups = report.diverging
     for group in groups[:MOST_FAULTS]:
         yield from _of_group(group)
@@ -344,12 +325,7 @@ def _story(report: ModelsReport) -> Iterator[str]:
         yield f"  made between two landmarks, in float64: at most {max(layer.error for layer in report.layers):.2g}"
     for name, (apart, drift) in list(report.outputs.items())[:4]:
         yield f"  {name}: {apart:.2g} apart in the dtype; rounding alone moves it by {drift:.2g}"
-    if report.weights:
-        counted = [one for one in report.weights if one.compared]
-        left = [one for one in counted if not one.matched]
-        yield f"  weights: {len(counted) - len(left)} matched, {len(left)} without a partner"
-        for one in left[:4]:
-            yield f"    {one.torch or one.jax}: {one.reason}"
+    yield from of_weights(report.weights)
     bad = [one for one in report.gradients if one.cause]
     if report.gradients:
         count = sum(one.compared for one in report.gradients)
@@ -377,18 +353,8 @@ def _of_group(group: Sequence[Fault]) -> Iterator[str]:
             yield f"    likewise {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2g}"
-
-
-def _weight_rows(weights: Sequence[WeightMatch]) -> Iterator[list[str]]:
-    yield ["torch", "JAX", "layout", "found by", "apart"]
-    for one in weights[:MOST_ROWS]:
-        yield [one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or "", _number(one.difference)]
-
-
 def _gradient_rows(gradients: Sequence[Gradient]) -> Iterator[list[str]]:
     yield ["parameter", "JAX", "verdict", "apart"]
     for one in gradients[:MOST_ROWS]:
         verdict = one.cause or ("ok" if one.compared else f"not compared: {one.explanation}")
-        yield [one.parameter, ", ".join(one.jax), verdict, _number(one.error)]
+        yield [one.parameter, ", ".join(one.jax), verdict, number(one.error)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crosscheck._report.document import Block, Document, Paragraph, Table
 from crosscheck._report.headline import Verdict
+from crosscheck._report.told import Told
 from crosscheck._report.written import Documented
 from crosscheck._training.records import OptimizerRun
 
@@ -32,7 +33,7 @@ class OptimizerPair:
 
 
 @dataclass(frozen=True)
-class OptimizerReport(Documented, schema=SCHEMA, written=("environment", "pairs")):
+class OptimizerReport(Told, schema=SCHEMA, written=("environment", "pairs")):
     """The result of ``compare_optimizers``.
 
     Attributes:
@@ -82,16 +83,6 @@ class OptimizerReport(Documented, schema=SCHEMA, written=("environment", "pairs"
         return self.first.side if self.first else None
 
     @property
-    def headline(self) -> str:
-        """The verdict in one line of at most 100 characters."""
-        return self._verdict.parts[0]
-
-    @property
-    def verdict(self) -> str:
-        """The verdict in one sentence."""
-        return str(self._verdict)
-
-    @property
     def _verdict(self) -> Verdict:
         name = f"{self.torch} / {self.jax}"
         if not self.judged:
@@ -132,7 +123,7 @@ class OptimizerReport(Documented, schema=SCHEMA, written=("environment", "pairs"
         head = ["gradients", "verdict", "apart, in float64", "from step", "in", "torch's error", "JAX's error"]
         blocks: list[Block] = [Table([head, *map(_cells, self.runs)])]
         blocks += [Paragraph(f"{run.gradients}: {run.meaning}.") for run in self.runs]
-        return Document(self.headline, self.passed, blocks, self.environment, self._verdict.parts[1])
+        return self._document(blocks)
 
 
 @dataclass(frozen=True)

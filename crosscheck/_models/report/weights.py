@@ -1,0 +1,36 @@
+"""The weights in a report on two models or two trainings: how many have a partner, and the table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from crosscheck._models.report.records import WeightMatch
+from crosscheck._report.document import Block, Folded, Table
+
+MOST_ROWS = 400
+MOST_LEFT = 4
+"""The number of weights without a partner that are named."""
+
+
+def of_weights(weights: Sequence[WeightMatch]) -> Iterator[str]:
+    """How many weights have a partner, as lines of a story; nothing if none was compared."""
+    counted = [one for one in weights if one.compared]
+    left = [one for one in counted if not one.matched]
+    if counted:
+        yield f"  weights: {len(counted) - len(left)} matched, {len(left)} without a partner"
+    for one in left[:MOST_LEFT]:
+        yield f"    {one.torch or one.jax}: {one.reason}"
+
+
+def every_weight(weights: Sequence[WeightMatch]) -> list[Block]:
+    """The table of all weights, if there are any."""
+    rows = [
+        [one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or "", number(one.difference)]
+        for one in weights[:MOST_ROWS]
+    ]
+    return [Folded("Every weight", Table([["torch", "JAX", "layout", "found by", "apart"], *rows]))] if rows else []
+
+
+def number(value: float | None) -> str:
+    """A distance in a table."""
+    return "" if value is None else f"{abs(value):.2g}"  # -0 is 0

@@ -1,6 +1,6 @@
 """Judge a corpus of cases whose verdict is known, and print a table: ``python -m corpora NAME [WORD ...]``.
 
-NAME is the package of the corpus; each WORD keeps the cases whose names hold it. Exit 1: a row is not as it must be.
+Each WORD keeps the cases whose names hold it. Exit 1: a row is not as it must be.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,7 +19,17 @@ from typing import Any, Protocol, TypeVar
 from kept import environment, write_json
 
 Row = dict[str, Any]
-NAMES = ("explain", "field", "pairs")
+MODULES = {
+    "alarms": "detection.alarms",
+    "detection": "detection.corpus",
+    "explain": "explain.corpus",
+    "field": "field.corpus",
+    "pairs": "pairs.corpus",
+    "ports": "public.corpus",
+    "sharded": "sharded.corpus",
+    "usual": "detection.noticed",
+}
+"""By the name of a corpus, the module that holds it as ``CORPUS``; its table is kept in the package's folder of results."""
 PER_PROCESS = 60
 """Cases. A process keeps what it compiled for each of them, so another one goes on."""
 RESULTS = Path(__file__).parents[1] / "results"
@@ -37,10 +47,10 @@ One = TypeVar("One", bound=Named)
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus, which the module ``NAME.corpus`` holds as ``CORPUS``.
+    """A corpus of cases.
 
     Attributes:
-        name: Its package.
+        name: Its name, one of ``MODULES``.
         case: What a case is called, a noun whose plural ends in s; a row has the name of its case under it.
         cases: The cases, in the order of the table.
         judged: Gives the row of a case.
@@ -51,6 +61,8 @@ class Corpus:
         begun: Called when a process starts.
         more: What the file has beside the rows, made of all of them.
         left_out: What is not judged here, in a line each.
+        whole: Whether one environment has all cases; if not, a file keeps the rows of other environments.
+        variables: What is set in the environment before the frameworks start.
     """
 
     name: str
@@ -64,11 +76,13 @@ class Corpus:
     begun: Callable[[], None] = lambda: None
     more: Callable[[Sequence[Row]], Mapping[str, Any]] = lambda rows: {}
     left_out: Sequence[str] = ()
+    whole: bool = True
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> Mapping[str, Row]:
         """The rows of the table in ``results``, by case."""
-        return rows_in(RESULTS / self.name / f"{self.name}.json", self.case)
+        return rows_in(RESULTS / MODULES[self.name].partition(".")[0] / f"{self.name}.json", self.case)
 
 
 def rows_in(path: Path, case: str) -> dict[str, Row]:
@@ -77,8 +91,8 @@ def rows_in(path: Path, case: str) -> dict[str, Row]:
 
 
 def corpus_of(name: str) -> Corpus:
-    """The corpus of a package."""
-    return importlib.import_module(f"{name}.corpus").CORPUS
+    """The corpus of a name."""
+    return importlib.import_module(MODULES[name]).CORPUS
 
 
 def begin(name: str) -> None:
@@ -97,6 +111,7 @@ def rows_of(corpus: Corpus, cases: Sequence[Named], processes: int) -> Iterator[
     """The rows of cases, judged by several processes at once."""
     # the threads of several processes wait for each other, which would count as their time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.update(corpus.variables)
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, partial(begin, corpus.name), maxtasksperchild=PER_PROCESS) as pool:
         yield from pool.imap(partial(judged, corpus.name), [case.name for case in cases])
@@ -105,7 +120,7 @@ def rows_of(corpus: Corpus, cases: Sequence[Named], processes: int) -> Iterator[
 def main(arguments: Sequence[str], rows: Callable[..., Iterator[Row]] = rows_of) -> int:
     """Judge cases and print the table; ``rows`` judges them."""
     parser = argparse.ArgumentParser(prog="python -m corpora", description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("name", choices=NAMES, help="the corpus")
+    parser.add_argument("name", choices=MODULES, help="the corpus")
     parser.add_argument("words", nargs="*", help="the cases whose names hold one of these; all if there is none")
     parser.add_argument("--json", type=Path, help="write the rows there, in place of older rows of the same cases")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2, help="how many judge at once")
@@ -137,6 +152,8 @@ def main(arguments: Sequence[str], rows: Callable[..., Iterator[Row]] = rows_of)
 
 def chosen(parser: argparse.ArgumentParser, corpus: Corpus, words: Sequence[str]) -> list[Any]:
     """The cases whose names hold one of the words, all without words; an error if there are none."""
+    if not corpus.cases:
+        parser.error("; ".join(corpus.left_out))
     some = [one for one in corpus.cases if not words or any(word in one.name for word in words)]
     if not some:
         every = f"the names are those of the table of `{parser.prog} {corpus.name}`"
@@ -147,9 +164,12 @@ def chosen(parser: argparse.ArgumentParser, corpus: Corpus, words: Sequence[str]
 def write_rows(corpus: Corpus, path: Path, row: Row) -> None:
     """Put a row into a file, in the order of the corpus; the older rows of other cases stay."""
     rows = {**rows_in(path, corpus.case), row[corpus.case]: row}
-    kept = [rows[one.name] for one in corpus.cases if one.name in rows]
-    schema = f"crosscheck.{corpus.name}/1"
-    write_json(path, {"schema": schema, "environment": here(), f"{corpus.case}s": kept, **corpus.more(kept)})
+    about: Row = {"schema": f"crosscheck.{corpus.name}/1"}
+    if corpus.whole:
+        rows = {one.name: rows[one.name] for one in corpus.cases if one.name in rows}
+        about["environment"] = here()
+    kept = list(rows.values())
+    write_json(path, {**about, f"{corpus.case}s": kept, **corpus.more(kept)})
 
 
 if __name__ == "__main__":

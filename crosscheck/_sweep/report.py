@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = "crosscheck.sweep/1"
-DETECTION = "detection.json"
 HEAD = ("function", "order", "implementation", "max ULP", "at", "correctly rounded", "flushed", "special")
 
 
@@ -174,11 +173,8 @@ def _check(file: Any) -> None:
 
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
-    """The reports in a folder, ordered by name; ``UsageError`` if there is none.
-
-    The tables of planted faults may lie beside them.
-    """
-    paths = [path for path in sorted(Path(folder).glob("*.json")) if path.name != DETECTION]
+    """The reports in a folder, ordered by name; ``UsageError`` if there is none."""
+    paths = sorted(Path(folder).glob("*.json"))
     if not paths:
         raise UsageError(f"table: {folder} holds no .json file; write them with `crosscheck sweep NAME --json`")
     return [read_sweep(path) for path in paths]

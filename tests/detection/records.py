@@ -6,8 +6,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crosscheck import Comparison
+
+Row = dict[str, Any]
 
 Said = str | None
 """What a check that people use said when it noticed something; None where it noticed nothing."""
@@ -109,3 +112,9 @@ def lies(value: float, at: At) -> bool:
     if math.isnan(at):
         return math.isnan(value)
     return value == at and math.copysign(1, value) == math.copysign(1, at)
+
+
+def by_class(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each class, the faults' in the order of ``KINDS``, and all of them."""
+    names = {row["class"]: None for row in sorted(rows, key=lambda row: [*KINDS, row["class"]].index(row["class"]))}
+    return {**{name: [row for row in rows if row["class"] == name] for name in names}, "all": list(rows)}

@@ -1,21 +1,24 @@
 """One port judged in a process of its own, so that neither its memory nor its crash is another's."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
+import warnings
 from importlib.metadata import version
 from typing import Any
 
 import crosscheck
+from public import ports_of
 from public.records import PublicPort
 
 Row = dict[str, Any]
 
 KILOBYTES = 1e6 if sys.platform != "darwin" else 1e9
 """How many of the units in which the system counts memory are a gigabyte."""
+LIMIT = 900
+"""Seconds that a port may take."""
 
 
 def versions(port: PublicPort) -> dict[str, str]:
@@ -23,7 +26,7 @@ def versions(port: PublicPort) -> dict[str, str]:
     return {name: version(name) for name in sorted({port.package, port.original, "torch", "jax"})}
 
 
-def alone(port: PublicPort, order: int) -> Row:
+def alone(port: PublicPort) -> Row:
     """Judge a port in this process: the part of its row that is known only here."""
     sides = port.sides()
     parameters = sum(one.numel() for one in sides.torch.parameters())
@@ -34,7 +37,7 @@ def alone(port: PublicPort, order: int) -> Row:
         sides.inputs,
         params=sides.params,
         torch_to_jax=sides.torch_to_jax,
-        order=min(order, port.order),
+        order=port.order,
     )
     return {
         "parameters": parameters,
@@ -47,15 +50,14 @@ def alone(port: PublicPort, order: int) -> Row:
     }
 
 
-def apart(port: PublicPort, module: str, order: int, seconds: float) -> Row:
+def apart(module: str, port: PublicPort) -> Row:
     """Judge a port in a fresh process, with a limit of time: its row, also where that process crashes."""
-    command = [sys.executable, "-m", "public", "--alone", module, port.name, "--order", str(order)]
-    whole = {**os.environ, "JAX_TRACEBACK_FILTERING": "off"}  # else the last line of an exception is JAX's about that
+    command = [sys.executable, "-m", "public.judged", module, port.name]
     start = time.perf_counter()
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env=whole)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired:
-        said = without_verdict("too slow", f"no verdict after {seconds:.0f} s", seconds)
+        said = without_verdict("too slow", f"no verdict after {LIMIT} s", LIMIT)
     else:
         if ended.returncode == 0:
             said = json.loads(ended.stdout.splitlines()[-1])
@@ -64,11 +66,15 @@ def apart(port: PublicPort, module: str, order: int, seconds: float) -> Row:
             said = without_verdict("crashed", last, time.perf_counter() - start)
     expected = "certified" if port.fault is None else port.fault.what
     known = {"port": port.name, "package": port.package, "original": port.original, "layers": port.layers}
-    known["order"] = min(order, port.order)
-    return {**known, "versions": versions(port), "expected": expected, **said}
+    return {**known, "order": port.order, "versions": versions(port), "expected": expected, **said}
 
 
 def without_verdict(verdict: str, said: str, seconds: float) -> Row:
     """What is known of a port that no report was made of."""
     unknown = {"parameters": None, "gigabytes": None, "where": None, "as_expected": False}
     return {"seconds": round(seconds, 1), "verdict": verdict, "said": said, **unknown}
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    print(json.dumps(alone(next(port for port in ports_of(sys.argv[1]) if port.name == sys.argv[2]))))

@@ -1,40 +1,33 @@
-"""The rows of the tables of forms and of mistakes."""
+"""The forms, and how they and the mistakes in them are judged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sharded import forms_data, forms_model, forms_styles
-from sharded.mistakes import MISTAKES
+from sharded.records import Answer, Form, Mistake
 
 FORMS = {one.name: one for one in (*forms_data.FORMS, *forms_model.FORMS, *forms_styles.FORMS)}
 DTYPES = ("float32", "bfloat16")
 
 
-def rows(devices: int, words: list[str] | None) -> Iterator[tuple[str, bool, str]]:
-    """For each form, the model and its training, in each dtype: whether it is certified, and what is said."""
-    for name, form in FORMS.items():
-        if words and not any(word in name for word in words):
-            continue
-        for dtype in DTYPES:
-            report = form.compared(devices, dtype)
-            yield f"{name}, {dtype}", report.passed, report.headline
-            if form.trains:
-                training = form.trained(devices, dtype)
-                yield f"{name}, {dtype}, trained", training.passed, training.headline
+def certified(form: Form, dtype: str, devices: int) -> Answer:
+    """Whether the model is certified, and what is said."""
+    report = form.compared(devices, dtype)
+    return report.passed, report.headline
 
 
-def mistakes(devices: int, words: list[str] | None) -> Iterator[tuple[str, bool, str]]:
-    """For each mistake, whether it alone is found, with its collective and axis."""
-    for one in MISTAKES:
-        name = f"{one.form}: {one.wrong}"
-        if words and not any(word in name for word in words):
-            continue
-        form = FORMS.get(one.form, forms_styles.DRAWN)
-        if one.training:
-            report = form.trained(devices, wrong=one.wrong, steps=2)
-        else:
-            report = form.compared(devices, wrong=one.wrong, order=0)
-        said = " | ".join(fault.explanation for fault in report.faults)
-        named = all(word in said for word in one.words)
-        yield name, not report.passed and named and len(report.faults) == 1, said
+def certified_in_training(form: Form, dtype: str, devices: int) -> Answer:
+    """Whether the training is certified, and what is said."""
+    report = form.trained(devices, dtype)
+    return report.passed, report.headline
+
+
+def names(mistake: Mistake, devices: int) -> Answer:
+    """Whether the mistake alone is found, with its collective and axis, and what is said."""
+    form = FORMS.get(mistake.form, forms_styles.DRAWN)
+    if mistake.training:
+        report = form.trained(devices, wrong=mistake.wrong, steps=2)
+    else:
+        report = form.compared(devices, wrong=mistake.wrong, order=0)
+    said = " | ".join(fault.explanation for fault in report.faults)
+    named = all(word in said for word in mistake.words)
+    return not report.passed and named and len(report.faults) == 1, said

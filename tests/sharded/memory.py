@@ -5,10 +5,12 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
+from sharded.records import Answer, mesh
+
 WIDTH, DEPTH = 2048, 3
+NUMBERS = DEPTH * WIDTH * (WIDTH + 1)
 MOST = 1.5
 """The sharded run may take so many times the memory of the other."""
 
@@ -23,7 +25,6 @@ def compared(devices: int) -> tuple[bool, int]:
     from torch import nn
 
     import crosscheck
-    from sharded.records import mesh
 
     model = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH)))
 
@@ -46,17 +47,13 @@ def compared(devices: int) -> tuple[bool, int]:
     return report.passed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def rows(devices: int, words: list[str] | None) -> Iterator[tuple[str, bool, str]]:
-    """Both peaks, each in a process of its own."""
-    peaks = []
-    for count in (0, devices):
-        command = [sys.executable, "-m", "sharded.memory", str(count)]
-        passed, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-2:]
-        peaks.append(int(peak))
-        numbers = DEPTH * WIDTH * (WIDTH + 1)
-        name = f"fully sharded, {numbers:,} parameters" if count else f"not sharded, {numbers:,} parameters"
-        ratio = peaks[-1] / peaks[0]
-        yield name, passed == "True" and ratio <= MOST, f"at most {peak} MB, {ratio:.2f} times the first"
+def saves(devices: int) -> Answer:
+    """Whether both are certified and the sharded run takes little more memory, each in a process of its own."""
+    commands = [[sys.executable, "-m", "sharded.memory", str(count)] for count in (0, devices)]
+    ended = [subprocess.run(one, capture_output=True, text=True, check=True).stdout.split()[-2:] for one in commands]
+    without, sharded = (int(peak) for _, peak in ended)
+    right = all(passed == "True" for passed, _ in ended) and sharded <= MOST * without
+    return right, f"at most {sharded} MB, {sharded / without:.2f} times the {without} MB without shards"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from torch import nn
 import crosscheck
 
 STEPS, RATE = 5, 1e-2
+Answer = tuple[bool, str]
+"""Whether something is as it must be, and what crosscheck says of it."""
 
 
 def mesh(devices: int, axes: tuple[str, ...] = ("model",)) -> Mesh:

@@ -69,7 +69,6 @@ def each(w: float, b: float) -> optax.GradientTransformation:
     return optax.multi_transform({"w": optax.sgd(w), "b": optax.sgd(b)}, {"w": "w", "b": "b"})
 
 
-ADAMW = partial(torch.optim.AdamW, lr=RATE, weight_decay=DECAY)
 DECAYED = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE))
 
 
@@ -77,19 +76,8 @@ DECAYED = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE))
     ("optimizer", "tx", "said"),
     [
         (partial(in_groups, (0.1, 0.02)), each(0.1, 0.02), ""),
-        (partial(in_groups, (0.1, 0.02)), each(0.02, 0.1), r"learning rate of \w+ is .*: the rates are in reverse order"),
         (partial(in_groups, (0.1, 0.1)), each(0.1, 0.02), "JAX's learning rate of bias is 0.02, PyTorch's 0.1"),
-        (
-            ADAMW,
-            optax.adamw(RATE, weight_decay=DECAY, mask={"w": True, "b": False}),
-            "weight_decay: 0.0 in JAX, 0.1 in PyTorch, for bias",
-        ),
         (partial(torch.optim.SGD, lr=RATE, weight_decay=DECAY), DECAYED, ""),
-        (
-            partial(torch.optim.SGD, lr=RATE, weight_decay=DECAY),
-            optax.chain(optax.scale(4.0), DECAYED),
-            "gradients, .* JAX gives its optimiser 4 times PyTorch's, as a sum of 4 is of a mean",
-        ),
     ],
 )
 def test_what_is_another_for_some_parameters_or_all_gradients_is_named(optimizer: Any, tx: Any, said: str) -> None:
@@ -115,14 +103,12 @@ class Own(torch.optim.Optimizer):
                 one.sub_(update.clamp(-1.0, 1.0), alpha=RATE)
 
 
-def own(
-    root: Callable[[Any], Any] = jnp.sqrt, cut: float = 1.0, kept: float = 0.999, epsilon: float = 1e-8
-) -> optax.GradientTransformation:
+def own(root: Callable[[Any], Any] = jnp.sqrt, cut: float = 1.0, kept: float = 0.999) -> optax.GradientTransformation:
     def update(gradients: Any, seen: Any, params: Any) -> Any:
         seen = jax.tree.map(lambda old, one: WEIGHT * old + (1 - WEIGHT) * one**2, seen, gradients)
 
         def moved(one: Any, squares: Any, weight: Any) -> Any:
-            return (kept - 1) * weight - RATE * jnp.clip(one / (root(squares) + epsilon), -cut, cut)
+            return (kept - 1) * weight - RATE * jnp.clip(one / (root(squares) + 1e-8), -cut, cut)
 
         return jax.tree.map(moved, gradients, seen, params), seen
 
@@ -137,10 +123,8 @@ def own(
             {"root": lambda squares: squares},
             r"JAX forgets sqrt\(\) in PyTorch's `update = .*` \(test_edits_of_updates.py:\d+\)",
         ),
-        ({"cut": 1e9}, r"JAX forgets clamp\(-1, 1\)"),
         ({"cut": 0.5}, r"0.5 in JAX, 1 in PyTorch: clamp\(-1, 1\)"),
         ({"kept": 1.0}, r"JAX forgets mul\(0.999\)"),
-        ({"epsilon": 1e-3}, r"0.001 in JAX, 1e-08 in PyTorch: add\(1e-08\)"),
     ],
 )
 def test_a_call_in_a_step_of_ones_own_is_named(mistake: dict[str, Any], said: str) -> None:

@@ -14,28 +14,12 @@ from crosscheck import ModelsReport, compare_models
 
 pytestmark = pytest.mark.full
 
-IMAGES = normal(2, 8, 4, 4)
-
 
 def said(report: ModelsReport) -> str:
     """The explanation of the only kind of fault."""
     assert not report.passed
     assert len(report.diverging) == 1, report.story()
     return report.faults[0].explanation
-
-
-@pytest.mark.parametrize("epsilon", [1e-3, 1e-6])
-def test_the_epsilon_of_a_group_norm_is_named(epsilon: float) -> None:
-    def port(p: dict[str, Any], x: Any) -> Any:
-        h = x.reshape(2, 4, -1)
-        h = (h - h.mean(2, keepdims=True)) / jnp.sqrt(h.var(2, keepdims=True) + epsilon)
-        h = h.reshape(x.shape) * p["0.weight"][:, None, None] + p["0.bias"][:, None, None]
-        return linear(p, "4", jax.nn.relu(h).mean((2, 3)))
-
-    model = nn.Sequential(nn.GroupNorm(4, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
-    report = compared(seeded(model), port, IMAGES)
-    assert said(report) == f"GroupNorm's epsilon: {epsilon:g} in JAX, 1e-05 in PyTorch"
-    assert report.faults[0].torch == "0"
 
 
 class Attention(nn.Module):
@@ -48,22 +32,6 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores = torch.bmm(self.q(x), self.k(x).transpose(1, 2)) * 12**-0.5
         return self.o(torch.bmm(scores.softmax(-1), self.v(x)))
-
-
-@pytest.mark.parametrize(
-    ("scale", "explanation"),
-    [
-        (lambda scores: scores * 0.25, "the factor: 0.25 in JAX, 0.288675 in PyTorch, behind q and k"),
-        (lambda scores: scores / 4, "the factor: 0.25 in JAX, 0.288675 in PyTorch, behind q and k"),
-        (lambda scores: scores, "JAX forgets to multiply with 0.288675, behind q and k"),
-    ],
-)
-def test_the_scale_of_scores_is_named(scale: Any, explanation: str) -> None:
-    def port(p: dict[str, Any], x: Any) -> Any:
-        scores = scale(jnp.einsum("btc,bsc->bts", linear(p, "q", x), linear(p, "k", x)))
-        return linear(p, "o", jax.nn.softmax(scores, -1) @ linear(p, "v", x))
-
-    assert said(compared(seeded(Attention()), port, X)) == explanation
 
 
 class RMSNorm(nn.Module):
@@ -109,41 +77,6 @@ def test_the_same_mistake_in_norms_is_one_kind_and_the_sums_behind_them_are_righ
     report = compared(seeded(nn.Sequential(Layer(), Layer(), nn.Linear(8, 3))), port, X)
     assert said(report) == explanation
     assert {fault.kind for fault in report.faults} == {"RMSNorm"}
-
-
-class Rotary(nn.Module):
-    """Scores with rotary positions, whose frequencies torch keeps in a buffer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.q, self.k = nn.Linear(8, 8), nn.Linear(8, 8)
-        self.register_buffer("frequencies", 1e6 ** (-torch.arange(0, 8, 2) / 8), persistent=False)
-        self.frequencies: torch.Tensor
-
-    def turned(self, x: torch.Tensor) -> torch.Tensor:
-        angles = torch.arange(6)[:, None] * self.frequencies
-        a, b = x.chunk(2, -1)
-        return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.bmm(self.turned(self.q(x)), self.turned(self.k(x)).transpose(1, 2))
-
-
-def test_the_base_of_rotary_positions_is_named() -> None:
-    def port(p: dict[str, Any], x: Any) -> Any:
-        angles = jnp.arange(6)[:, None] * 10000.0 ** (-jnp.arange(0, 8, 2) / 8)
-
-        def turned(x: Any) -> Any:
-            a, b = jnp.split(x, 2, -1)
-            return jnp.concatenate(
-                [a * jnp.cos(angles) - b * jnp.sin(angles), b * jnp.cos(angles) + a * jnp.sin(angles)], -1
-            )
-
-        return jnp.einsum("btc,bsc->bts", turned(linear(p, "q", x)), turned(linear(p, "k", x)))
-
-    model = seeded(Rotary())
-    model.frequencies = Rotary().frequencies
-    assert said(compared(model, port, X)) == "JAX's frequencies have the base 10000, PyTorch's 1e+06, behind q"
 
 
 def test_a_wrong_layer_that_no_number_mends_is_not_explained_by_one() -> None:

@@ -246,24 +246,6 @@ def test_an_option_of_one_group_of_parameters_is_named() -> None:
     assert "weight_decay: 0.1 in JAX, 0.0 in PyTorch, for its group 2 of parameters" in report.first.explanation
 
 
-@pytest.mark.parametrize(("norm", "added"), [(0.05, True), (0.0499999, False)])
-def test_what_pytorch_adds_to_a_norm_is_told_from_another_norm(norm: float, added: bool) -> None:
-    def clipped(parameters: Any) -> torch.optim.Optimizer:
-        held = list(parameters)
-        made = torch.optim.SGD(held, lr=RATE, momentum=0.9)
-        made.register_step_pre_hook(lambda *_: torch.nn.utils.clip_grad_norm_(held, 0.05) and None)
-        return made
-
-    tx = optax.chain(optax.clip_by_global_norm(norm), optax.sgd(RATE, momentum=0.9))
-    training = linear(optimizer=clipped, tx=tx)
-    for batch in training.batches:
-        batch[1] *= 0.2
-    report = training.compared()
-    assert report.first is not None
-    assert report.first.part == "clipping"
-    assert ("adds 1e-06 to the norm" in report.first.explanation) == added
-
-
 def test_what_the_step_returns_beside_the_loss_is_judged() -> None:
     def values(made: Any) -> Any:
         return made[0], {"loss": made[1], "learning_rate": jnp.float32(0.2)}

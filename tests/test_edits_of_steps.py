@@ -30,29 +30,26 @@ class Leaky(nn.Module):
         return self.head(h)
 
 
-def leaky(
-    p: dict[str, Array],
-    x: Array,
-    inner: Callable[[Array], Array],
-) -> Array:
-    """The port, which applies the weight of the state twice and takes the mean."""
+def leaky(p: dict[str, Array], x: Array, inner: Callable[[Array], Array], place: int, twice: bool) -> Array:
+    """The port, which may apply the weight of the state twice and take the mean, and gives the state of a place."""
 
     def linear(name: str, y: Array) -> Array:
         return y @ p[f"{name}.weight"].T + p[f"{name}.bias"]
 
     def step(h: Array, y: Array) -> tuple[Array, Array]:
-        h = KEPT * h + inner(linear("i", y) + (linear("r", h) + linear("r", h)) / 2)
-        return h, None
+        mixed = (linear("r", h) + linear("r", h)) / 2 if twice else linear("r", h)
+        h = KEPT * h + inner(linear("i", y) + mixed)
+        return h, h
 
-    return linear("head", jax.lax.scan(step, jnp.zeros((len(x), WIDTH), x.dtype), x.swapaxes(0, 1))[0])
+    return linear("head", jax.lax.scan(step, jnp.zeros((len(x), WIDTH), x.dtype), x.swapaxes(0, 1))[1][place])
 
 
-def of_leaky(inner: Callable[[Array], Array] = jnp.tanh) -> ModelsReport:
+def of_leaky(inner: Callable[[Array], Array] = jnp.tanh, place: int = -1, *, twice: bool = True) -> ModelsReport:
     torch.manual_seed(0)
     model = Leaky()
     params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
     x = np.random.default_rng(0).normal(size=(3, STEPS, WIDTH)).astype(np.float32)
-    return compare_models(model, lambda p, x: leaky(p, x, inner), [x], params=params, order=0)
+    return compare_models(model, lambda p, x: leaky(p, x, inner, place, twice), [x], params=params, order=0)
 
 
 def test_a_port_that_computes_a_product_twice_is_certified() -> None:
@@ -62,6 +59,11 @@ def test_a_port_that_computes_a_product_twice_is_certified() -> None:
 def test_a_mistake_beside_a_product_that_jax_computes_twice_is_named_at_each_step() -> None:
     report = of_leaky(jax.nn.relu)
     assert {fault.explanation.partition(",")[0] for fault in report.faults} == {"JAX computes relu"}, report
+
+
+def test_another_step_than_the_last_is_named() -> None:
+    said = "JAX computes the first of the steps, PyTorch the last of 4"
+    assert said in of_leaky(place=0, twice=False).verdict
 
 
 def in_place(x: Any) -> Any:

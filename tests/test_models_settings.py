@@ -82,6 +82,25 @@ def test_what_a_recurrent_layer_gets_wrong_is_named(wrong: dict[str, Any], expla
     assert compared(seeded(Recurrent(nn.LSTM)), lstm, X).passed
 
 
+def gru(p: dict[str, Any], x: Any, *, after: bool) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        mine, bias = x @ p["rnn.weight_ih_l0"].T + p["rnn.bias_ih_l0"], p["rnn.bias_hh_l0"]
+        a, b, c = (jnp.split(one, 3, -1) for one in (mine, h @ p["rnn.weight_hh_l0"].T, bias))
+        r, z = (jax.nn.sigmoid(a[k] + b[k] + c[k]) for k in (0, 1))
+        h = (1 - z) * jnp.tanh(a[2] + (r * b[2] + c[2] if after else r * (b[2] + c[2]))) + z * h
+        return h, h
+
+    _, hs = lax.scan(step, jnp.zeros((2, 5)), x.swapaxes(0, 1))
+    return linear(p, "out", hs.swapaxes(0, 1))
+
+
+def test_each_step_of_a_recurrent_layer_is_explained() -> None:
+    report = compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, after=True), X)
+    said = "JAX adds the bias after it multiplies, PyTorch before it"
+    assert {(fault.torch, fault.explanation) for fault in report.faults} == {("rnn", said)}, report.story()
+    assert compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, after=False), X).passed
+
+
 def test_a_layer_that_no_setting_explains_is_not_explained_by_one() -> None:
     def middle(p: dict[str, Any], x: Any) -> Any:
         return normed(p, x * 1.3 + x**2, (0, 2, 3))

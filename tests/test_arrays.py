@@ -10,6 +10,7 @@ from math import inf, nan
 from pathlib import Path
 from typing import Any
 
+import cli
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -18,7 +19,6 @@ import torch
 from safetensors.numpy import save_file
 
 from crosscheck import UsageError, compare_arrays, dump
-from crosscheck._arrays.files import Arrays
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 X = np.random.default_rng(3).normal(size=(60, 70)).astype(np.float32)
@@ -417,8 +417,10 @@ def test_where_no_array_can_be_compared_all_are_in_one_message() -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_file_keeps_the_order_of_its_arrays(tmp_path: Path, ending: str) -> None:
-    dump(tmp_path / f"a{ending}", **LAYERS)
-    assert list(Arrays(tmp_path / f"a{ending}")) == list(LAYERS)
+    path, kept = tmp_path / f"a{ending}", tmp_path / "kept.json"
+    dump(path, **LAYERS)
+    cli.run("diff", str(path), str(path), "--json", str(kept))
+    assert [one["name"] for one in json.loads(kept.read_text("utf-8"))["comparisons"]] == list(LAYERS)
 
 
 def test_a_safetensors_file_of_another_writer_is_read(command: Command, tmp_path: Path) -> None:
@@ -430,10 +432,13 @@ def test_a_safetensors_file_of_another_writer_is_read(command: Command, tmp_path
 def test_a_file_is_closed_before_what_reads_it_is_collected(tmp_path: Path) -> None:
     """As where an exception holds it: in a cycle, of which Python lets go in any order, and warns of a file left open."""
     dump(tmp_path / "a.npz", x=X)
-    cycle: list[Any] = [Arrays(tmp_path / "a.npz")]
-    cycle.append(cycle)
+    dump(tmp_path / "b.npz", x=X[1:])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        del cycle
+        done = cli.run("diff", str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
+        assert done.exit_code == 2
+        cycle: list[Any] = [done.exc_info]
+        cycle.append(cycle)
+        del cycle, done
         gc.collect()
     assert [str(one.message) for one in caught] == []

@@ -15,7 +15,6 @@ from kept import environment
 
 import crosscheck
 from crosscheck._frameworks import backend
-from crosscheck._frameworks.base import Flush, WrongOutputError
 
 RUNS = (("torch", "eager"), ("jax", "eager"), ("jax", "jit"))
 NAMES = ("torch", "jax")
@@ -88,7 +87,7 @@ def test_torch_tensors_have_the_bits_and_own_them(dtype: str) -> None:
         assert tensor.dtype == getattr(torch, dtype)
         return tensor.zero_()
 
-    with pytest.raises(WrongOutputError, match="changes its input in place"):
+    with pytest.raises(TypeError, match="changes its input in place"):
         derivative("torch", zeroed, x, 0, "eager", "cpu")
     assert_same_bits(x, before)
 
@@ -208,7 +207,7 @@ def test_a_derivative_of_which_torch_keeps_no_numbers_is_0(dtype: str) -> None:
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_result_of_another_shape_is_refused(name: str, wrong: str, order: int) -> None:
     x = np.ones((2, 2), np.float32)
-    with pytest.raises(WrongOutputError, match=r"returned shape .* for an input of shape \(2, 2\)"):
+    with pytest.raises(TypeError, match=r"returned shape .* for an input of shape \(2, 2\)"):
         derivative(name, WRONG[wrong], x, order, "eager", "cpu")
 
 
@@ -220,14 +219,14 @@ def to_dtype(x: Any, dtype: str) -> Any:
 @pytest.mark.parametrize("order", [0, 1, 2], ids=("value", "gradient", "second"))
 @pytest.mark.parametrize(("dtype", "other"), [("float32", "bfloat16"), ("bfloat16", "float32"), ("float64", "float32")])
 def test_a_result_of_another_dtype_is_refused(name: str, dtype: str, other: str, order: int) -> None:
-    with pytest.raises(WrongOutputError, match=f"dtype {other} for an input of shape .* and dtype {dtype}"):
+    with pytest.raises(TypeError, match=f"dtype {other} for an input of shape .* and dtype {dtype}"):
         derivative(name, lambda x: to_dtype(x * x * x, other), ONES.astype(FORMATS[dtype].dtype), order, "eager", "cpu")
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("result", [None, 1.0, "x", (1, 2)], ids=repr)
 def test_a_result_that_is_no_array_is_refused(name: str, result: object) -> None:
-    with pytest.raises(WrongOutputError):
+    with pytest.raises(TypeError):
         derivative(name, lambda x: result, ONES, 0, "eager", "cpu")
 
 
@@ -373,8 +372,8 @@ def test_onednn_uses_what_the_cpu_has_up_to_a_limit_of_its_own(
     assert cast(dict[str, Any], environment()["torch"])["onednn"] == expected
 
 
-def observed(name: str, mode: str, dtype: str) -> Flush:
-    """What happens to subnormals, seen in other operations and at other subnormals than the probe's."""
+def observed(name: str, mode: str, dtype: str) -> tuple[bool, bool]:
+    """Whether subnormals are flushed that come in, and that come out, seen in other operations than the probe's."""
     fmt = FORMATS[dtype]
     tiny = (np.arange(1, 65) * fmt.smallest_subnormal).astype(fmt.dtype)
     normal = (np.arange(1, 65) * fmt.smallest_normal / 64 + fmt.smallest_normal).astype(fmt.dtype)
@@ -386,13 +385,14 @@ def observed(name: str, mode: str, dtype: str) -> Flush:
 
     lifted = run(lambda x: x * 2.0 ** (fmt.precision + 2), tiny)
     sunk = run(lambda x: x / 4, normal)
-    return Flush(inputs=bool((lifted == 0).all()), outputs=bool((sunk == 0).all()))
+    return bool((lifted == 0).all()), bool((sunk == 0).all())
 
 
 @in_every_run
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_flush_probe_says_what_happens(name: str, mode: str, dtype: str) -> None:
-    assert backend(name).flush(dtype, mode, "cpu") == observed(name, mode, dtype)
+    said = backend(name).flush(dtype, mode, "cpu")
+    assert (said.inputs, said.outputs) == observed(name, mode, dtype)
 
 
 def test_the_flush_probe_sees_flushing_switched_on() -> None:
@@ -404,8 +404,9 @@ def test_the_flush_probe_sees_flushing_switched_on() -> None:
         flushing = probe("float32", "eager", "cpu")
     finally:
         torch.set_flush_denormal(False)
-    assert flushing == Flush(inputs=True, outputs=True)
-    assert probe("float32", "eager", "cpu") == Flush(inputs=False, outputs=False)
+    assert (flushing.inputs, flushing.outputs) == (True, True)
+    usual = probe("float32", "eager", "cpu")
+    assert (usual.inputs, usual.outputs) == (False, False)
 
 
 def test_bfloat16_is_numpy_s_extension_type() -> None:

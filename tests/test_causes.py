@@ -11,10 +11,7 @@ import pytest
 import rational
 from contract import CAUSES, PASSING
 from floats import FORMATS, Float64Array, Format
-from judging import scale
-
-from crosscheck._truth.truth import Truth
-from crosscheck._verdict.causes import (
+from judging import (
     CODE,
     FIRST_PASSING,
     NOT_JUDGED,
@@ -25,7 +22,9 @@ from crosscheck._verdict.causes import (
     cancelled,
     judge,
     judge_pair,
+    scale,
 )
+from truths import Truth
 
 F32 = FORMATS["float32"]
 F16 = FORMATS["float16"]

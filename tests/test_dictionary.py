@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,12 +17,11 @@ import torch
 import crosscheck
 from crosscheck import Translation, TranslationReport, translate
 from crosscheck._dictionary.entries import entries, families
-from crosscheck._dictionary.records import CONTRASTS
-from crosscheck._records.installing import how_to_install
 from crosscheck._translate.judge import judged
 
 FEWEST = 750
 FEWEST_CONTRASTS = 80
+CONTRASTS = {"default": "the defaults differ", "similar": "a similar call differs"}
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_a_library_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "equinox", None)
     entry = one(tmp_path, 'torch = "torch.tanh(x)"\nequinox = "eqx.nn.Lambda(jnp.tanh)(x)"')
     assert entry.summary == "not judged here"
-    assert f"Install it with: {how_to_install('dictionary')}" in entry.pairs[0].told
+    assert re.search(r"Install it with: python -m pip install '.*\[dictionary\]'", entry.pairs[0].told)
     assert not TranslationReport("tanh", (entry,), {"packages": {}}).passed
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from floats import FORMATS, FloatArray, Format, every_value, widen
 from mpmath import mpf
-from truths import fraction, matches, truth
+from truths import fraction, matches, samples, truth
 
 import crosscheck
 from crosscheck import Activation, Kink, Limits, SpecError
-from crosscheck._arithmetic.sampling import stratified
 
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 ORDERS = (0, 1, 2)
 BITS = 4000
+RELU = crosscheck.activations["relu"]
 Definition = Callable[[Any, Any], Any]
 Kinks = tuple[Kink, ...]
 
@@ -39,7 +39,7 @@ def record(definition: Definition, limits: Limits = NO_LIMITS, kinks: Kinks = ()
 def inputs(fmt: Format, *extra: float) -> FloatArray:
     """A seeded few from all binades up to 700, subnormals too, and numbers of everyday size."""
     rng = np.random.default_rng(4)
-    x = stratified(fmt, seed=1, uniform=0)
+    x = next(samples(RELU, {}, fmt.name, seed=1, per_binade=1, uniform=0)).x
     x = rng.choice(x[np.abs(widen(x)) < 700], 50)
     ends = [fmt.smallest_subnormal, 3 * fmt.smallest_subnormal, fmt.smallest_normal, *extra]
     return np.concatenate([x, np.array(ends, fmt.dtype), rng.uniform(-20, 20, 30).astype(fmt.dtype)])
@@ -126,8 +126,8 @@ def test_sigmoid_second_derivative_beside_ties_of_bfloat16_subnormals() -> None:
 
 @EACH
 def test_relu_is_exact_at_every_kind_of_input(fmt: Format) -> None:
-    x = stratified(fmt, per_binade=1, uniform=50, near=[0.0])
-    result = truth(crosscheck.activations["relu"], x, ORDERS)
+    x = next(samples(RELU, {}, fmt.name, seed=0, per_binade=1, uniform=50)).x
+    result = truth(RELU, x, ORDERS)
     number = ~np.isnan(widen(x))
     wide = widen(x)[number]
     expected = np.maximum(wide, 0), np.where(wide > 0, 1, 0), np.zeros_like(wide)

@@ -19,11 +19,17 @@ from truths import Sample, coordinates, enclosures, fraction, matches, paired, p
 
 import crosscheck
 from crosscheck import Activation, Limits, Report, SpecError
-from crosscheck._catalogue._kernels import halves, numpy_of
 
 ORDERS = (0, 1, 2)
 EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
+
+
+def halves(x: Any, axis: int) -> tuple[Any, Any]:
+    """The numbers of rows, and their gates."""
+    before = (slice(None),) * (axis % len(x.shape))
+    half = x.shape[axis] // 2
+    return x[(*before, slice(None, half))], x[(*before, slice(half, None))]
 
 
 def grown(m: Any, x: Any, axis: int = -1) -> Any:
@@ -48,7 +54,7 @@ def along(m: Any, x: Any, w: Any, axis: int = -1) -> Any:
 
 
 def in_framework(rule: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda framework, *arguments, **parameters: rule(numpy_of(framework), *arguments, **parameters)
+    return lambda framework, *arguments, **parameters: rule(getattr(framework, "numpy", framework), *arguments, **parameters)
 
 
 RULES = {"value": grown, "gradient": gradient, "second": second, "along": along}

@@ -6,14 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
-from contract import TRAINING_FAULTS
-from trainings import PREPARE
+from detection.trained import trainer
 
 import crosscheck
 from crosscheck import Perceptron, PerceptronReport
 
+SIDES = ("torch", "jax")
 SHORT = 20
 GATES = (
     *("false", "and", "a-and-not-b", "a", "b-and-not-a", "b", "xor", "or"),
@@ -98,7 +99,7 @@ def test_the_start_is_what_torch_draws_and_its_generator_is_left_alone() -> None
 def test_or_is_learned_alike_in_both_frameworks(learned: PerceptronReport) -> None:
     assert learned.agree
     assert learned.cause == "rounding"
-    for name in PREPARE:
+    for name in SIDES:
         assert learned.accuracy(name) == 1
         assert learned.predictions(name).ravel().tolist() == [False, True, True, True]
 
@@ -108,7 +109,7 @@ def test_or_is_learned_alike_in_both_frameworks(learned: PerceptronReport) -> No
 def test_every_gate_is_trained_alike_and_learned_but_the_two_that_cannot_be(gate: str) -> None:
     report = crosscheck.perceptron(gate, learning_rate=1.0, epochs=60)
     assert report.agree, str(report)
-    for name in PREPARE:
+    for name in SIDES:
         assert (report.accuracy(name) == 1) == (gate not in ("xor", "xnor"))
 
 
@@ -126,7 +127,7 @@ def test_in_float64_the_trajectories_agree_to_1e_12() -> None:
     report = crosscheck.perceptron("or", dtype="float64", epochs=100)
     assert report.agree
     for tensor in ("loss", "weight", "bias"):
-        a, b = (report.histories[name][tensor] for name in PREPARE)
+        a, b = (report.histories[name][tensor] for name in SIDES)
         assert a.dtype == np.float64
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
@@ -163,11 +164,11 @@ def test_the_first_difference_is_where_the_bits_part(learned: PerceptronReport) 
     first = learned.first
     assert first is not None
     for tensor in ("loss", "weight", "bias"):
-        a, b = (learned.histories[name][tensor] for name in PREPARE)
+        a, b = (learned.histories[name][tensor] for name in SIDES)
         before = first.epoch - (tensor == "loss")
         assert a[:before].tobytes() == b[:before].tobytes()
     at = (first.epoch - (first.tensor == "loss"), *first.index)
-    a, b = (learned.histories[name][first.tensor][at] for name in PREPARE)
+    a, b = (learned.histories[name][first.tensor][at] for name in SIDES)
     assert (first.torch, first.jax) == (float(a), float(b))
     assert a != b
 
@@ -178,34 +179,6 @@ def test_bit_equal_trainings_are_exact() -> None:
     assert report.cause == "exact"
     assert report.first is None
     assert "bit-equal at every epoch" in str(report)
-
-
-FIRST_SEEN = {
-    "sum": (1, "loss", "as a sum is of a mean"),
-    "no-reset": (2, "clipping", ""),
-    "flipped-label": (1, "data", "as PyTorch has it: 1 of its"),
-    "transposed": (1, "data", "as PyTorch has it"),
-    "learning-rate": (1, "schedule", "learning rate"),
-    "start": (1, "start", "other weights"),
-}
-
-
-def test_every_fault_has_its_place() -> None:
-    assert tuple(FIRST_SEEN) == TRAINING_FAULTS
-
-
-@pytest.mark.parametrize(("what", "dtype"), [("or", "float32"), pytest.param("nand", "float64", marks=pytest.mark.full)])
-@pytest.mark.parametrize("side", ["torch", "jax"])
-@pytest.mark.parametrize("fault", TRAINING_FAULTS)
-def test_a_planted_fault_is_named_with_its_side_epoch_and_part(fault: str, side: str, what: str, dtype: str) -> None:
-    report = crosscheck.perceptron(what, epochs=SHORT, dtype=dtype, plant={side: fault})
-    assert not report.agree
-    (found,) = report.findings
-    epoch, part, words = FIRST_SEEN[fault]
-    assert report.cause == "definition"
-    assert (found.framework, found.epoch, found.part) == (side, epoch, part)
-    assert words in found.message
-    assert part in report.headline
 
 
 def test_the_label_and_the_learning_rate_of_a_fault_are_told() -> None:
@@ -222,7 +195,7 @@ def test_faults_on_both_sides_are_both_named() -> None:
 
 def test_a_transposed_weight_matrix_is_named() -> None:
     def turned(setup: Any) -> Any:
-        return PREPARE["jax"](replace(setup, weights={**setup.weights, "weight": setup.weights["weight"].T.copy()}))
+        return trainer()(replace(setup, weights={**setup.weights, "weight": setup.weights["weight"].T.copy()}))
 
     x = np.random.default_rng(0).normal(size=(6, 2))
     report = crosscheck.perceptron(data=(x, x > 0), epochs=5, replace={"jax": turned})
@@ -263,7 +236,7 @@ def test_a_training_of_another_kind_is_judged() -> None:
     right = crosscheck.perceptron("or", epochs=SHORT, replace={"jax": plain})
     assert right.agree, str(right)
     assert right.histories["jax"]["weight"].shape == (SHORT + 1, 1, 2)
-    np.testing.assert_allclose(*(right.histories[name]["weight"] for name in PREPARE), rtol=1e-5)
+    np.testing.assert_allclose(*(right.histories[name]["weight"] for name in SIDES), rtol=1e-5)
     wrong = crosscheck.perceptron("or", epochs=SHORT, replace={"torch": module})
     (found,) = wrong.findings
     assert (found.framework, found.part, found.epoch) == ("torch", "optimiser", 2)
@@ -273,7 +246,19 @@ def test_a_training_of_another_kind_is_judged() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str) -> None:
     def faster(setup: Any) -> Any:
-        return PREPARE["jax"](replace(setup, learning_rate=setup.learning_rate * 1.00001))
+        tx = optax.sgd(setup.learning_rate * 1.00001)
+
+        def loss(weights: Any, x: Any, y: Any) -> Any:
+            return optax.sigmoid_binary_cross_entropy(x @ weights["weight"].T + weights["bias"], y).mean()
+
+        def step(state: Any, x: Any, y: Any) -> Any:
+            value, gradients = jax.value_and_grad(loss)(state[0], x, y)
+            updates, held = tx.update(gradients, state[1])
+            return (optax.apply_updates(state[0], updates), held), value
+
+        with jax.enable_x64(dtype == "float64"):
+            weights = {name: jnp.asarray(one) for name, one in setup.weights.items()}
+            return step, (weights, tx.init(weights))
 
     report = crosscheck.perceptron("or", dtype=dtype, epochs=5, replace={"jax": faster})
     assert report.findings[0].message.startswith("JAX's learning rate is 0.100001, PyTorch's 0.1")
@@ -284,7 +269,7 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
     """Weights that are always rounded up."""
 
     def upwards(setup: Any) -> Any:
-        step, state = PREPARE["jax"](setup)
+        step, state = trainer()(setup)
 
         def wrong(state: Any, x: Any, y: Any) -> Any:
             (weights, *rest), loss = step(state, x, y)
@@ -302,7 +287,7 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
 def test_a_start_moved_by_one_ulp_is_another_start() -> None:
     def moved(setup: Any) -> Any:
         weights = {name: np.nextafter(one, np.inf, dtype=one.dtype) for name, one in setup.weights.items()}
-        return PREPARE["jax"](replace(setup, weights=weights))
+        return trainer()(replace(setup, weights=weights))
 
     report = crosscheck.perceptron("or", epochs=5, replace={"jax": moved})
     assert [found.part for found in report.findings] == ["start"]
@@ -324,7 +309,7 @@ def test_overflow_names_the_epoch_and_the_framework() -> None:
 
 def test_a_nan_on_one_side_is_a_finding_of_that_side() -> None:
     def spoiled(setup: Any) -> Any:
-        step, state = PREPARE["jax"](setup)
+        step, state = trainer()(setup)
         return (lambda state, x, y: (step(state, x, y)[0], step(state, x, y)[1] * jnp.nan)), state
 
     report = crosscheck.perceptron("or", epochs=5, replace={"jax": spoiled})
@@ -336,7 +321,7 @@ def test_a_nan_on_one_side_is_a_finding_of_that_side() -> None:
     ("made", "message"),
     [
         (lambda setup: 3, "replace: got int from its function, expected a pair: a step and its state"),
-        (lambda setup: (PREPARE["torch"](setup)[0], 3), "torch_state: got int"),
+        (lambda setup: (lambda x, y: x.sum(), 3), "torch_state: got int"),
     ],
 )
 def test_a_training_that_is_none_is_refused(made: Any, message: str) -> None:

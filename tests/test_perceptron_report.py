@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from trainings import PREPARE
 
 import crosscheck
 from crosscheck import Perceptron, PerceptronReport, UsageError
+
+SIDES = ("torch", "jax")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def test_json_holds_every_loss(learned: PerceptronReport, tmp_path: Path) -> Non
     assert data["schema"] == "crosscheck.perceptron/1"
     assert (data["gate"], data["agree"]) == ("or", True)
     assert data["environment"]["packages"]["optax"]
-    for name in PREPARE:
+    for name in SIDES:
         side = data["frameworks"][name]
         assert np.array_equal(np.float32(side["losses"]), learned.histories[name]["loss"])
         assert (side["accuracy"], side["predictions"]) == (1.0, [0, 1, 1, 1])
@@ -47,7 +48,7 @@ def test_the_text_shows_every_tenth_loss_and_the_verdict(learned: PerceptronRepo
 def test_the_figure_shows_losses_difference_and_boundary(learned: PerceptronReport) -> None:
     first, second, third = learned.plot().axes
     drawn = {line.get_label(): line.get_ydata() for line in first.lines}
-    for name in PREPARE:
+    for name in SIDES:
         assert np.array_equal(drawn[name], learned.histories[name]["loss"].astype(float))
     assert second.get_yscale() == "log"
     points = np.concatenate([collection.get_offsets() for collection in third.collections[-2:]])
@@ -80,7 +81,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "dtype": (lambda: crosscheck.perceptron(dtype="float31"), "did you mean 'float32'?"),
     "fault": (lambda: crosscheck.perceptron(plant={"jax": "sums"}), "did you mean 'sum'?"),
     "side": (lambda: crosscheck.perceptron(plant={"torhc": "sum"}), "did you mean 'torch'?"),
-    "replaced": (lambda: crosscheck.perceptron(replace={"numpy": PREPARE["torch"]}), "unknown framework 'numpy'"),
+    "replaced": (lambda: crosscheck.perceptron(replace={"numpy": lambda setup: setup}), "unknown framework 'numpy'"),
     "flat x": (lambda: crosscheck.perceptron(data=([0.0, 1.0], Y)), "data: x: got shape (2,), expected (points, inputs)"),
     "y too long": (lambda: crosscheck.perceptron(data=(X, [0, 1, 1])), "data: y: got shape (3, 1) for x of shape (2, 2)"),
     "label": (lambda: crosscheck.perceptron(data=(X, [0, 2])), "data: y: got the label 2, expected 0 or 1"),

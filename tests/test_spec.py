@@ -7,6 +7,7 @@ from math import inf, nan
 from pathlib import Path
 from typing import Any
 
+import cli
 import pytest
 
 import crosscheck
@@ -22,7 +23,6 @@ from crosscheck import (
     SpecError,
     UnknownActivationError,
 )
-from crosscheck._catalogue import Catalogue, add, load_file
 
 
 def activation(**changes: Any) -> Activation:
@@ -206,15 +206,6 @@ def test_a_kink_says_what_it_chose() -> None:
     )
 
 
-def catalogue_of(*records: Activation) -> Catalogue:
-    found: dict[str, Activation] = {}
-    for record in records:
-        add(found, record)
-    catalogue = Catalogue()
-    vars(catalogue)["_by_name"] = found
-    return catalogue
-
-
 def test_the_catalogue_is_a_sorted_mapping_of_names() -> None:
     names = list(crosscheck.activations)
     assert names == sorted(names)
@@ -225,14 +216,13 @@ def test_the_catalogue_is_a_sorted_mapping_of_names() -> None:
 
 
 def test_a_name_and_an_alias_find_the_record_by_item_and_by_attribute() -> None:
-    record = activation(aliases=("other", "third"))
-    catalogue = catalogue_of(record)
-    for name in ("mine", "other", "third"):
-        assert catalogue[name] is record
-        assert getattr(catalogue, name) is record
-        assert name in catalogue
-    assert list(catalogue) == ["mine"]
-    assert len(catalogue) == 1
+    assert any(record.aliases for record in crosscheck.activations.values())
+    for record in crosscheck.activations.values():
+        for name in (record.name, *record.aliases):
+            assert crosscheck.activations[name] is record
+            assert getattr(crosscheck.activations, name) is record
+            assert name in crosscheck.activations
+        assert not {*record.aliases} & {*crosscheck.activations}
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
@@ -249,7 +239,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 def test_an_unknown_name_near_an_alias_suggests_the_alias() -> None:
     with pytest.raises(UnknownActivationError, match="did you mean 'swish'"):
-        catalogue_of(activation(aliases=("swish",)))["swich"]
+        crosscheck.activations["swich"]
 
 
 def test_an_unknown_name_near_none_lists_all() -> None:
@@ -269,18 +259,29 @@ def test_an_unknown_name_near_none_lists_all() -> None:
     ],
     ids=["name-name", "name-alias", "alias-name", "alias-alias"],
 )
-def test_one_name_for_two_is_refused(changes: dict[str, Any], taken: str) -> None:
-    found: dict[str, Activation] = {}
-    add(found, activation(aliases=("other",)))
-    with pytest.raises(SpecError, match=repr(taken)):
-        add(found, activation(**changes))
-    assert list(found) == ["mine"]
+def test_one_name_for_two_is_refused(changes: dict[str, Any], taken: str, activation_file: Path) -> None:
+    two = f"""
+from dataclasses import replace
+
+FIRST = replace(MINE, aliases=("other",))
+SECOND = replace(MINE, **{changes})
+del MINE
+"""
+    activation_file.write_text(activation_file.read_text() + two)
+    assert repr(taken) in refused(activation_file)
+
+
+def refused(path: Path) -> str:
+    """What the command says of a file without a record that it could take."""
+    done = cli.run("list", "--file", str(path))
+    assert done.exit_code == 2
+    return " ".join(done.output.split())
 
 
 def test_a_file_gives_its_records(activation_file: Path) -> None:
-    (record,) = load_file(activation_file)
-    assert record.name == "mine"
-    assert load_file(str(activation_file))[0].name == "mine"
+    done = cli.run("list", "--file", str(activation_file))
+    assert done.exit_code == 0
+    assert "\nmine " in done.output
 
 
 NO_RECORD = {
@@ -301,11 +302,10 @@ def test_a_file_that_gives_no_record_says_why(tmp_path: Path, name: str) -> None
     path = tmp_path / name
     if text is not None:
         path.write_text(text)
-    with pytest.raises(SpecError, match=re.escape(message)) as caught:
-        load_file(path)
-    assert str(path) in str(caught.value)
+    said = refused(path)
+    assert message in said
+    assert str(path) in said
 
 
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="does not exist or is not a file"):
-        load_file(tmp_path)
+    assert "does not exist or is not a file" in refused(tmp_path)

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from floats import Float64Array
-
-from crosscheck._verdict.causes import MOST_PROBED, NEARBY, systematic, systematic_in_rows
+from judging import MOST_PROBED, NEARBY, systematic, systematic_in_rows
 
 SIGNS = pytest.mark.parametrize("sign", [1, -1], ids=["too large", "too small"])
 

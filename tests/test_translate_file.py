@@ -18,8 +18,8 @@ import torch
 from public_calls import counted
 from torch.overrides import TorchFunctionMode
 
+import crosscheck
 from crosscheck import FileTranslation, UsageError, translate_file
-from crosscheck._translate.reading import METHODS, calls
 
 TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 
@@ -78,10 +78,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> FileTranslation:
     path = tmp_path_factory.mktemp("port") / "my_model.py"
     path.write_text(MODEL, "utf-8")
     return translate_file(path)
-
-
-def names(text: str) -> list[str]:
-    return [call.name for call in calls(text)]
 
 
 def test_every_call_is_found_in_order(report: FileTranslation) -> None:
@@ -157,8 +153,10 @@ def test_the_use_fits_the_written_arguments(tmp_path: Path) -> None:
         ("config.to_dict(), path.exists(), logger.info('x')", []),
     ],
 )
-def test_what_a_name_stands_for_is_read_from_the_file(code: str, found: list[str]) -> None:
-    assert sorted(names(code)) == sorted(found)
+def test_what_a_name_stands_for_is_read_from_the_file(code: str, found: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "read.py"
+    path.write_text(code, "utf-8")
+    assert sorted(call.name for call in translate_file(path).calls) == sorted(found)
 
 
 def test_nothing_of_the_file_is_run_and_no_framework_is_imported(tmp_path: Path) -> None:
@@ -243,7 +241,7 @@ def test_a_file_without_calls_is_no_silent_pass(tmp_path: Path) -> None:
 
 def test_the_methods_are_those_of_pytorch() -> None:
     """Else write crosscheck/_translate/methods.json anew from this PyTorch."""
-    kept = json.loads(METHODS.read_text("utf-8"))
+    kept = json.loads(Path(crosscheck.__file__).with_name("_translate").joinpath("methods.json").read_text("utf-8"))
     for name, methods in kept.items():
         kind = torch.Tensor if name == "torch.Tensor" else torch.nn.Module if "nn" in name else torch.optim.Optimizer
         every = ((one, getattr(kind, one, None)) for one in dir(kind) if not one.startswith("_"))
@@ -331,7 +329,7 @@ def test_what_a_public_model_calls_when_it_runs_was_read(library: str, public: A
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     source, run = public()
-    read = {line for call in calls(Path(source).read_text("utf-8")) for line in range(call.line - 1, call.line + 2)}
+    read = {line for call in translate_file(source).calls for line in range(call.line - 1, call.line + 2)}
     with Called(source) as called, torch.no_grad():
         run()
     assert called.lines

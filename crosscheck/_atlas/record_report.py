@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isinf
 from pathlib import Path
 from typing import Any
 
-from crosscheck._atlas.matching import Unexplained
+from crosscheck._atlas.reasons import Unexplained
 from crosscheck._records.deviations import Anchor, Region
 from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES
@@ -35,33 +35,29 @@ class Recording(Documented):
 
     @property
     def passed(self) -> bool:
-        """Whether everything that was measured has a reason."""
         return not self.unexplained
 
     def headline(self) -> str:
-        """What was done, in one line."""
         regions = sum(map(len, self.deviations.values()))
         left = f"; {len(self.unexplained)} that match no reason are not in it" if self.unexplained else ""
         return f"RECORDED: {len(self.deviations)} deviations in {regions:,} regions, {self.size:,} bytes: {self.path}{left}."
 
     def document(self) -> Document:
-        """The recording as a document."""
         return Document(self.headline(), self.passed, _without_reason(self.unexplained), self.environment)
 
     def data(self) -> Mapping[str, object]:
         """What was done, as plain data; the record itself is the file at ``path``."""
-        unexplained = [dataclasses.asdict(one) for one in self.unexplained]
         data = {
             "schema": RECORDING_SCHEMA,
             "path": str(self.path),
             "bytes": self.size,
             "deviations": len(self.deviations),
             "regions": sum(map(len, self.deviations.values())),
-            "unexplained": unexplained,
+            "unexplained": [dataclasses.asdict(one) for one in self.unexplained],
             "environment": self.environment,
             "summary": {"passed": self.passed, "headline": self.headline()},
         }
-        return {name: plain(value) for name, value in data.items()}
+        return dict[str, object](plain(data))  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -82,44 +78,38 @@ class RecordDiff(Documented):
     changes: tuple[RecordChange, ...]
     same: int
     notes: tuple[str, ...] = ()
-    unexplained: tuple[Unexplained, ...] = field(default=())
+    unexplained: tuple[Unexplained, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether the records are the same."""
         return not self.changes and not self.unexplained
 
     def headline(self) -> str:
-        """The verdict in one line."""
         counts = Counter(change.kind for change in self.changes)
         counted = [f"{count} {kind}" for kind, count in counts.items()]
         counted += [f"{len(self.unexplained)} without a reason"] * bool(self.unexplained)
         about = f"{self.old} against {self.new}"
-        if not counted:
+        if self.passed:
             return f"UNCHANGED: {about}: {self.same} deviations are the same."
         return f"CHANGED: {about}: of the deviations {', '.join(counted)}, {self.same} the same."
 
     def document(self) -> Document:
-        """The differences as a document."""
         blocks: list[Block] = [Paragraph(note) for note in self.notes]
         blocks += [Lines(f"{one.id} ({one.kind})", one.details) for one in self.changes]
         return Document(self.headline(), self.passed, [*blocks, *_without_reason(self.unexplained)])
 
     def data(self) -> Mapping[str, object]:
         """The differences as plain data."""
-        data = {
-            "schema": DIFF_SCHEMA,
-            **dataclasses.asdict(self),
-            "summary": {"passed": self.passed, "headline": self.headline()},
-        }
-        return {name: plain(value) for name, value in data.items()}
+        summary = {"passed": self.passed, "headline": self.headline()}
+        data = {"schema": DIFF_SCHEMA, **dataclasses.asdict(self), "summary": summary}
+        return dict[str, object](plain(data))  # type: ignore[call-overload]
 
 
 def _without_reason(unexplained: Sequence[Unexplained]) -> list[Block]:
     if not unexplained:
         return []
-    lines = [*map(_what, unexplained)]
-    return [Lines("These match no reason; find out what they are, and write it beside the activation", lines)]
+    title = "These match no reason; find out what they are, and write it beside the activation"
+    return [Lines(title, [*map(_what, unexplained)])]
 
 
 def _what(one: Unexplained) -> str:
@@ -171,13 +161,11 @@ def _by_setting(regions: Iterable[Region]) -> dict[Setting, list[Region]]:
 
 
 def _details(old: Mapping[Setting, list[Region]], new: Mapping[Setting, list[Region]], *, strict: bool) -> Iterator[str]:
-    def place(setting: Setting) -> tuple[int, int]:
-        return setting[0], DTYPES.index(setting[1])
-
-    for setting in sorted({*old, *new}, key=place):
-        was, is_ = ([_content(one) for one in some.get(setting, [])] for some in (old, new))
-        before = [region for region, text in zip(old.get(setting, []), was, strict=True) if text not in is_]
-        after = [region for region, text in zip(new.get(setting, []), is_, strict=True) if text not in was]
+    for setting in sorted({*old, *new}, key=lambda setting: (setting[0], DTYPES.index(setting[1]))):
+        was, is_ = ({_content(one): one for one in some.get(setting, [])} for some in (old, new))
+        before, after = (
+            [one for text, one in some.items() if text not in others] for some, others in ((was, is_), (is_, was))
+        )
         where = _setting(setting)
         if len(before) == len(after):
             for one, other in zip(before, after, strict=True):

@@ -19,6 +19,9 @@ from floats import FORMATS, bits_of
 import crosscheck
 from crosscheck import Activation, Atlas, AtlasRow, UsageError, activations
 from crosscheck._atlas.rows import declared_rows, set_beside
+from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
+from crosscheck._records.names import DTYPES, ORDERS
+from crosscheck._verify.run.task import Plan
 
 pytestmark = pytest.mark.full
 
@@ -193,13 +196,14 @@ def test_a_declaration_that_the_run_refutes_fails() -> None:
 def listed() -> list[AtlasRow]:
     """The rows of the catalogue without examples, for which nothing is run."""
 
-    def nothing(activation: Activation, declared: Any, *others: object) -> SimpleNamespace:
-        at = {"order": declared.region.order, "parameters": activation.parameters, "input": 0.0, "input_bits": "0x0"}
-        return SimpleNamespace(dtype=declared.dtype, mode="eager", exact=None, results=(), row=None, **at)
+    def nothing(activation: Activation, sought: Any, *others: object) -> SimpleNamespace:
+        at = {"order": sought.order, "parameters": activation.parameters, "input": 0.0, "input_bits": "0x0"}
+        return SimpleNamespace(dtype=str(sought.x.dtype), mode="eager", exact=None, results=(), row=None, **at)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crosscheck._atlas.rows.sight_declared", nothing)
-        return [row for activation in activations.values() for row in declared_rows(activation, [], (), ())]
+        patch.setattr("crosscheck._atlas.rows.sight", nothing)
+        plan = Plan(DTYPES, ORDERS, IMPLEMENTATIONS, USUAL_MODES, "cpu", 0)
+        return [row for activation in activations.values() for row in declared_rows(activation, [], (), (), plan)]
 
 
 def seen(*rows: AtlasRow) -> Atlas:

@@ -16,6 +16,7 @@ from crosscheck._arithmetic.formats import (
     bits_of,
     every_value,
     format_of,
+    from_bits,
     from_ordinal,
     is_number,
     shortest,
@@ -142,6 +143,8 @@ def test_bits_of(name: str, value: float, bits: str) -> None:
     dtype = FORMATS[name].dtype
     assert bits_of(np.array([value], dtype)[0]) == bits
     assert bits_of(np.array(value, dtype)) == bits
+    assert [bits_of(one) for one in from_bits([bits, bits], name)] == [bits, bits]
+    assert from_bits([bits], name).dtype == dtype
 
 
 @EACH

@@ -10,7 +10,7 @@ from truths import USED, Sample, samples
 
 import crosscheck
 from crosscheck._verify.sightings.reproduce import _rows
-from crosscheck._verify.sightings.sight import _place, sight
+from crosscheck._verify.sightings.sight import Sought, _place, sight
 
 pytestmark = pytest.mark.full
 
@@ -28,7 +28,7 @@ def test_the_lines_make_the_long_row(name: str) -> None:
 @pytest.mark.parametrize("name", ["softmax", "glu"])
 def test_every_sampled_row_is_what_its_snippet_makes(name: str, dtype: str) -> None:
     activation, fmt = crosscheck.activations[name], FORMATS[dtype]
-    plain = sight(activation, ("torch.native",), np.zeros(1, fmt.dtype), 1, "eager", {"axis": -1})
+    plain = sight(activation, Sought(("torch.native",), np.zeros(1, fmt.dtype), 1, "eager", {"axis": -1}))
     for axis in (-1, 0):
         for sample in samples(activation, {"axis": axis}, dtype, seed=0, per_binade=0, uniform=0):
             assert sample.v is not None

@@ -1,5 +1,6 @@
 """The floating-point formats: their parameters, every value of a narrow one, and integers that order their values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -122,3 +123,9 @@ def bits_of(value: FloatArray) -> str:
     """The bits of one value as hexadecimal, for example ``0x3f800000`` for 1 in float32."""
     fmt = format_of(value)
     return f"0x{np.asarray(value).view(fmt.unsigned).item():0{fmt.bits // 4}x}"
+
+
+def from_bits(bits: Sequence[str], dtype: str) -> FloatArray:
+    """The inverse of ``bits_of``, for several values."""
+    fmt = FORMATS[dtype]
+    return np.array([int(one, 16) for one in bits], fmt.unsigned).view(fmt.dtype)

@@ -16,7 +16,7 @@ from crosscheck._atlas.file import read
 from crosscheck._atlas.noticed import Checks
 from crosscheck._atlas.records import AtlasRow, Coverage
 from crosscheck._atlas.report import Atlas
-from crosscheck._atlas.rows import declared_rows, others, set_beside, undeclared_row, without_long_rows
+from crosscheck._atlas.rows import declared_rows, set_beside, undeclared_row, without_long_rows
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
@@ -28,7 +28,7 @@ from crosscheck._report.report import Report
 from crosscheck._verdict.judged import Judged
 from crosscheck._verify.run.run import Progress
 from crosscheck._verify.run.task import Plan
-from crosscheck._verify.sightings.uncovered import sight_uncovered, uncovered
+from crosscheck._verify.sightings.uncovered import uncovered
 from crosscheck._verify.verify import QUICK, QUICK_DTYPES, THOROUGH, lacks, verified
 
 
@@ -83,9 +83,7 @@ def atlas(
     """
     chosen = _arguments.chosen(what)
     _arguments.flags(layout=False if layout is None else layout, quick=quick, usual=usual)
-    if dtypes is None:
-        dtypes = QUICK_DTYPES if quick else DTYPES
-    dtypes = _arguments.dtypes(dtypes)
+    dtypes = _arguments.dtypes((QUICK_DTYPES if quick else DTYPES) if dtypes is None else dtypes)
     modes = known("mode", (USUAL_MODES if quick else MODES) if modes is None else modes, MODES)
     layout = not quick if layout is None else layout
     skipped = {mode: why for mode in modes if (why := lacks(mode))}
@@ -102,7 +100,7 @@ def atlas(
         **(QUICK if quick else THOROUGH),
     )
     without = tuple(without)
-    look = partial(_rows, dtypes=dtypes, modes=modes, layout=layout, without=without, usual=usual)
+    look = partial(_rows, plan=plan, without=without, usual=usual)
     report, rows = verified(chosen, plan, without=without, progress=progress, processes=processes, look=look)
     return Atlas(
         rows=set_beside([row for some in rows for row in some]),
@@ -114,27 +112,14 @@ def atlas(
 
 
 def _rows(
-    activation: Activation,
-    judged: Sequence[Judged],
-    report: Report,
-    dtypes: Collection[str],
-    modes: Collection[str],
-    layout: bool,
-    without: Collection[str],
-    usual: bool,
+    activation: Activation, judged: Sequence[Judged], report: Report, *, plan: Plan, without: Collection[str], usual: bool
 ) -> list[AtlasRow]:
-    lacking = Lacking.of(report.environment)
-    there: dict[str, Any] = {"dtypes": dtypes, "modes": modes, "layout": layout, "without": without, "lacking": lacking}
-    declared = declared_rows(activation, judged, report.deviations, report.findings, **there)
+    plan = replace(plan, lacking=Lacking.of(report.environment))
+    declared = declared_rows(activation, judged, report.deviations, report.findings, plan, without)
     if usual:
-        checks = Checks(activation, lacking)
-        declared = [replace(row, usual=checks.noticed(row, dtypes)) for row in declared]
-    undeclared = []
-    for one in uncovered(activation, report):
-        first = one.comparisons[0]
-        beside = others(activation, first.parameters, one.implementations, first.mode, lacking, first.dtype)
-        sighting = sight_uncovered(activation, one, beside)
-        undeclared.append(undeclared_row(activation, one.implementations, one.order, one.cause, one.comparisons, sighting))
+        checks = Checks(activation, plan.lacking)
+        declared = [replace(row, usual=checks.noticed(row, plan.dtypes)) for row in declared]
+    undeclared = [undeclared_row(activation, one, plan.lacking) for one in uncovered(activation, report)]
     return [without_long_rows(row) for row in (*declared, *undeclared)]
 
 
@@ -190,12 +175,7 @@ def atlas_diff(
     for what, one in (("old", before), ("new", after)):
         if one.compared < 1:
             raise UsageError(f"{what}: this atlas compared nothing, so no change can be found; make it again")
-    shared = [
-        [one for one in getattr(before.coverage, what) if one in getattr(after.coverage, what)]
-        for what in ("functions", "dtypes")
-    ]
-    if not all(shared):
+    if not all({*getattr(before.coverage, what)} & {*getattr(after.coverage, what)} for what in ("functions", "dtypes")):
         raise UsageError("old, new: got two atlases that have no function and dtype in common, so nothing can be compared")
-    run = Lacking.of(before.environment), Lacking.of(after.environment)
-    changes, notes = compare(before.rows, after.rows, before.coverage, after.coverage, run)
+    changes, notes = compare(before, after)
     return AtlasDiff(changes, notes, before.environment, after.environment, before.summary, after.summary)

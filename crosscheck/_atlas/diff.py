@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from crosscheck._atlas.records import KINDS, LAYOUTS, AtlasRow, Change, Coverage, Outcome
+from crosscheck._atlas.report import Atlas
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.implementations import FRAMEWORKS, on_screen
 from crosscheck._records.names import ORDER_NAMES
-from crosscheck._verdict.examination import Extent
 from crosscheck._verdict.judged import ALONE, EXACT
 
+Setting = tuple[int, str, tuple[str, ...], str]
+"""An order, a dtype, implementations and a mode."""
+Extents = Mapping[Setting, tuple[int, float]]
+"""At how many inputs a disagreement was observed in each setting, and with which largest error."""
 
-def compare(
-    old: Sequence[AtlasRow],
-    new: Sequence[AtlasRow],
-    before: Coverage,
-    after: Coverage,
-    lacking: tuple[Lacking, Lacking],
-) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """The changes, and what was not compared and why; ``lacking`` is what each of the two could not run."""
-    functions = set(before.functions) & set(after.functions)
-    dtypes, modes = set(before.dtypes) & set(after.dtypes), set(before.modes) & set(after.modes)
+
+def compare(old: Atlas, new: Atlas) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """The changes, and what was not compared and why."""
+    before, after = old.coverage, new.coverage
+    lacking = Lacking.of(old.environment), Lacking.of(new.environment)
+    shared = Shared({*before.dtypes} & {*after.dtypes}, {*before.modes} & {*after.modes}, lacking)
     same_inputs = (before.seed, before.quick) == (after.seed, after.quick)
     notes = [
         f"only in the {which} atlas, so not compared: {', '.join(more)}"
-        for which, mine, theirs, lost in (("old", before, after, lacking[::-1]), ("new", after, before, lacking))
-        if (more := _beyond(mine, theirs) + _lost(*lost, mine.dtypes))
+        for which, mine, theirs, (here, there) in (("old", before, after, lacking), ("new", after, before, lacking[::-1]))
+        if (more := _beyond(mine, theirs, here, there))
     ]
     if not same_inputs:
         notes.append(
             f"the old atlas has {_sampling(before)}, the new one {_sampling(after)}: how many inputs show a disagreement, "
             "and its largest error, are not compared"
         )
-    olds, news = ({row.id: row for row in rows if row.function in functions} for rows in (old, new))
+    functions = {*before.functions} & {*after.functions}
+    olds, news = ({row.id: row for row in atlas.rows if row.function in functions} for atlas in (old, new))
     changes: list[Change] = []
     for id_ in dict.fromkeys([*olds, *news]):
-        row = news.get(id_) or olds[id_]
-        shared = Shared(dtypes, modes, lacking)
-        if before.has(row) and after.has(row) and all(shared.has(one) for one in (olds.get(id_), news.get(id_)) if one):
-            changes += _changes(olds.get(id_), news.get(id_), shared, same_inputs)
+        rows, row = (olds.get(id_), news.get(id_)), news.get(id_) or olds[id_]
+        if before.has(row) and after.has(row) and all(shared.has(one) for one in rows if one):
+            changes += _changes(*rows, shared, same_inputs)
     return tuple(sorted(changes, key=lambda change: KINDS.index(change.kind))), tuple(notes)
 
 
@@ -61,20 +61,25 @@ class Shared:
         enough = all if row.cause == "convention" else any
         return any(enough(self.runs(name, dtype) for name in row.implementations) for dtype in row.dtypes)
 
+    def extents(self, row: AtlasRow | None) -> Extents:
+        """How often and how strongly a row was observed in what both ran, in all its regions together."""
+        found: dict[Setting, tuple[int, float]] = {}
+        for area in row.region if row else ():
+            for one in area.measured:
+                names = (one.implementation,) if one.against in (EXACT, ALONE) else (one.implementation, one.against)
+                if one.mode in self.modes and all(self.runs(name, one.dtype) for name in names):
+                    setting = area.order, one.dtype, names, one.mode
+                    points, largest = found.get(setting, (0, 0.0))
+                    found[setting] = points + one.points, max(largest, one.max_ulp)
+        return found
 
-def _lost(theirs: Lacking, mine: Lacking, dtypes: Collection[str]) -> list[str]:
-    """What this atlas could run and the other could not."""
-    return sorted(theirs.among(FRAMEWORKS, dtypes).keys() - mine.among(FRAMEWORKS, dtypes))
 
-
-def _beyond(mine: Coverage, theirs: Coverage) -> list[str]:
-    """What one atlas covers and the other does not."""
-    more = [
-        one
-        for name in ("functions", "dtypes", "modes")
-        for one in sorted(set(getattr(mine, name)) - set(getattr(theirs, name)))
-    ]
-    return more + ["layout"] * (mine.layout and not theirs.layout)
+def _beyond(mine: Coverage, theirs: Coverage, here: Lacking, there: Lacking) -> list[str]:
+    """What one atlas covers and the other does not; and what it could run ``here`` and the other could not."""
+    names = ("functions", "dtypes", "modes")
+    more = [one for name in names for one in sorted({*getattr(mine, name)} - {*getattr(theirs, name)})]
+    lost = sorted(there.among(FRAMEWORKS, mine.dtypes).keys() - here.among(FRAMEWORKS, mine.dtypes))
+    return [*more, *["layout"] * (mine.layout and not theirs.layout), *lost]
 
 
 def _sampling(coverage: Coverage) -> str:
@@ -89,67 +94,39 @@ def _changes(old: AtlasRow | None, new: AtlasRow | None, shared: Shared, same_in
     def change(kind: str, details: Iterable[str] = ()) -> Change:
         return Change(kind, row.id, row.function, row.cause, row.declared, tuple(details))
 
-    was, is_ = (_shows(one, shared) for one in (old, new))
+    before, after = shared.extents(old), shared.extents(new)
+    was, is_ = _shows(old, before), _shows(new, after)
     changes = []
     if was != is_:
-        shows = new if is_ else old
-        lines = [f"{_setting(key)}: {_seen(extent)}" for key, extent in _extents(shows, shared).items() if extent.points]
+        lines = [f"{_setting(key)}: {_seen(seen)}" for key, seen in (after if is_ else before).items() if seen[0]]
         missing = [f"it is not listed in the {which} atlas" for which, one in (("old", old), ("new", new)) if one is None]
         changes.append(change("appeared" if is_ else "vanished", [*(missing if row.declared else []), *lines]))
     elif was and same_inputs:
-        before, after = _extents(old, shared), _extents(new, shared)
         grown: list[str] = []
         shrunk: list[str] = []
         for key in before.keys() & after.keys():
-            (more, less), one, other = (grown, shrunk), before[key], after[key]
-            if one == other:
-                continue
-            grew = other.points > one.points or other.max_ulp > one.max_ulp
-            (more if grew else less).append(f"{_setting(key)}: {_seen(other)}, was {_seen(one)}")
+            (points, largest), (more_points, larger) = before[key], after[key]
+            if before[key] != after[key]:
+                grew = more_points > points or larger > largest
+                (grown if grew else shrunk).append(f"{_setting(key)}: {_seen(after[key])}, was {_seen(before[key])}")
         if grown or shrunk:
             changes.append(change("grew" if grown else "shrank", [*sorted(grown), *sorted(shrunk)]))
     results = _results(old, new)
     return [*changes, change("results", results)] if results else changes
 
 
-def _shows(row: AtlasRow | None, shared: Shared) -> bool:
-    """Whether it was observed in one of these dtypes and modes."""
-    found = _extents(row, shared).values()
-    return row is not None and row.seen and (not found or any(one.points for one in found))
+def _shows(row: AtlasRow | None, extents: Extents) -> bool:
+    return row is not None and row.seen and (not extents or any(points for points, _ in extents.values()))
 
 
-Key = tuple[int, str, tuple[str, ...], str]
-
-
-def _extents(row: AtlasRow | None, shared: Shared) -> dict[Key, Extent]:
-    """How often and how strongly it was observed, by order, dtype, implementations and mode, in all its regions together."""
-    found: dict[Key, list[Extent]] = {}
-    for area in row.region if row else ():
-        for one in area.measured:
-            implementations = (one.implementation,) if one.against in (EXACT, ALONE) else (one.implementation, one.against)
-            if one.mode in shared.modes and all(shared.runs(name, one.dtype) for name in implementations):
-                found.setdefault((area.order, one.dtype, implementations, one.mode), []).append(one)
-    return {
-        (order, dtype, implementations, mode): Extent(
-            implementation=implementations[0],
-            against=implementations[-1] if len(implementations) > 1 else EXACT,
-            dtype=dtype,
-            mode=mode,
-            points=sum(one.points for one in some),
-            of=sum(one.of for one in some),
-            max_ulp=max(one.max_ulp for one in some),
-        )
-        for (order, dtype, implementations, mode), some in found.items()
-    }
-
-
-def _setting(key: Key) -> str:
+def _setting(key: Setting) -> str:
     order, dtype, implementations, mode = key
     return f"{dtype} {ORDER_NAMES[order]}, {on_screen(implementations)} {mode}"
 
 
-def _seen(one: Extent) -> str:
-    return f"{one.points:,} input{'s' * (one.points != 1)}" + (f" up to {one.max_ulp:.4g} ULP" if one.max_ulp else "")
+def _seen(extent: tuple[int, float]) -> str:
+    points, largest = extent
+    return f"{points:,} input{'s' * (points != 1)}" + (f" up to {largest:.4g} ULP" if largest else "")
 
 
 def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
@@ -159,28 +136,22 @@ def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
     for key in before.keys() & after.keys():
         (where, was), (_, is_) = before[key], after[key]
         found += [
-            f"{where}, {' '.join(who)}: {_result(is_[who])}, was {_result(was[who])}"
+            f"{where}, {' '.join(who).rstrip()}: {_result(is_[who])}, was {_result(was[who])}"
             for who in was.keys() & is_.keys()
             if (was[who].got, was[who].message) != (is_[who].got, is_[who].message)
         ]
     return sorted(found)
 
 
-def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, ...], Outcome]]]:
+def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, str, str], Outcome]]]:
     """For each input, the results by implementation, mode and layout."""
     found = {}
     for at, results in zip(row.inputs, row.results, strict=True):
         parameters = "".join(f", {name} = {value:g}" for name, value in sorted(at.parameters.items()))
         where = f"{at.dtype} {ORDER_NAMES[at.order]} at {at.x.decimal}{parameters}"
-        found[f"{where} {at.x.bits} {at.place}"] = (
-            where,
-            {(on_screen(one.implementation), one.mode, *_layout(one)): one for one in results},
-        )
+        of_settings = {(on_screen(one.implementation), one.mode, LAYOUTS[one.layout]): one for one in results}
+        found[f"{where} {at.x.bits} {at.place}"] = where, of_settings
     return found
-
-
-def _layout(one: Outcome) -> tuple[str, ...]:
-    return () if one.layout == "array" else (LAYOUTS[one.layout],)
 
 
 def _result(one: Outcome) -> str:

@@ -96,7 +96,6 @@ def _environment_rows(diff: AtlasDiff) -> list[list[str]]:
 
 
 def headline(diff: AtlasDiff) -> str:
-    """The verdict in one line."""
     if not diff.changed:
         return f"UNCHANGED: the {diff.new.disagreements} disagreements are the same in both environments."
     counts = Counter(change.kind for change in diff.changes)

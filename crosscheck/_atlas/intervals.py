@@ -46,24 +46,21 @@ class Points:
 
     @property
     def shown(self) -> BoolArray:
-        """Where it showed with any seed."""
         return np.asarray(self.by_seed.any(axis=0))
 
     @classmethod
     def of(cls, samples: Sequence[Sequence[tuple[Float64Array, BoolArray]]], *, whole: bool) -> Points:
         """From the inputs of the comparisons of each seed, and where each comparison shows it."""
-        joined = []
-        for pairs in samples:
-            x = np.concatenate([np.zeros(0), *(x for x, _ in pairs)])
-            joined.append((x, np.concatenate([np.zeros(0, bool), *(shown for _, shown in pairs)])))
         # most comparisons try the same inputs, and sorting takes the time
         different = {x.tobytes(): x for pairs in samples for x, _ in pairs}.values()
         every = np.unique(np.concatenate([np.zeros(0), *different]))
         every = every[~np.isnan(every)]
-        by_seed = np.zeros((len(joined), every.size), bool)
-        for of_seed, (x, shown) in zip(by_seed, joined, strict=True):
-            of_seed[np.searchsorted(every, x[shown & ~np.isnan(x)])] = True
-        apart = {repr(float(one)) for x, shown in joined for one in x[shown & ((x == 0) | np.isnan(x))]}
+        by_seed, apart = np.zeros((len(samples), every.size), bool), set[str]()
+        for of_seed, pairs in zip(by_seed, samples, strict=True):
+            for x, shown in pairs:
+                hits = x[shown]
+                of_seed[np.searchsorted(every, hits[~np.isnan(hits)])] = True
+                apart |= {repr(float(one)) for one in hits[(hits == 0) | np.isnan(hits)]}
         return cls(every, by_seed, frozenset(apart), whole)
 
     def shows_at(self, value: float) -> bool:
@@ -78,16 +75,15 @@ def refitted(intervals: Sequence[Interval], points: Points, *, scattered: bool =
 
     If it is scattered, it becomes rare towards an end, so that an end which is not far out is kept.
     """
-    wide = [(low, high) for low, high in intervals if low < high]
-    inside = [np.flatnonzero((points.x >= low) & (points.x <= high)) for low, high in wide]
-    tried = np.unique(np.concatenate([np.zeros(0, np.int64), *inside]))
+    inside = {(low, high): np.flatnonzero((points.x >= low) & (points.x <= high)) for low, high in intervals if low < high}
+    tried = np.unique(np.concatenate([np.zeros(0, np.int64), *inside.values()]))
     share = points.shown[tried].mean() if tried.size else 0.0
     result = []
     for low, high in intervals:
-        if not low < high:
+        if (low, high) not in inside:
             result += [(low, high)] * points.shows_at(low)
             continue
-        at = inside[wide.index((low, high))]
+        at = inside[low, high]
         hits = at[points.shown[at]]
         if hits.size:
             ends = (low, -1, at, hits), (high, 1, at[::-1], hits[::-1])

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, FloatArray, widen
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, FloatArray, from_bits, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._atlas.records import Area, AtlasRow, Input, Noticed, Number
+from crosscheck._atlas.records import Area, AtlasRow, Noticed
 from crosscheck._atlas.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, GRADCHECK, SEED, Said, of_results, of_slopes
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
@@ -83,7 +83,7 @@ class Checks:
 
     def _pairs(self, row: AtlasRow, parameters: Mapping[str, float]) -> list[tuple[str, str]]:
         """The pairs to compare: an implementation with the other framework's same function, otherwise with the truth."""
-        there = [implementation.name for implementation in self._implementations(parameters)]
+        there = self._there(parameters)
         pairs: dict[frozenset[str], tuple[str, str]] = {}
         for implementation in row.implementations:
             other = "jax" if Implementation.of(implementation).side == "torch" else "torch"
@@ -93,18 +93,17 @@ class Checks:
                 pairs.setdefault(frozenset((implementation, partner)), (implementation, partner))
         return list(pairs.values())
 
-    def _implementations(self, parameters: Mapping[str, float]) -> Sequence[Implementation]:
-        there = implementations_of(self.activation, parameters)
-        return [implementation for implementation in there if self.lacking.runs(implementation.name)]
+    def _there(self, parameters: Mapping[str, float]) -> list[str]:
+        names = (implementation.name for implementation in implementations_of(self.activation, parameters))
+        return [name for name in names if self.lacking.runs(name)]
 
     def _at_anchors(self, row: AtlasRow) -> Iterator[dict[str, _Tried]]:
         for at, results, truth in zip(row.inputs, row.results, row.truth, strict=True):
             # the deviating ones come first, in a mode in which they deviate
-            given = {one.implementation: one.got for one in reversed(results) if one.layout == "array"} | {TRUTH: truth}
+            shown = {one.implementation: one.got for one in reversed(results) if one.layout == "array"} | {TRUTH: truth}
+            given = {name: from_bits([number.bits], at.dtype) for name, number in shown.items() if number}
             for pair in self._pairs(row, at.parameters):
-                got, right = ([_array(given.get(name), at.dtype) for name in names] for names in (pair, _own(pair)))
-                if not any(one is None for one in got):
-                    yield _compared(got, right, f"{at.dtype} at {at.x.decimal}, {' and '.join(pair)}")
+                yield from _compared(pair, given.get, f"{at.dtype} at {at.x.decimal}, {' and '.join(pair)}")
 
     def _at_normal(self, row: AtlasRow, dtypes: Collection[str]) -> Iterator[dict[str, _Tried]]:
         """The results at normal inputs in its regions: a check that fails at another input noticed something else."""
@@ -112,29 +111,31 @@ class Checks:
             parameters = {**self.activation.parameters, **area.parameters}
             for dtype in (one for one in area.dtypes if one in dtypes):
                 there = _in_area(area, normal(self.activation, dtype))
+                normally = partial(self._normal, row, area, dtype, parameters, there)
                 for pair in self._pairs(row, parameters) if there.any() else ():
-                    got, right = (
-                        [self._normal(name, _mode(name, row, area), area.order, dtype, parameters) for name in names]
-                        for names in (pair, _own(pair))
-                    )
-                    if not any(one is None for one in got):
-                        got, right = ([None if one is None else one[there] for one in some] for some in (got, right))
-                        yield _compared(got, right, f"{dtype}, {' and '.join(pair)}")
+                    yield from _compared(pair, normally, f"{dtype}, {' and '.join(pair)}")
                 if not there.any():
                     yield dict.fromkeys((ASSERT_CLOSE, ASSERT_ALLCLOSE), _Tried(None, None, NOWHERE))
 
-    def _normal(self, name: str, mode: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
-        """An implementation's results at the normal inputs, or the exact ones; None if it raises or finds no derivative."""
-        given = name, mode, order, dtype
-        return self._once(("normal", *given, *parameters.items()), partial(self._run, *given, parameters))
+    def _normal(
+        self, row: AtlasRow, area: Area, dtype: str, parameters: dict[str, float], there: BoolArray, name: str
+    ) -> FloatArray | None:
+        """An implementation's results at some normal inputs, or the exact ones; None if it raises or has no derivative.
+
+        It runs in a mode in which it deviates, if it is a deviating one.
+        """
+        mode = area.modes[0]
+        mode = mode if name in row.implementations and mode in Implementation.of(name).modes else "eager"
+        given = name, mode, area.order, dtype
+        found = self._once(("normal", *given, *parameters.items()), partial(self._run, *given, parameters))
+        return None if found is None else found[there]
 
     def _run(self, name: str, mode: str, order: int, dtype: str, parameters: dict[str, float]) -> FloatArray | None:
         sample = normal(self.activation, dtype)
         if name == TRUTH:
             return sample.truths(self.activation, [order], parameters)[order].rounded
-        implementation = next(one for one in self._implementations(parameters) if one.name == name)
         try:
-            return runner(self.activation, implementation, parameters, "cpu", None).run(sample, order, mode)
+            return runner(self.activation, Implementation.of(name), parameters, "cpu", None).run(sample, order, mode)
         except Exception:  # the cause of the row says that it raises
             return None
 
@@ -142,8 +143,10 @@ class Checks:
         checked = [at for at in row.inputs if at.dtype in CHECKED] or row.inputs
         for at in checked:
             too_long = SLOPES[Implementation.of(implementation).side] == GRADCHECK and at.place and at.place.length >= LONG
-            if not too_long and implementation in {one.name for one in self._implementations(at.parameters)}:
-                yield self._slope(implementation, _wide(at), dict(at.parameters), max(row.orders), f"at {at.x.decimal}")
+            if not too_long and implementation in self._there(at.parameters):
+                x = widen(from_bits(at.place.bits if at.place else [at.x.bits], at.dtype))
+                x = x[np.newaxis] if at.place else x
+                yield self._slope(implementation, x, dict(at.parameters), max(row.orders), f"at {at.x.decimal}")
 
     def _slopes_at_normal(self, row: AtlasRow, implementation: str) -> Iterator[_Tried]:
         sample = normal(self.activation, "float64")
@@ -156,35 +159,31 @@ class Checks:
             parameters = dict(key)
             if not there.any():
                 yield _Tried(None, None, NOWHERE)
-            elif implementation in {one.name for one in self._implementations(parameters)}:
+            elif implementation in self._there(parameters):
                 yield self._slope(implementation, widen(sample.x[there]), parameters, max(row.orders), "")
 
     def _slope(self, implementation: str, x: Float64Array, parameters: dict[str, float], order: int, where: str) -> _Tried:
         side = Implementation.of(implementation).side
         x = x.T if parameters.get("axis") == 0 else x
         given = x.tobytes(), x.shape, max(order, 1), *parameters.items()
-        said = self._once(("slope", implementation, *given), partial(self._of_native, implementation, x, parameters, order))
-        right = (
-            None if said is None else self._once(("right", side, *given), partial(self._of_own, side, x, parameters, order))
-        )
-        return _Tried(said, right, where)
 
-    def _of_native(self, implementation: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
-        native = Implementation.of(implementation)
-        side = native.side
+        def once(name: str) -> Said:
+            return self._once((name, *given), partial(self._of_slopes, name, x, parameters, order))
+
+        said = once(implementation)
+        return _Tried(said, None if said is None else once(side), where)
+
+    def _of_slopes(self, name: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
+        implementation = Implementation.of(name)
         try:
-            function = function_of(self.activation, native, parameters)
+            function = function_of(self.activation, implementation, parameters)
         except Exception as error:  # a function that is not shipped also makes the test fail
             return f"{type(error).__name__}: {error}"
-        return of_slopes(side, function, x, order)
-
-    def _of_own(self, side: str, x: Float64Array, parameters: dict[str, float], order: int) -> Said:
-        own = partial(getattr(self.activation, side), **parameters)
-        if side == "torch":
-            return of_slopes(side, own, x, order)
+        if not implementation.own or implementation.side == "torch":
+            return of_slopes(implementation.side, function, x, order)
         import jax  # check_grads also passes arrays of numpy, which crosscheck's functions refuse
 
-        return of_slopes(side, lambda x: own(jax.numpy.asarray(x)), x, order)
+        return of_slopes("jax", lambda x: function(jax.numpy.asarray(x)), x, order)
 
     def _once(self, key: tuple[Any, ...], made: Callable[[], Any]) -> Any:
         if key not in self._kept:
@@ -205,40 +204,21 @@ def normal(activation: Activation, dtype: str) -> Sample:
 
 
 def _in_area(area: Area, sample: Sample) -> BoolArray:
-    """The points of a sample that lie in a region."""
     known = widen(sample.known(area.order))
     if area.lengths and sample.length not in area.lengths:
         return np.zeros(known.shape, bool)
     return lie_in(known, area.intervals)
 
 
-def _mode(name: str, row: AtlasRow, area: Area) -> str:
-    """The mode of an implementation: one in which it deviates, if it is a deviating one."""
-    mode = area.modes[0]
-    return mode if name in row.implementations and mode in Implementation.of(name).modes else "eager"
-
-
-def _own(pair: tuple[str, str]) -> list[str]:
-    """crosscheck's own implementations instead of the natives."""
-    return [name if name == TRUTH else Implementation.of(name).side for name in pair]
-
-
-def _array(number: Number | None, dtype: str) -> FloatArray | None:
-    fmt = FORMATS[dtype]
-    return None if number is None else np.array([int(number.bits, 16)], fmt.unsigned).view(fmt.dtype)
-
-
-def _wide(at: Input) -> Float64Array:
-    """An input, or its row, in float64."""
-    fmt = FORMATS[at.dtype]
-    bits = [int(one, 16) for one in (at.place.bits if at.place else [at.x.bits])]
-    x = widen(np.array(bits, fmt.unsigned).view(fmt.dtype))
-    return x[np.newaxis] if at.place else x
-
-
-def _compared(got: Sequence[FloatArray | None], right: Sequence[FloatArray | None], setting: str) -> dict[str, _Tried]:
-    said, of_right = of_results(got[0], got[1]), of_results(right[0], right[1])
-    return {check: _Tried(said[check], of_right[check], setting) for check in said}
+def _compared(
+    pair: tuple[str, str], results: Callable[[str], FloatArray | None], setting: str
+) -> Iterator[dict[str, _Tried]]:
+    """What the checks say of a pair's results, if it has any, and of those of crosscheck's own in place of the natives."""
+    got = [results(name) for name in pair]
+    if not any(one is None for one in got):
+        own = [results(name if name == TRUTH else Implementation.of(name).side) for name in pair]
+        said, of_right = of_results(*got), of_results(*own)
+        yield {check: _Tried(said[check], of_right[check], setting) for check in said}
 
 
 def _verdict(check: str, inputs: str, tried: Sequence[_Tried], otherwise: str) -> Noticed:

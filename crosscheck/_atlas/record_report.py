@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isinf
 from pathlib import Path
 from typing import Any
 
-from crosscheck._atlas.matching import Unexplained
+from crosscheck._atlas.reasons import Unexplained
 from crosscheck._records.deviations import Anchor, Region
 from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES
@@ -48,17 +48,14 @@ class Recording(
 
     @property
     def passed(self) -> bool:
-        """Whether everything that was measured has a reason."""
         return not self.unexplained
 
     @property
     def headline(self) -> str:
-        """What was done, in one line."""
         left = f"; {len(self.unexplained)} that match no reason are not in it" if self.unexplained else ""
         return f"RECORDED: {self._number} deviations in {self.regions:,} regions, {self.size:,} bytes: {self.path}{left}."
 
     def document(self) -> Document:
-        """The recording as a document."""
         return Document(self.headline, self.passed, _without_reason(self.unexplained), self.environment)
 
     @property
@@ -87,26 +84,23 @@ class RecordDiff(
     changes: tuple[RecordChange, ...]
     same: int
     notes: tuple[str, ...] = ()
-    unexplained: tuple[Unexplained, ...] = field(default=())
+    unexplained: tuple[Unexplained, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether the records are the same."""
         return not self.changes and not self.unexplained
 
     @property
     def headline(self) -> str:
-        """The verdict in one line."""
         counts = Counter(change.kind for change in self.changes)
         counted = [f"{count} {kind}" for kind, count in counts.items()]
         counted += [f"{len(self.unexplained)} without a reason"] * bool(self.unexplained)
         about = f"{self.old} against {self.new}"
-        if not counted:
+        if self.passed:
             return f"UNCHANGED: {about}: {self.same} deviations are the same."
         return f"CHANGED: {about}: of the deviations {', '.join(counted)}, {self.same} the same."
 
     def document(self) -> Document:
-        """The differences as a document."""
         blocks: list[Block] = [Paragraph(note) for note in self.notes]
         blocks += [Lines(f"{one.id} ({one.kind})", one.details) for one in self.changes]
         return Document(self.headline, self.passed, [*blocks, *_without_reason(self.unexplained)])
@@ -120,8 +114,8 @@ class RecordDiff(
 def _without_reason(unexplained: Sequence[Unexplained]) -> list[Block]:
     if not unexplained:
         return []
-    lines = [*map(_what, unexplained)]
-    return [Lines("These match no reason; find out what they are, and write it beside the activation", lines)]
+    title = "These match no reason; find out what they are, and write it beside the activation"
+    return [Lines(title, [*map(_what, unexplained)])]
 
 
 def _what(one: Unexplained) -> str:
@@ -173,13 +167,11 @@ def _by_setting(regions: Iterable[Region]) -> dict[Setting, list[Region]]:
 
 
 def _details(old: Mapping[Setting, list[Region]], new: Mapping[Setting, list[Region]], *, strict: bool) -> Iterator[str]:
-    def place(setting: Setting) -> tuple[int, int]:
-        return setting[0], DTYPES.index(setting[1])
-
-    for setting in sorted({*old, *new}, key=place):
-        was, is_ = ([_content(one) for one in some.get(setting, [])] for some in (old, new))
-        before = [region for region, text in zip(old.get(setting, []), was, strict=True) if text not in is_]
-        after = [region for region, text in zip(new.get(setting, []), is_, strict=True) if text not in was]
+    for setting in sorted({*old, *new}, key=lambda setting: (setting[0], DTYPES.index(setting[1]))):
+        was, is_ = ({_content(one): one for one in some.get(setting, [])} for some in (old, new))
+        before, after = (
+            [one for text, one in some.items() if text not in others] for some, others in ((was, is_), (is_, was))
+        )
         where = _setting(setting)
         if len(before) == len(after):
             for one, other in zip(before, after, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -15,9 +16,9 @@ from packaging.version import Version
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
-from crosscheck._atlas.fit import borne_out, fit
-from crosscheck._atlas.matching import Measured, Unexplained
+from crosscheck._atlas.reasons import Unexplained, borne_out, fit
 from crosscheck._atlas.record_report import RecordDiff, Recording, differences
+from crosscheck._atlas.seen import Measured
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.environment import environment, version
 from crosscheck._frameworks.lacking import lacking
@@ -111,23 +112,17 @@ def record(out: Path, *, progress: Callable[[str, str, float], None] | None = No
     seeds = [*SEEDS, *chain(*AGAIN)]
     header = {"by": by, "functions": list(activations), "seeds": seeds, "crosscheck's source": digest(*ROOMS)}
     again = "the same command"
-    journal = Journal(path.with_suffix(".journal"), header, resume=True, work="recording", again=again)
-    try:
+    with closing(Journal(path.with_suffix(".journal"), header, resume=True, work="recording", again=again)) as journal:
         done = {str(piece["first"]): _restored(piece) for piece in journal.pieces}
         left = [name for name in activations if name not in done]
         for name, part in _parts(left, WHOLE, seen, on_record, progress, processes):
             journal.append({"first": name, **_plain(part)})
             done[name] = part
-        deviations = {
-            deviation.id: done[name].deviations[deviation.id]
-            for name, activation in activations.items()
-            for deviation in activation.deviations
-            if deviation.id in done[name].deviations
-        }
+        regions = {id_: some for part in done.values() for id_, some in part.deviations.items()}
+        ids = (deviation.id for activation in activations.values() for deviation in activation.deviations)
+        deviations = {id_: regions[id_] for id_ in ids if id_ in regions}
         content = text(Record(seen, deviations, by)).encode()
         write_whole(path, content)
-    finally:
-        journal.close()
     journal.delete()
     return Recording(
         path=path,
@@ -154,12 +149,9 @@ def check(
     on_record = by_name().get(name)
     if on_record is None:
         raise UsageError(f"nothing is on record of this environment, {name}; crosscheck atlas --record measures it")
-    skipped = not_run(scope)
-    scope = replace(
-        scope,
-        dtypes=tuple(dtype for dtype in scope.dtypes if dtype not in {name.partition(" ")[0] for name in skipped}),
-        modes=tuple(mode for mode in scope.modes if mode not in skipped),
-    )
+    skipped, lost = not_run(scope), {dtype for of_side in lacking().dtypes.values() for dtype in of_side}
+    dtypes, modes = (dtype for dtype in scope.dtypes if dtype not in lost), (mode for mode in scope.modes if not lacks(mode))
+    scope = replace(scope, dtypes=tuple(dtypes), modes=tuple(modes))
     old: dict[str, tuple[Region, ...]] = {}
     new: dict[str, tuple[Region, ...]] = {}
     unexplained: list[Unexplained] = []
@@ -185,7 +177,8 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
     fitted, unexplained = fit(measure)
     for seeds in AGAIN:
         # also at the ends and anchors that were found, as later runs do
-        found = replace(activation, deviations=tuple(_with(deviation, fitted) for deviation in activation.deviations))
+        deviations = [replace(one, regions=fitted.get(one.id, one.regions)) for one in activation.deviations]
+        found = replace(activation, deviations=tuple(deviations))
         again = ([*run(found, _plan(activation, scope, seed))] for seed in seeds)
         refuting = [one for one in again if unexplained or not borne_out(replace(measure, runs=[one]), fitted)]
         if not refuting:
@@ -194,11 +187,6 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
         fitted, unexplained = fit(measure)
     let_go()
     return Part(fitted, tuple(unexplained))
-
-
-def _with(deviation: Deviation, found: Mapping[str, tuple[Region, ...]]) -> Deviation:
-    """The deviation with the regions that were found; with its own if none were found."""
-    return replace(deviation, regions=found.get(deviation.id, deviation.regions))
 
 
 def _plan(activation: Activation, scope: Scope, seed: int) -> Plan:
@@ -226,7 +214,6 @@ def _parts(
     progress: Callable[[str, str, float], None] | None,
     processes: int,
 ) -> Iterator[tuple[str, Part]]:
-    """Each activation when it is done."""
     measure = partial(measured, scope=scope, seen=seen, on_record=on_record)
     with pool(min(processes, len(names))) as workers:
         begun = {workers.submit(measure, name): name for name in names} if workers else {}
@@ -246,6 +233,5 @@ def _plain(part: Part) -> dict[str, Any]:
 
 
 def _restored(piece: Mapping[str, Any]) -> Part:
-    """A part read from a journal."""
     deviations = {id_: regions_of(id_, lines) for id_, lines in piece["deviations"].items()}
     return Part(deviations, restored(tuple[Unexplained, ...], piece["unexplained"]))

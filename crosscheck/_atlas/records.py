@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from crosscheck._records.deviations import Seen
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._verdict.examination import Extent
 from crosscheck._verify.run.implementations import VIEWS
@@ -104,16 +105,6 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class SeenIn:
-    """An environment in which a disagreement was observed before: version ranges as ``packaging`` writes them."""
-
-    torch: str
-    jax: str
-    device: str
-    capabilities: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Noticed:
     """Whether a check that people use notices a disagreement, as measured.
 
@@ -182,7 +173,7 @@ class AtlasRow:
     link: str
     bug: bool
     seen: bool
-    seen_in: tuple[SeenIn, ...] = ()
+    seen_in: tuple[Seen, ...] = ()
     beside: tuple[Beside, ...] = ()
     findings: tuple[str, ...] = ()
     usual: tuple[Noticed, ...] = ()
@@ -229,7 +220,7 @@ class Change:
     function: str
     cause: str
     declared: bool
-    details: tuple[str, ...] = field(default=())
+    details: tuple[str, ...] = ()
 
 
 KINDS = ("appeared", "grew", "vanished", "shrank", "results")

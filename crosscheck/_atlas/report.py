@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from math import isinf, isnan
 from typing import Any
 
@@ -72,18 +73,33 @@ class Atlas(
 
     @property
     def summary(self) -> AtlasSummary:
-        """The counts, and the verdict in one line, as in the JSON."""
-        declared = sum(row.declared for row in self.rows)
+        """The counts, and the verdict in one line.
+
+        Returns:
+            The summary, as in the JSON.
+        """
+        declared, seen = sum(row.declared for row in self.rows), sum(row.seen for row in self.rows)
+        refuted = sum(bool(row.findings) for row in self.rows)
+        functions, undeclared = len(self.coverage.functions), len(self.rows) - declared
+        if not self.compared:
+            headline = "FAILED: nothing was compared."
+        else:
+            said = (
+                f"{_count(len(self.rows), 'disagreement')} about {_count(functions, 'function')}, {seen} of them seen here"
+            )
+            wrong = [f"{undeclared} not declared"] * bool(undeclared) + [f"{refuted} not as declared"] * bool(refuted)
+            said = f"FAILED: {said}; {', '.join(wrong)}" if wrong else f"PASSED: {said}, all declared"
+            headline = f"{said}{not_run(self.skipped)}."
         return AtlasSummary(
             passed=self.passed,
             points=self.compared,
             disagreements=len(self.rows),
             declared=declared,
-            undeclared=len(self.rows) - declared,
-            seen=sum(row.seen for row in self.rows),
+            undeclared=undeclared,
+            seen=seen,
             distinct=len(self.distinct),
-            refuted=sum(bool(row.findings) for row in self.rows),
-            headline=headline(self),
+            refuted=refuted,
+            headline=headline,
         )
 
     def document(self) -> Document:
@@ -92,25 +108,17 @@ class Atlas(
         Returns:
             The document.
         """
-        return _document(self)
+        blocks: list[Block] = []
+        for function, natives in {row.function: row.natives for row in self.rows}.items():
+            shipped = "; ".join(f"{on_screen(implementation)} is {path}" for implementation, path in natives.items())
+            rows = [_cells(row) for row in self.rows if row.function == function]
+            blocks += [Heading(function), *([Paragraph(f"{shipped}.")] if shipped else []), Table([list(HEAD), *rows])]
+        if findings := [[row.id, finding] for row in self.rows for finding in row.findings]:
+            blocks += [Heading("Not as declared"), Table([["disagreement", "what refutes it"], *findings])]
+        return Document(self.summary.headline, self.passed, [*blocks, *_rest(self)], self.environment)
 
     def __str__(self) -> str:
         return as_text(layout(printed(self)))
-
-
-def headline(atlas: Atlas) -> str:
-    """The verdict in one line."""
-    if not atlas.compared:
-        return "FAILED: nothing was compared."
-    undeclared = sum(not row.declared for row in atlas.rows)
-    refuted = sum(bool(row.findings) for row in atlas.rows)
-    seen = sum(row.seen for row in atlas.rows)
-    functions = _count(len(atlas.coverage.functions), "function")
-    counts = f"{_count(len(atlas.rows), 'disagreement')} about {functions}, {seen} of them seen here"
-    if atlas.passed:
-        return f"PASSED: {counts}, all declared{not_run(atlas.skipped)}."
-    wrong = [f"{undeclared} not declared"] * bool(undeclared) + [f"{refuted} not as declared"] * bool(refuted)
-    return f"FAILED: {counts}; {', '.join(wrong)}{not_run(atlas.skipped)}."
 
 
 def _count(n: int, what: str) -> str:
@@ -125,13 +133,10 @@ def printed(atlas: Atlas) -> Document:
             [row.id, settings(row), row.cause, row.side or "", (examples(row) or [""])[0], status(row)]
             for row in sorted(atlas.rows, key=lambda row: row.passed)
         ]
-        blocks += [Table([["disagreement", "of", "cause", "side", "for example", ""], *rows]), Paragraph(_legend(atlas))]
+        about = legend({one.implementation for row in atlas.rows for results in row.results for one in results})
+        blocks += [Table([["disagreement", "of", "cause", "side", "for example", ""], *rows]), Paragraph(about)]
     blocks += [Paragraph(f"{row.id}: {finding}") for row in atlas.rows for finding in row.findings]
-    return Document(headline(atlas), atlas.passed, [*blocks, *_rest(atlas)])
-
-
-def _legend(atlas: Atlas) -> str:
-    return legend({one.implementation for row in atlas.rows for results in row.results for one in results})
+    return Document(atlas.summary.headline, atlas.passed, [*blocks, *_rest(atlas)])
 
 
 def _rest(atlas: Atlas) -> Iterator[Block]:
@@ -186,43 +191,17 @@ def outcome(one: Outcome) -> str:
     return f"{who}: {one.message}" if one.got is None else f"{who} {one.got.decimal}"
 
 
-def _document(atlas: Atlas) -> Document:
-    blocks: list[Block] = []
-    names = {row.function: row.natives for row in atlas.rows}
-    for function, natives in names.items():
-        shipped = "; ".join(f"{on_screen(implementation)} is {path}" for implementation, path in natives.items())
-        blocks += [Heading(function), Paragraph(f"{shipped}.")] if shipped else [Heading(function)]
-        rows = [row for row in atlas.rows if row.function == function]
-        blocks.append(Table([list(HEAD), *map(_cells, rows)]))
-    findings = [[row.id, finding] for row in atlas.rows for finding in row.findings]
-    if findings:
-        blocks += [Heading("Not as declared"), Table([["disagreement", "what refutes it"], *findings])]
-    return Document(headline(atlas), atlas.passed, [*blocks, *_rest(atlas)], atlas.environment)
-
-
 HEAD = ("disagreement", "of", "cause", "side", "inputs", "for example", "why", "source", "differs from", "")
 
 
 def _cells(row: AtlasRow) -> list[str]:
     beside = "; ".join(f"{other.id} in {' and '.join(other.differs)}" for other in row.beside)
     why = row.reason + (" It looks like a bug." if row.bug else "")
-    inputs = "; ".join(dict.fromkeys(map(area, row.region)))
-    return [
-        row.id,
-        settings(row),
-        row.cause,
-        row.side or "",
-        inputs,
-        ". ".join(examples(row)),
-        why,
-        row.link,
-        beside,
-        status(row),
-    ]
+    inputs, results = "; ".join(dict.fromkeys(map(area, row.region))), ". ".join(examples(row))
+    return [row.id, settings(row), row.cause, row.side or "", inputs, results, why, row.link, beside, status(row)]
 
 
 def area(one: Area) -> str:
-    """A region in words."""
     intervals = ", ".join(f"{low:g}" if low == high or isnan(low) else f"{low:g} to {high:g}" for low, high in one.intervals)
     lengths = f" in rows of {', '.join(map(str, one.lengths))}" if one.lengths else ""
     parameters = "".join(f", {name} = {value:g}" for name, value in one.parameters.items())
@@ -246,16 +225,14 @@ def usual_tables(rows: Sequence[AtlasRow]) -> Iterator[list[list[str]]]:
         ["disagreement", *short],
         *([row.id, *(_noticed([one for one in row.usual if one.check == check]) for check in checks)] for row in tried),
     ]
-    totals = []
-    for check in checks:
-        for inputs in dict.fromkeys(one.inputs for row in tried for one in row.usual):
-            found = Counter(one.noticed for row in tried for one in row.usual if (one.check, one.inputs) == (check, inputs))
-            totals.append([check, inputs, *(str(found[noticed]) for noticed in (True, False, None))])
+    counts = Counter((one.check, one.inputs, one.noticed) for row in tried for one in row.usual)
+    of_inputs = dict.fromkeys(one.inputs for row in tried for one in row.usual)
+    totals = (
+        [*pair, *(str(counts[*pair, noticed]) for noticed in (True, False, None))] for pair in product(checks, of_inputs)
+    )
     yield [["check", "inputs", "noticed", "not noticed", "does not apply"], *totals]
 
 
 def _noticed(found: Sequence[Noticed]) -> str:
-    if all(one.noticed is None for one in found):
-        return "-"
     noticed = [one.inputs for one in found if one.noticed]
-    return " and ".join(noticed) or "no"
+    return " and ".join(noticed) or ("-" if all(one.noticed is None for one in found) else "no")

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, bits_of, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place, SeenIn
+from crosscheck._atlas.records import Area, AtlasRow, Beside, Input, Number, Outcome, Place
 from crosscheck._frameworks.lacking import Lacking
-from crosscheck._records.deviations import Anchor, Deviation, Region
-from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
+from crosscheck._records.implementations import MATCHED, NATIVE, Implementation
 from crosscheck._records.names import DTYPES, ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._verdict.examination import LONG, Extent, extents
 from crosscheck._verdict.judged import Judged
-from crosscheck._verdict.records import Comparison, Finding
+from crosscheck._verdict.records import Finding
 from crosscheck._verify.run.implementations import implementations_of
-from crosscheck._verify.sightings.sight import Declared, Runners, Sighting, sight_declared, there
+from crosscheck._verify.run.task import Plan, Runners
+from crosscheck._verify.sightings.sight import Sighting, Sought, sight, there
+from crosscheck._verify.sightings.uncovered import Uncovered, sight_uncovered
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
 """The modes in which an implementation is run at the inputs that a row shows."""
 DIGITS = 17
-EVERYTHING_RUNS = Lacking({}, {})
 
 
 def number(value: float, dtype: str) -> Number:
-    """A number of a dtype."""
     fmt = FORMATS[dtype]
     held = np.array([value]).astype(fmt.dtype)
     wide = float(widen(held)[0])
@@ -45,69 +45,32 @@ def declared_rows(
     judged: Sequence[Judged],
     seen: Collection[str],
     findings: Iterable[Finding],
-    *,
-    dtypes: Collection[str] = DTYPES,
-    modes: Collection[str] = USUAL_MODES,
-    layout: bool = False,
+    plan: Plan,
     without: Collection[str] = (),
-    lacking: Lacking = EVERYTHING_RUNS,
 ) -> list[AtlasRow]:
     """A row for each declared deviation that has a region in the dtypes and modes that were run here."""
-    refuted: dict[str, list[str]] = {}
-    for finding in findings:
-        if finding.failed:
-            refuted.setdefault(finding.deviation, []).append(finding.message)
+    refuted = [finding for finding in findings if finding.failed]
     runners: Runners = {}
-    return [
-        _declared_row(
-            activation,
-            deviation,
-            judged,
-            dtypes,
-            lacking,
-            deviation.id in seen,
-            tuple(refuted.get(deviation.id, ())),
-            runners,
-        )
-        for deviation in activation.deviations
-        if deviation.id not in without
-        and any(there(deviation, lacking, dtype) for region in deviation.regions for dtype in {*region.dtypes} & {*dtypes})
-        and set(deviation.modes) & set(modes)
-        and (layout or deviation.cause != "layout")
-    ]
-
-
-def _declared_row(
-    activation: Activation,
-    deviation: Deviation,
-    judged: Sequence[Judged],
-    dtypes: Collection[str],
-    lacking: Lacking,
-    seen: bool,
-    findings: tuple[str, ...],
-    runners: Runners,
-) -> AtlasRow:
-    def example(region: Region, anchor: Anchor, dtype: str, implementations: tuple[str, ...]) -> Sighting:
-        mode = deviation.modes_of(region)[0]
-        beside = others(activation, {**activation.parameters, **region.parameters}, implementations, mode, lacking, dtype)
-        return sight_declared(activation, Declared(deviation, implementations, region, anchor, dtype), beside, runners)
-
-    examples = [
-        (index, example(region, anchor, dtype, implementations))
-        for index, region in enumerate(deviation.regions)
-        for dtype in region.dtypes
-        if dtype in dtypes and (implementations := there(deviation, lacking, dtype))
-        for anchor in region.anchors
-    ]
-    return _row(
-        activation,
-        there(deviation, lacking),
-        deviation.cause,
-        examples,
-        id=deviation.id,
-        declared=True,
-        modes=deviation.modes,
-        region=tuple(
+    rows = []
+    for deviation in activation.deviations:
+        run = {dtype: there(deviation, plan.lacking, dtype) for dtype in plan.dtypes}
+        places = [
+            (index, region, dtype)
+            for index, region in enumerate(deviation.regions)
+            for dtype in region.dtypes
+            if run.get(dtype)
+        ]
+        observable = {*deviation.modes} & {*plan.modes} and (plan.layout or deviation.cause != "layout")
+        if not places or not observable or deviation.id in without:
+            continue
+        examples = []
+        for index, region, dtype in places:
+            parameters, mode = {**activation.parameters, **region.parameters}, deviation.modes_of(region)[0]
+            beside = _others(activation, parameters, run[dtype], mode, plan.lacking, dtype)
+            for anchor in region.anchors:
+                sought = Sought.at(activation, deviation, run[dtype], region, anchor, dtype)
+                examples.append((index, sight(activation, sought, beside, runners)))
+        areas = [
             Area(
                 order=region.order,
                 dtypes=region.dtypes,
@@ -119,46 +82,46 @@ def _declared_row(
                 measured=tuple(extents(deviation, region, judged)),
             )
             for region in deviation.regions
-        ),
-        reason=deviation.reason,
-        link=deviation.link,
-        bug=deviation.bug,
-        seen=seen,
-        seen_in=tuple(SeenIn(one.torch, one.jax, one.device, one.capabilities) for one in deviation.seen),
-        findings=findings,
-    )
+        ]
+        row = _row(
+            activation,
+            there(deviation, plan.lacking),
+            deviation.cause,
+            areas,
+            examples,
+            id=deviation.id,
+            declared=True,
+            modes=deviation.modes,
+            reason=deviation.reason,
+            link=deviation.link,
+            bug=deviation.bug,
+            seen=deviation.id in seen,
+            seen_in=deviation.seen,
+            findings=tuple(finding.message for finding in refuted if finding.deviation == deviation.id),
+        )
+        rows.append(row)
+    return rows
 
 
-def undeclared_row(
-    activation: Activation,
-    implementations: tuple[str, ...],
-    order: int,
-    cause: str,
-    comparisons: Sequence[Comparison],
-    sighting: Sighting | None,
-) -> AtlasRow:
+def undeclared_row(activation: Activation, one: Uncovered, lacking: Lacking) -> AtlasRow:
     """A row for a disagreement that no deviation covers, sighted in the first of the comparisons that show it.
 
     Its regions are the worst inputs, one for each of the comparisons. There is no sighting if an implementation raised at
     every input.
     """
+    first = one.comparisons[0]
+    beside = _others(activation, first.parameters, one.implementations, first.mode, lacking, first.dtype)
+    sighting = sight_uncovered(activation, one, beside)
     areas = []
-    for comparison in comparisons:
-        count = comparison.uncovered.get(cause)
-        at = count.worst.input if count else inf
-        extent = Extent(
-            comparison.implementation,
-            comparison.against,
-            comparison.dtype,
-            comparison.mode,
-            count.count if count else comparison.points,
-            comparison.points,
-            float(np.nan_to_num(count.worst.ulp, nan=0.0, posinf=inf)) if count else 0.0,
-        )
-        interval = (at, at) if count else (-inf, inf)
+    for comparison in one.comparisons:
+        key = comparison.implementation, comparison.against, comparison.dtype, comparison.mode
+        extent, interval = Extent(*key, comparison.points, comparison.points, 0.0), (-inf, inf)
+        if count := comparison.uncovered.get(one.cause):
+            largest = float(np.nan_to_num(count.worst.ulp, nan=0.0, posinf=inf))
+            extent, interval = Extent(*key, count.count, comparison.points, largest), (count.worst.input,) * 2
         areas.append(
             Area(
-                order=order,
+                order=one.order,
                 dtypes=(comparison.dtype,),
                 intervals=(interval,),
                 lengths=(),
@@ -168,18 +131,19 @@ def undeclared_row(
                 measured=(extent,),
             )
         )
-    raised = next((comparison.message for comparison in comparisons if comparison.message), None)
-    beginning = f"{raised}. " if raised else ""
+    raised = [comparison.message for comparison in one.comparisons if comparison.message][:1]
     return _row(
         activation,
-        implementations,
-        cause,
+        one.implementations,
+        one.cause,
+        areas,
         [(0, sighting)] if sighting else [],
-        id="-".join(["undeclared", activation.name, ORDER_NAMES[order].replace(" ", "-"), cause, *implementations]),
+        id="-".join(
+            ["undeclared", activation.name, ORDER_NAMES[one.order].replace(" ", "-"), one.cause, *one.implementations]
+        ),
         declared=False,
-        modes=tuple(dict.fromkeys(comparison.mode for comparison in comparisons)),
-        region=tuple(areas),
-        reason=f"{beginning}No deviation of the catalogue covers it.",
+        modes=tuple(dict.fromkeys(comparison.mode for comparison in one.comparisons)),
+        reason=". ".join([*raised, "No deviation of the catalogue covers it."]),
         link="",
         bug=False,
         seen=True,
@@ -190,28 +154,26 @@ def _row(
     activation: Activation,
     implementations: tuple[str, ...],
     cause: str,
+    areas: Sequence[Area],
     examples: Sequence[tuple[int, Sighting]],
-    *,
-    region: tuple[Area, ...],
-    **more: object,
+    **more: Any,
 ) -> AtlasRow:
-    sides = dict.fromkeys(Implementation.of(implementation).side for implementation in implementations)
-    sides.pop("analytic", None)
-    made: dict[str, object] = {
+    """The row with these regions and with examples, each with the number of its region."""
+    sides = {Implementation.of(implementation).side for implementation in implementations} - {"analytic"}
+    return AtlasRow(
+        function=activation.name,
+        natives=_natives(activation),
+        implementations=implementations,
+        cause=cause,
+        side="both" if len(sides) == 2 else next(iter(sides), None),
+        dtypes=tuple(dtype for dtype in DTYPES if any(dtype in area.dtypes for area in areas)),
+        orders=tuple(sorted({area.order for area in areas})),
+        region=tuple(areas),
+        inputs=tuple(_input(region, sighting) for region, sighting in examples),
+        results=tuple(_outcomes(activation, sighting) for _, sighting in examples),
+        truth=tuple(None if s.exact is None else number(s.exact, s.dtype) for _, s in examples),
         **more,
-        "function": activation.name,
-        "natives": _natives(activation),
-        "implementations": implementations,
-        "cause": cause,
-        "side": "both" if len(sides) == 2 else next(iter(sides), None),
-        "dtypes": tuple(dtype for dtype in DTYPES if any(dtype in area.dtypes for area in region)),
-        "orders": tuple(sorted({area.order for area in region})),
-        "region": region,
-        "inputs": tuple(_input(index, sighting) for index, sighting in examples),
-        "results": tuple(_outcomes(activation, sighting) for _, sighting in examples),
-        "truth": tuple(None if s.exact is None else number(s.exact, s.dtype) for _, s in examples),
-    }
-    return AtlasRow(**made)  # type: ignore[arg-type]
+    )
 
 
 def _natives(activation: Activation) -> Mapping[str, str]:
@@ -224,7 +186,7 @@ def _natives(activation: Activation) -> Mapping[str, str]:
     return found
 
 
-def others(
+def _others(
     activation: Activation,
     parameters: Mapping[str, float],
     implementations: Collection[str],

@@ -111,19 +111,14 @@ def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]
 
 @precision(53)
 def _proven(definition: Definition, span: Span, fmt: Format, orders: Sequence[int]) -> list[Part]:
-    pending, found = [span], []
-    while pending:
-        one = pending.pop()
-        if one.size <= SMALLEST:
-            found.append(Part(one, dict.fromkeys(orders, Each())))
-            continue
-        forms = _Interval(definition, value_at(one.first, fmt), value_at(one.last, fmt), fmt).forms(orders, one.size)
-        if forms is not None:
-            found.append(Part(one, forms))
-            continue
-        middle = one.first + one.size // 2
-        pending += [Span(middle, one.last), Span(one.first, middle - 1)]
-    return found
+    if span.size <= SMALLEST:
+        return [Part(span, dict.fromkeys(orders, Each()))]
+    forms = _Interval(definition, value_at(span.first, fmt), value_at(span.last, fmt), fmt).forms(orders, span.size)
+    if forms is not None:
+        return [Part(span, forms)]
+    middle = span.first + span.size // 2
+    halves = Span(span.first, middle - 1), Span(middle, span.last)
+    return [part for half in halves for part in _proven(definition, half, fmt, orders)]
 
 
 class _Interval:
@@ -142,7 +137,9 @@ class _Interval:
         forms: dict[int, Form] = {}
         taylor = None if around is None or at is None else (at, around)
         for k in orders:
-            form = None if taylor is None else self._constant(*self._range(*taylor, k)) or self._multiple(*taylor, k)
+            form: Form | None = None if taylor is None else self._constant(*self._range(*taylor, k))
+            if form is None and taylor is not None and k == 0 and not taylor[1][1].contains(0):
+                form = self._multiple(taylor[0][0], taylor[1][1])
             if form is not None:
                 forms[k] = form
         missing = [k for k in orders if k not in forms]
@@ -177,12 +174,7 @@ class _Interval:
             return None
         return Constant(float(rounded[0]) + 0.0, low / 2 + high / 2)
 
-    def _multiple(self, at: list[Any], around: list[Any], k: int) -> Multiple | None:
-        if k or around[1].contains(0):
-            return None
-        return self._multiple_of(at[0], around[1])
-
-    def _multiple_of(self, value: Any, slope: Any) -> Multiple | None:
+    def _multiple(self, value: Any, slope: Any) -> Multiple | None:
         """The multiple, from the value at the centre and the slope over the interval."""
         mantissa, power = frexp(float(slope.mid()))
         factor = ldexp(round(2 * mantissa) / 2, power)
@@ -212,7 +204,7 @@ class _Interval:
             form: Form | None = self._constant(found[k].lower(), found[k].upper())
             if form is None and k == 0 and not found[1].contains(0):
                 at = coefficients(self.definition, arb(self.centre), 1, BITS)
-                form = None if at is None else self._multiple_of(at[0], found[1]) or self._line(at[0], found[1])
+                form = None if at is None else self._multiple(at[0], found[1]) or self._line(at[0], found[1])
             if form is not None:
                 forms[k] = form
         return forms

@@ -16,9 +16,8 @@ from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._sweep.forms import Nowhere, parts
-from crosscheck._sweep.frameworks import one_thread, runner
 from crosscheck._sweep.positions import PIECE, Span, floats
-from crosscheck._sweep.tally import Flushing, Tally, differing, not_judged
+from crosscheck._sweep.tally import Flushing, Tally, differing
 from crosscheck._sweep.truths import Truths
 from crosscheck._verify.run.implementations import function_of, implementations_of
 
@@ -26,6 +25,7 @@ CHUNK = 2**17
 """The number of floats in one call of the frameworks: what they compute of these stays in the caches."""
 Key = tuple[str, int]
 """An implementation and an order."""
+Run = Callable[[FloatArray], Mapping[int, FloatArray]]
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,33 @@ class Judge:
         self.fmt = FORMATS[self.setup.dtype]
         self.truths = Truths(self.activation, self.fmt)
         self.implementations = [s for s in swept(self.activation) if s.name in self.setup.implementations]
-        self.runs = {
-            s.name: runner(
-                s,
-                function_of(self.activation, s, self.activation.parameters, self.replace.get(s.name)),
-                self.setup.dtype,
-                self.setup.orders,
-                self.setup.device,
-            )
-            for s in self.implementations
-        }
+        self.runs = {s.name: self._run(s) for s in self.implementations}
         self._arrays = {
             (s.name, k): np.empty(PIECE, self.fmt.dtype) for s in self.implementations for k in self.setup.orders
         }
         self.flushing = {(s.name, k): self._flushing(s, k) for s in self.implementations for k in self.setup.orders}
+
+    def _run(self, implementation: Implementation) -> Run:
+        """A function from an array of floats to arrays by order; in float32, all come from one run. JAX compiles it."""
+        framework = backend(implementation.side)
+        framework.check_device(self.setup.device)
+        mode = "jit" if "jit" in framework.modes else "eager"
+        replacement = self.replace.get(implementation.name)
+        function = function_of(self.activation, implementation, self.activation.parameters, replacement)
+        runs = [self.setup.orders] if self.fmt.bits == 32 else [(k,) for k in self.setup.orders]
+
+        def run(x: FloatArray) -> dict[int, FloatArray]:
+            parts = [framework.derivatives(function, x, orders, mode, self.setup.device) for orders in runs]
+            return {k: np.zeros_like(x) if one is None else one for part in parts for k, one in part.items()}
+
+        return run
 
     def results(self, x: FloatArray) -> dict[Key, FloatArray]:
         """The results of every implementation, in arrays that the next call overwrites."""
         found = {key: array[: x.size] for key, array in self._arrays.items()}
         for implementation in self.implementations:
             start = process_time()
-            with one_thread(implementation.side):
+            with backend(implementation.side).threads(1):  # others would take the time of a sweep's other processes
                 for first in range(0, x.size, CHUNK):
                     here = x[first : first + CHUNK]
                     # always the same number: JAX compiles for a shape, and might compute a rest differently
@@ -141,7 +147,7 @@ class Judge:
                 for (name, k), got in results.items():
                     block = blocks[k]
                     if k and isinstance(part.forms[k], Nowhere):
-                        not_judged(got[block.at], tallies[name, k])
+                        tallies[name, k].skip(got[block.at].size)
                     elif tallies[name, k].judge(got[block.at], block, span.first, self.flushing[name, k]):
                         right.add((name, k))
                 for a, b, k in differ:

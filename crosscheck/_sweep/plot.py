@@ -74,18 +74,11 @@ def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) ->
             place = _exponent(one.low) - low
             negative = np.signbit(one.low) or one.input < 0
             worst[width - 1 - place if negative else width + place] = one.ulp
-        axes.stairs(
-            worst,
-            np.arange(-width, width + 1),
-            baseline=None,
-            label=on_screen(result.implementation),
-            **_style(result.implementation),
-        )
+        _stairs(axes, worst, np.arange(-width, width + 1), result)
     step = max(1, -(-width // 6))
     places = list(range(step // 2, width, step))
     ticks = [(-place - 0.5, f"$-2^{{{low + place}}}$") for place in reversed(places)]
     ticks += [(place + 0.5, f"$2^{{{low + place}}}$") for place in places]
-    axes.xaxis.set_major_locator(FixedLocator([place for place, _ in ticks]))
     axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("input, a step for each binade; outside of these all are correctly rounded")
@@ -106,27 +99,17 @@ def _scale(axes: Axes, top: float) -> None:
 def _sizes(axes: Axes, results: list[SweepResult]) -> None:
     edges = sorted({int(edge) for result in results for edge in result.histogram})
     for result in results:
-        counts = [result.histogram.get(str(edge), 0) for edge in edges]
-        axes.stairs(
-            counts,
-            np.arange(len(edges) + 1) - 0.5,
-            baseline=None,
-            label=on_screen(result.implementation),
-            **_style(result.implementation),
-        )
+        _stairs(axes, [result.histogram.get(str(edge), 0) for edge in edges], np.arange(len(edges) + 1) - 0.5, result)
     axes.set_yscale("symlog", linthresh=1.0)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value < 1e4 else f"{value:.0e}"))
-    step = max(1, -(-len(edges) // 12))
-    named = range(0, len(edges), step)
-    axes.set_xticks(list(named), [_edge(edges[i]) for i in named])
+    named = range(0, len(edges), max(1, -(-len(edges) // 12)))
+    powers = {edge: f"$2^{{{edge.bit_length() - 1}}}$" for edge in edges if edge >= 1024}
+    axes.set_xticks(list(named), [powers.get(edges[i], str(edges[i])) for i in named])
     axes.set_xlabel("floats between the result and the correctly rounded one, up to")
     axes.set_ylabel("inputs")
 
 
-def _edge(edge: int) -> str:
-    return str(edge) if edge < 1024 else f"$2^{{{edge.bit_length() - 1}}}$"
-
-
-def _style(implementation: str) -> dict[str, Any]:
-    return {name: value for name, value in ERROR_STYLES[implementation].items() if name != "marker"}
+def _stairs(axes: Axes, values: Any, edges: Any, result: SweepResult) -> None:
+    style: dict[str, Any] = {key: value for key, value in ERROR_STYLES[result.implementation].items() if key != "marker"}
+    axes.stairs(values, edges, baseline=None, label=on_screen(result.implementation), **style)

@@ -30,7 +30,6 @@ class Span:
 
 
 def whole(fmt: Format) -> Span:
-    """Every position of a format."""
     return Span(0, 2**fmt.bits - 1)
 
 
@@ -55,8 +54,12 @@ def bits_at(position: int, fmt: Format) -> int:
     return position - half if position >= half else 2 * half - 1 - position
 
 
+def binade_of(position: int, fmt: Format) -> int:
+    """The sign and the exponent, as in the bits."""
+    return bits_at(position, fmt) >> (fmt.precision - 1)
+
+
 def position_of(value: float, fmt: Format) -> int:
-    """The position of a value of the format."""
     return position_of_bits(int(np.array([value]).astype(fmt.dtype).view(fmt.unsigned)[0]), fmt)
 
 

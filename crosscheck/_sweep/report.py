@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
@@ -75,9 +75,13 @@ class SweepReport(
     @property
     def beyond(self) -> tuple[SweepResult, ...]:
         """The results of crosscheck's own implementations that exceed the budget, or have a wrong NaN or infinity."""
-        own = [one for one in self.results if Implementation.of(one.implementation).own]
-        limits = {order: budget(self.dtype, order) for order in (0, 1, 2)}
-        return tuple(one for one in own if (one.max_ulp or 0.0) > limits[one.order] or one.special or one.subnormal)
+        return tuple(
+            one for one in self._own if (one.max_ulp or 0.0) > budget(self.dtype, one.order) or one.special or one.subnormal
+        )
+
+    @property
+    def _own(self) -> list[SweepResult]:
+        return [one for one in self.results if Implementation.of(one.implementation).own]
 
     @property
     def passed(self) -> bool:
@@ -89,15 +93,11 @@ class SweepReport(
         """The result in one line."""
         all_of = isnan(self.low) and isnan(self.high)
         where = "every input there is" if all_of else f"every input from {self.low:.9g} to {self.high:.9g}"
-        what = f"{self.function}, {self.dtype}: {where}, {self.inputs:,}"
-        if self.beyond:
-            one = self.beyond[0]
-            most = budget(self.dtype, one.order)
+        said = ": the own implementations keep the budget at each" if self._own else ""
+        for one in self.beyond[:1]:
             whose = f"the {ORDER_NAMES[one.order]} of {on_screen(one.implementation)}"
-            return f"{what}: {whose} is beyond its budget of {most:g} ULP{not_run(self.skipped)}"
-        own = [one for one in self.results if Implementation.of(one.implementation).own]
-        lost = not_run(self.skipped)
-        return f"{what}: the own implementations keep the budget at each{lost}" if own else what + lost
+            said = f": {whose} is beyond its budget of {budget(self.dtype, one.order):g} ULP"
+        return f"{self.function}, {self.dtype}: {where}, {self.inputs:,}{said}{not_run(self.skipped)}"
 
     @property
     def range(self) -> Range:
@@ -146,17 +146,8 @@ def read_sweep(path: str | Path) -> SweepReport:
         raise
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: expected JSON as `crosscheck sweep --json` writes it ({error})") from None
-    return SweepReport(
-        function=file.function,
-        dtype=file.dtype,
-        parameters=file.parameters,
-        low=file.range.low,
-        high=file.range.high,
-        bits=file.range.bits,
-        results=file.results,
-        differences=file.differences,
-        environment=file.environment,
-    )
+    about, span = (file.function, file.dtype, file.parameters), (file.range.low, file.range.high, file.range.bits)
+    return SweepReport(*about, *span, file.results, file.differences, file.environment)
 
 
 def _check(file: Any) -> None:
@@ -193,13 +184,9 @@ def _remarks(report: SweepReport) -> list[str]:
 
 def table_document(reports: Sequence[SweepReport]) -> Document:
     """Several reports as one table."""
+    rows = [_cells(report, result) for report in reports for result in report.results]
     title = f"{len(reports)} sweep{'s' * (len(reports) != 1)}: " + ", ".join(report.function for report in reports)
-    return Document(title, all(report.passed for report in reports), [Table([HEAD, *_rows(reports)])])
-
-
-def _rows(reports: Sequence[SweepReport]) -> Iterator[Sequence[str]]:
-    for report in reports:
-        yield from (_cells(report, result) for result in report.results)
+    return Document(title, all(report.passed for report in reports), [Table([HEAD, *rows])])
 
 
 def _cells(report: SweepReport, result: SweepResult) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from crosscheck._records.errors import ExpectedError
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._sweep.piece import Key, Setup
-from crosscheck._sweep.positions import Span, bits_at, floats
+from crosscheck._sweep.positions import Span, binade_of, floats
 from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
 from crosscheck._sweep.tally import EDGES, WORST, Candidate, Tally
 from crosscheck._truth.truth import Truth
@@ -59,10 +59,8 @@ def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, An
                 raise IncompleteError(f"the piece at position {piece['first']} judged {data['inputs']} inputs of {name}")
             tallies[name, k].add(data)
             for which in WORST:
-                for candidate in data[which]:
-                    error, position, bits = candidate
-                    binade = bits_at(position, fmt) >> (fmt.precision - 1)
-                    candidates[(name, k), which].setdefault(binade, []).append((error, position, bits))
+                for error, position, bits in data[which]:
+                    candidates[(name, k), which].setdefault(binade_of(position, fmt), []).append((error, position, bits))
         for pair, count in piece["differ"].items():
             differ[pair] = differ.get(pair, 0) + count
     if expected != span.last + 1:
@@ -76,32 +74,28 @@ def results(activation: Activation, fmt: Format, all_of: Merged) -> list[SweepRe
     """The records, each of the largest errors judged exactly."""
     found = []
     for (name, k), tally in all_of.tallies.items():
-        worst = _worst(activation, fmt, k, all_of.candidates[(name, k), "worst"], "ulp")
-        of_truth = _worst(activation, fmt, k, all_of.candidates[(name, k), "worst_of_truth"], "ulp_of_truth")
-        below = _worst(activation, fmt, k, all_of.candidates[(name, k), "worst_subnormal"], "ulp")
-        largest = max(worst.values(), key=lambda point: point.ulp, default=None)
-        largest_of_truth = max(of_truth.values(), key=lambda point: point.ulp_of_truth, default=None)
+
+        def worst(which: str, by: str, key: Key = (name, k)) -> dict[int, Point]:
+            return _worst(activation, fmt, key[1], all_of.candidates[key, which], by)
+
+        of_binades = worst("worst", "ulp")
+        largest = max(of_binades.values(), key=lambda point: point.ulp, default=None)
+        of_truth = max(worst("worst_of_truth", "ulp_of_truth").values(), key=lambda point: point.ulp_of_truth, default=None)
         found.append(
             SweepResult(
                 implementation=name,
                 order=k,
                 max_ulp=None if largest is None else largest.ulp,
                 worst=largest,
-                max_ulp_of_truth=None if largest_of_truth is None else largest_of_truth.ulp_of_truth,
-                worst_of_truth=largest_of_truth,
-                inputs=tally.counts["inputs"],
+                max_ulp_of_truth=None if of_truth is None else of_truth.ulp_of_truth,
+                worst_of_truth=of_truth,
                 correctly_rounded=tally.histogram[0],
-                flushed=tally.counts["flushed"],
-                special=tally.counts["special"],
-                convention=tally.counts["convention"],
-                not_judged=tally.counts["not_judged"],
-                at_overflow=tally.counts["at_overflow"],
-                subnormal=tally.counts["subnormal"],
-                worst_subnormal=max(below.values(), key=lambda point: point.ulp, default=None),
+                **tally.counts,
+                worst_subnormal=max(worst("worst_subnormal", "ulp").values(), key=lambda point: point.ulp, default=None),
                 histogram={str(edge): count for edge, count in zip(EDGES, tally.histogram, strict=True) if count},
                 binades=tuple(
                     Binade(_low(binade, fmt), point.input, point.ulp)
-                    for binade, point in sorted(worst.items(), key=lambda item: item[1].input)
+                    for binade, point in sorted(of_binades.items(), key=lambda item: item[1].input)
                     if point.got != point.expected
                 ),
             )
@@ -110,12 +104,8 @@ def results(activation: Activation, fmt: Format, all_of: Merged) -> list[SweepRe
 
 
 def differences(all_of: Merged) -> list[SweepDifference]:
-    """The number of inputs at which two implementations differ in bits, for each pair."""
-    found = []
-    for pair, count in all_of.differ.items():
-        implementation, against, order = pair.split()
-        found.append(SweepDifference(implementation, against, int(order), count))
-    return found
+    split = ((pair.split(), count) for pair, count in all_of.differ.items())
+    return [SweepDifference(one, other, int(order), count) for (one, other, order), count in split]
 
 
 def _low(binade: int, fmt: Format) -> float:
@@ -136,20 +126,12 @@ def _worst(
         close += [(binade, one) for one in ordered if one[0] >= ordered[0][0] - CLOSE]
     if not close:
         return {}
-    points = _points(activation, fmt, order, [candidate for _, candidate in close])
-    worst: dict[int, Point] = {}
-    for (binade, _), point in zip(close, points, strict=True):
-        if binade not in worst or getattr(point, by) > getattr(worst[binade], by):
-            worst[binade] = point
-    return worst
-
-
-def _points(activation: Activation, fmt: Format, order: int, candidates: Sequence[Candidate]) -> list[Point]:
-    x = np.concatenate([floats(Span(position, position), fmt) for _, position, _ in candidates])
-    got = np.array([bits for _, _, bits in candidates]).astype(fmt.unsigned).view(fmt.dtype)
+    x = np.concatenate([floats(Span(position, position), fmt) for _, (_, position, _) in close])
+    got = np.array([bits for _, (_, _, bits) in close]).astype(fmt.unsigned).view(fmt.dtype)
     judged, truth = judged_exactly(activation, order, x, got)
-    return [
-        Point(
+    worst: dict[int, Point] = {}
+    for i, (binade, _) in enumerate(close):
+        point = Point(
             input=float(x[i]),
             input_bits=bits_of(x[i : i + 1]),
             got=float(got[i]),
@@ -157,8 +139,9 @@ def _points(activation: Activation, fmt: Format, order: int, candidates: Sequenc
             ulp=float(judged.ulp_of_unit[i]),
             ulp_of_truth=float(judged.ulp[i]),
         )
-        for i in range(x.size)
-    ]
+        if binade not in worst or getattr(point, by) > getattr(worst[binade], by):
+            worst[binade] = point
+    return worst
 
 
 def judged_exactly(activation: Activation, order: int, x: Any, got: Any) -> tuple[Judgement, Truth]:

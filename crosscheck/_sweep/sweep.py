@@ -7,8 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def sweep(
         first, described = (None, environment(device)) if executors is None else _working(executors, device)
         setup, skipped = _runnable(setup, described)
         header = _header(setup, span, fmt, described)
-        with _journal(out, header, (activation.name, dtype), resume=resume) as journal:
+        path = None if out is None else journal_path(_arguments.path("out", out), activation.name, dtype)
+        with closing(Journal(path, header, resume=resume)) if path else nullcontext() as journal:
             done: list[Mapping[str, Any]] = list(journal.pieces) if journal else []
             finished = {piece["first"] for piece in done}
             missing = [one for one in spans if one.first not in finished]
@@ -125,7 +127,8 @@ def sweep(
             if first is None or executors is None:
                 judged = map(Judge(activation, setup, replace).judge, missing)
             else:
-                workers = processes if executor is None else _size(executor)
+                # a cluster does not say how many workers it has
+                workers = processes if executor is None else int(getattr(executor, "_max_workers", MOST_WORKERS))
                 judged = spread(partial(judge_piece, setup), missing, first, executors, workers)
             inputs = sum(piece["last"] - piece["first"] + 1 for piece in done)
             for piece in judged:
@@ -215,10 +218,7 @@ def _executors(given: Executor | None, processes: int) -> Iterator[Iterator[Exec
         if given is not None:
             yield given
         while True:
-            if given is not None:
-                started.append(ThreadPoolExecutor(1))
-            else:
-                started.append(Workers(processes))
+            started.append(Workers(processes) if given is None else ThreadPoolExecutor(1))
             yield started[-1]
 
     try:
@@ -233,44 +233,20 @@ def _executors(given: Executor | None, processes: int) -> Iterator[Iterator[Exec
 
 def _working(executors: Iterator[Executor], device: str) -> tuple[Executor, dict[str, object]]:
     """The first executor whose workers do not die at once, and the environment of the workers."""
-    for _ in range(MOST_ATTEMPTS - 1):
-        executor = next(executors)
+    for executor in islice(executors, MOST_ATTEMPTS - 1):
         with suppress(BrokenExecutor):
             return executor, executor.submit(environment, device).result()
     executor = next(executors)
     return executor, executor.submit(environment, device).result()
 
 
-def _size(executor: Executor) -> int:
-    """The number of workers of an executor; the largest number if it does not say, as a cluster does not."""
-    return int(getattr(executor, "_max_workers", MOST_WORKERS))
-
-
 def journal_path(out: str | os.PathLike[str], name: str, dtype: str) -> Path:
-    """The path of the journal of an activation's sweep."""
     return Path(out) / f"{name}-{dtype}.journal"
-
-
-@contextmanager
-def _journal(
-    out: str | os.PathLike[str] | None, header: Mapping[str, Any], name: tuple[str, str], *, resume: bool
-) -> Iterator[Journal | None]:
-    if out is None:
-        yield None
-        return
-    journal = Journal(journal_path(_arguments.path("out", out), *name), header, resume=resume)
-    try:
-        yield journal
-    finally:
-        journal.close()
 
 
 def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any]) -> dict[str, Any]:
     """The data on which the pieces of a journal depend."""
-    frameworks: dict[str, Any] = {}
-    for name in FRAMEWORKS:
-        keys = ("version", "device", "capability", "onednn", "xla_flags")
-        frameworks[name] = {key: described[name].get(key) for key in keys}
+    keys = ("version", "device", "capability", "onednn", "xla_flags")
     return {
         "schema": "crosscheck.sweep-journal/1",
         "function": setup.function,
@@ -282,7 +258,7 @@ def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any])
         "inputs of a piece": PIECE,
         "packages": described["packages"],
         "crosscheck's source": digest("_arithmetic", "_catalogue", "_frameworks", "_records", "_sweep", "_truth"),
-        **frameworks,
+        **{name: {key: described[name].get(key) for key in keys} for name in FRAMEWORKS},
     }
 
 
@@ -318,17 +294,15 @@ def _span(ends: tuple[End, End] | None, fmt: Format) -> Span:
 
 
 def _position(end: End, fmt: Format) -> int:
+    in_bits = isinstance(end, str) and end.lower().startswith("0x")
     try:
-        if isinstance(end, str) and end.lower().startswith("0x"):
-            bits = int(end, 16)
-            if bits >= 2**fmt.bits:
-                raise UsageError(f"range: got the bits {end}, expected at most {fmt.bits // 4} digits for {fmt.name}")
-            return position_of_bits(bits, fmt)
-        number = float(end)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
+        number = int(str(end), 16) if in_bits else float(end)
+    except (TypeError, ValueError):
         raise UsageError(f"range: got {end!r}, expected a number, or bits in hexadecimal such as 0x3f800000") from None
+    if in_bits:
+        if number >= 2**fmt.bits:
+            raise UsageError(f"range: got the bits {end}, expected at most {fmt.bits // 4} digits for {fmt.name}")
+        return position_of_bits(int(number), fmt)
     if np.isnan(number):
         raise UsageError("range: got nan, which has many bit patterns; give its bits, such as 0x7fc00000")
     with np.errstate(over="ignore"):

@@ -6,13 +6,12 @@ where the second factor is 1 up to rounding, so the quotient is found to be 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from flint import arb
 
 from crosscheck._sweep.series import Definition
-from crosscheck._truth.balls import UndecidedError, precision
+from crosscheck._truth.balls import Condition, UndecidedError, precision
 
 BITS = 640
 
@@ -95,27 +94,17 @@ class Growing:
             result = result * self
         return result
 
-    def __gt__(self, value: Any) -> Decided:
+    def __gt__(self, value: Any) -> Condition:
+        """Whether it is so at each point of the interval; a tie, too, is undecided."""
         left, right = self.settled().q, self._other(value).settled().q
         if not (left > right or left < right):
             raise UndecidedError
-        return Decided(bool(left > right))
+        return Condition(left > right)
 
-    def __lt__(self, value: Any) -> Decided:
+    def __lt__(self, value: Any) -> Condition:
         return self._other(value) > self
 
-    # a tie is undecided, so these are the same
     __ge__, __le__ = __gt__, __lt__
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A comparison with the same result over the whole interval."""
-
-    holds: bool
-
-    def __and__(self, other: Decided) -> Decided:
-        return Decided(self.holds and other.holds)
 
 
 class Tails:
@@ -167,7 +156,7 @@ class Tails:
     def erfc(self, a: Any) -> Growing:
         return self._monotone(a, arb.erfc, lambda q: -2 / arb.pi().sqrt() * _outwards(q, lambda end: (-end * end).exp()))
 
-    def where(self, condition: Decided, a: Any, b: Any) -> Growing:
+    def where(self, condition: Condition, a: Any, b: Any) -> Growing:
         return self._of(a if condition.holds else b)
 
     def maximum(self, a: Any, b: Any) -> Growing:
@@ -179,10 +168,10 @@ class Tails:
     def abs(self, a: Any) -> Growing:
         return self.where(self._of(a) > 0, a, -self._of(a))
 
-    def greater(self, a: Any, b: Any) -> Decided:
+    def greater(self, a: Any, b: Any) -> Condition:
         return self._of(a) > b
 
-    def less(self, a: Any, b: Any) -> Decided:
+    def less(self, a: Any, b: Any) -> Condition:
         return self._of(a) < b
 
     greater_equal, less_equal = greater, less

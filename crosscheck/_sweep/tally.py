@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, to_ordinal, widen
-from crosscheck._sweep.positions import bits_at
+from crosscheck._arithmetic.formats import Float64Array, FloatArray, Format, IntArray, to_ordinal, widen
+from crosscheck._sweep.positions import binade_of
 from crosscheck._sweep.truths import Block, per_unit
 
 EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
@@ -44,20 +44,17 @@ class Flushing:
 class Tally:
     """One implementation and order. ``histogram`` and the counts of ``KINDS`` add up to ``inputs``.
 
-    ``worst`` has the largest errors of each binade, in the unit of the judgement; ``worst_of_truth`` in ULP of the truth;
-    ``worst_subnormal`` those beyond the budget with a subnormal truth, which the others omit.
+    ``kept`` has the largest errors of each binade: ``worst`` in the unit of the judgement, ``worst_of_truth`` in ULP of the
+    truth, and ``worst_subnormal`` those beyond the budget with a subnormal truth, which the others omit.
     """
 
     fmt: Format
     histogram: list[int] = field(default_factory=lambda: [0] * len(EDGES))
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
-    worst: dict[int, list[Candidate]] = field(default_factory=dict)
-    worst_of_truth: dict[int, list[Candidate]] = field(default_factory=dict)
-    worst_subnormal: dict[int, list[Candidate]] = field(default_factory=dict)
+    kept: dict[str, dict[int, list[Candidate]]] = field(default_factory=lambda: {name: {} for name in WORST})
 
     def data(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name in WORST}
-        flat = {name: [candidate for ones in worst.values() for candidate in ones] for name, worst in kept.items()}
+        flat = {name: [candidate for ones in kept.values() for candidate in ones] for name, kept in self.kept.items()}
         return {"histogram": self.histogram, **self.counts, **flat}
 
     def consistent(self) -> bool:
@@ -86,16 +83,20 @@ class Tally:
         self._each(got, block, offset, flushing)
         return False
 
+    def skip(self, count: int) -> None:
+        """Count derivatives at NaN: no truth judges them."""
+        self.counts["inputs"] += count
+        self.counts["not_judged"] += count
+
     def _correct(self, got: FloatArray, block: Block, offset: int) -> None:
         """All are correctly rounded: errors are at most half a unit, and matter only if there are no larger ones."""
-        if not block.plain or any(ones[0][0] >= 0.5 for ones in self.worst.values()):
+        if not block.plain or any(ones[0][0] >= 0.5 for ones in self.kept["worst"].values()):
             return
         if np.ndim(block.value) and block.per_unit is not None:
             self._largest(got, block, offset)
-        elif not self.worst:
-            for i in (0, got.size - 1):
-                for kept in (self.worst, self.worst_of_truth):
-                    self._insert(kept, 0.0, i, got, block, offset)
+        elif not self.kept["worst"]:
+            for i, name in product((0, got.size - 1), ("worst", "worst_of_truth")):
+                self._insert(name, 0.0, i, got, block, offset)
 
     def _dense(self, got: FloatArray, block: Block, offset: int) -> bool:
         """All are finite, normal and of the truth's sign: differences of bits are distances. False if they are not."""
@@ -111,7 +112,7 @@ class Tally:
             left = more
             if not left:
                 break
-        largest = next(iter(self.worst.values()))[0][0] if self.worst else 0.0
+        largest = next(iter(self.kept["worst"].values()))[0][0] if self.kept["worst"] else 0.0
         if most + 0.5 > largest or block.to_unit is not None or most > block.steady:
             self._largest(got, block, offset)
         return True
@@ -120,7 +121,7 @@ class Tally:
         error = got.astype(np.float64)
         error -= block.value
         np.abs(error, out=error)
-        error *= per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
+        error *= block.units(self.fmt)
         self._keep_largest(error, got, block, offset)
 
     def _keep_largest(
@@ -133,19 +134,15 @@ class Tally:
             starts += (np.flatnonzero(np.diff(binades)) + 1).tolist()
         in_units = error if block.to_unit is None else error * block.to_unit
         for start, stop in pairwise([*starts, got.size]):
-            into = (
-                ((self.worst_subnormal, in_units),) if subnormal else ((self.worst, in_units), (self.worst_of_truth, error))
-            )
-            for kept, errors in into:
+            for name in ("worst_subnormal",) if subnormal else ("worst", "worst_of_truth"):
+                errors = error if name == "worst_of_truth" else in_units
                 i = start + int(errors[start:stop].argmax())
                 if errors[i] >= 0:
-                    self._insert(kept, float(errors[i]), i, got, block, offset)
+                    self._insert(name, float(errors[i]), i, got, block, offset)
 
-    def _insert(
-        self, kept: dict[int, list[Candidate]], error: float, i: int, got: FloatArray, block: Block, offset: int
-    ) -> None:
+    def _insert(self, name: str, error: float, i: int, got: FloatArray, block: Block, offset: int) -> None:
         position = offset + block.at.start + i
-        ones = kept.setdefault(bits_at(position, self.fmt) >> (self.fmt.precision - 1), [])
+        ones = self.kept[name].setdefault(binade_of(position, self.fmt), [])
         ones.append((error, position, int(got[i : i + 1].view(self.fmt.unsigned)[0])))
         ones.sort(key=lambda one: (-one[0], one[1]))
         del ones[KEPT:]
@@ -163,17 +160,12 @@ class Tally:
             convention = (got != rounded) & ((got == left) | (got == right))
         correct = judged & ((got == rounded) | (np.isnan(got) & np.isnan(rounded)))
         wrong = judged & ~correct & ~convention
-        kinds: dict[str, BoolArray] = {
-            "not_judged": ~judged,
-            "convention": judged & convention,
-        }
         off = wrong & finite & np.isfinite(rounded)
         size = np.abs(widen(rounded))
-        units = per_unit(block.value, self.fmt) if block.per_unit is None else block.per_unit
         # an infinity counts as the power of two above the largest number
         wide = np.where(np.isinf(got), np.copysign(2.0 ** (self.fmt.e_max + 1), widen(got)), widen(got))
         with np.errstate(invalid="ignore"):
-            error = np.abs(wide - block.value) * units
+            error = np.abs(wide - block.value) * block.units(self.fmt)
         flushed = (got == 0) & (size < flushing.below)
         for value in flushing.at_zero:
             if np.isinf(value):  # such as log(x) at 0: at a subnormal it is finite, or NaN if the domain ends at 0
@@ -182,9 +174,13 @@ class Tally:
                 close = np.abs(wide - value) <= flushing.budget / per_unit(value, self.fmt)
                 flushed |= block.tiny & close & (error > flushing.budget)
         overflow = (np.isinf(got) != np.isinf(rounded)) & (error <= flushing.budget)
-        kinds["flushed"] = wrong & flushed
-        kinds["at_overflow"] = wrong & ~flushed & overflow
-        kinds["special"] = wrong & ~flushed & ~overflow & ~off
+        kinds = {
+            "not_judged": ~judged,
+            "convention": judged & convention,
+            "flushed": wrong & flushed,
+            "at_overflow": wrong & ~flushed & overflow,
+            "special": wrong & ~flushed & ~overflow & ~off,
+        }
         off &= ~flushed
         for name, where in kinds.items():
             self.counts[name] += int(np.count_nonzero(where))
@@ -201,12 +197,6 @@ class Tally:
         counted = (off | correct) & finite & np.isfinite(rounded) & ((size >= self.fmt.smallest_normal) | (size == 0))
         if counted.any():
             self._keep_largest(np.where(counted, error, -1.0), got, block, offset)
-
-
-def not_judged(got: FloatArray, tally: Tally) -> None:
-    """Count derivatives at NaN: no truth judges them."""
-    tally.counts["inputs"] += got.size
-    tally.counts["not_judged"] += got.size
 
 
 def differing(a: FloatArray, b: FloatArray) -> int:

@@ -48,12 +48,16 @@ class Block:
     x: FloatArray
     rounded: Any
     value: Any
-    per_unit: Any
-    to_unit: Float64Array | None
-    plain: bool
+    per_unit: Any = None
+    to_unit: Float64Array | None = None
+    plain: bool = False
     exact: Truth | None = None
     steady: int = 0
     tiny: Any = False
+
+    def units(self, fmt: Format) -> Any:
+        """``per_unit``, computed now if it was not before."""
+        return per_unit(self.value, fmt) if self.per_unit is None else self.per_unit
 
 
 class Truths:
@@ -83,20 +87,20 @@ class Truths:
             plain = abs(form.rounded) >= self.fmt.smallest_normal
             unit = per_unit(form.value, self.fmt)
             steady = _steady(form.rounded, form.rounded)
-            return Block(at, x, np.float32(form.rounded), np.float64(form.value), unit, None, plain, None, steady)
+            near = np.float64(form.value)
+            return Block(at, x, np.float32(form.rounded), near, unit, plain=plain, steady=steady)
         if isinstance(form, Multiple):
             return self._multiple(form, at, x)
         if isinstance(form, Polynomial):
             assert wide is not None
             return self._polynomial(form, k, at, x, wide, cancels)
         if isinstance(form, Nowhere):
-            return Block(at, x, np.float32(np.nan), np.float64(np.nan), np.float64(1), None, False)
+            return Block(at, x, np.float32(np.nan), np.float64(np.nan), np.float64(1))
         assert isinstance(form, Each)
         exact = self.decided(x, k)
         value = np.where(exact.judged, exact.approximate(), np.nan)
-        return Block(
-            at, x, exact.rounded, value, 1 / ulp(exact.exponent, exact.fmt), self._to_unit(x, value, k), False, exact
-        )
+        unit = 1 / ulp(exact.exponent, exact.fmt)
+        return Block(at, x, exact.rounded, value, unit, self._to_unit(x, value, k), exact=exact)
 
     def decided(self, x: FloatArray, k: int) -> Truth:
         """The truth by the exact evaluator, for each input alone."""
@@ -132,7 +136,7 @@ class Truths:
         plain = bool((smallest >= 2 * tiny and largest <= most) or (largest <= -2 * tiny and smallest >= -most))
         to_unit = self._to_unit(x, value, k) if cancels else None
         unit = per_unit(low if largest > 0 else high, self.fmt)
-        return Block(at, x, rounded, value, unit, to_unit, plain, None, _steady(smallest, largest))
+        return Block(at, x, rounded, value, unit, to_unit, plain, steady=_steady(smallest, largest))
 
     def _cancels(self, form: Any, k: int, x: FloatArray) -> bool:
         """Whether the terms of a derivative may cancel in a part: decided at a few inputs, with a margin."""
@@ -159,11 +163,11 @@ class Truths:
     def _multiple(self, form: Multiple, at: slice, x: FloatArray) -> Block:
         rounded = x if form.factor == 1 else x * np.float32(form.factor)
         if min(abs(float(rounded[0])), abs(float(rounded[-1]))) >= self.fmt.smallest_normal:
-            return Block(at, x, rounded, rounded, None, None, True)
+            return Block(at, x, rounded, rounded, plain=True)
         value = widen(x) * form.factor
         if form.beside:  # a tie, but the exact result is on one side of it
             rounded = np.nextafter(value, form.beside * np.inf).astype(np.float32)
-        return Block(at, x, rounded, value, per_unit(value, self.fmt), None, False)
+        return Block(at, x, rounded, value, per_unit(value, self.fmt))
 
 
 def _steady(a: float, b: float) -> int:

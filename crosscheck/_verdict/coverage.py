@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from math import isnan
+from math import isfinite, isnan
 
 import numpy as np
 
@@ -69,6 +69,17 @@ def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArr
     return inside
 
 
+def factor_outside(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> Float64Array:
+    """The factor by which each input lies outside the intervals; 1 inside, infinity on the other side of 0."""
+    intervals = [*intervals]
+    result = np.where(lie_in(x, intervals), 1.0, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for end in (end for pair in intervals for end in pair if end != 0 and isfinite(end)):
+            ratio = x / end
+            result = np.fmin(result, np.where(ratio > 0, np.maximum(ratio, 1 / ratio), np.inf))
+    return result
+
+
 def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
     """Which of the failing points a deviation covers in one of its regions.
 
@@ -113,13 +124,10 @@ def lies_near(deviation: Deviation, judged: Judged) -> BoolArray:
     alike &= judged.ulp <= NEAR_ERROR * budget(judged.key.dtype, judged.key.order)
     regions = [region for region in regions_of(deviation, judged) if in_a_record(region)] if alike.any() else []
     x = widen(judged.x[judged.failing])
-    limits = [
-        (low * NEAR if low < 0 else low / NEAR, high / NEAR if high < 0 else high * NEAR)
-        for region in regions
-        for low, high in region.intervals
-        if low < high
-    ]
-    return alike & (np.isfinite(x) & bool(regions) if judged.key.length is not None else lie_in(x, limits))
+    if judged.key.length is not None:
+        return alike & np.isfinite(x) & bool(regions)
+    intervals = [(low, high) for region in regions for low, high in region.intervals if low < high]
+    return alike & (factor_outside(x, intervals) <= NEAR)
 
 
 def _rounds(codes: Codes) -> BoolArray:

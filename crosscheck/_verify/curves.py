@@ -9,13 +9,13 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, Float64Array, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._records.errors import UsageError, said
+from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._verify.inputs.sample import Sample
-from crosscheck._verify.run.implementations import implementations_of, runner
-from crosscheck._verify.sightings.sight import DEVICE, run_in, task_of
+from crosscheck._verify.run.implementations import implementations_of
+from crosscheck._verify.sightings.sight import task_of, tried
 
 
 @dataclass(frozen=True)
@@ -81,34 +81,30 @@ def curves(
         entries, along = (np.tile(np.array(one, x.dtype), (x.size, 1)) for one in (row, np.eye(len(row))[0]))
         entries[:, place] = x
         sample = Sample.of_rows(entries, along, activation)
-    tasks = [task_of(activation, parameters, sample, order, {}) for order in (0, 1)]
+    task = task_of(activation, parameters, sample, (0, 1), {})
     wide = replace(sample, x=widen(sample.x), v=None if sample.v is None else widen(sample.v), at=widen(sample.at))
-    derivative = runner(activation, Implementation("analytic"), parameters, DEVICE, None).run(wide, 1, "eager")
+    derivative = task.runner(Implementation("analytic")).run(wide, 1, "eager")
     assert derivative is not None
     points = [slice(None), slice(None)]
     if activation.rows:
         points = [slice(place % sample.width(order), None, sample.width(order)) for order in (0, 1)]
-    analytic = (tasks[0].true.approximate()[points[0]], derivative[points[1]])
+    analytic = (task.truths[0].approximate()[points[0]], derivative[points[1]])
     chosen = [
         implementation.name
         for implementation in implementations_of(activation, parameters)
         if implementation.name in implementations
     ]
     panels = []
-    for task in tasks:
+    for order, at in enumerate(points):
         found: list[Curve] = []
         missing: dict[str, str] = {}
         for name in chosen:
-            try:
-                run = run_in(task, name, "eager", len(sample.x))
-            except Exception as error:  # an exception is the implementation's result
-                missing[name] = said(error)
+            ran = tried(task, name, order, "eager", len(sample.x))
+            if isinstance(ran, str):
+                missing[name] = ran
                 continue
-            if run is None:
-                missing[name] = "finds no derivative"
-                continue
-            got, judgement = run
-            ulp = np.where(task.true.judged, judgement.ulp_of_unit, np.nan)
-            found.append(Curve(name, widen(got)[points[task.order]], ulp[points[task.order]]))
-        panels.append(Panel(task.order, analytic[task.order], budget(dtype, task.order), tuple(found), missing))
+            got, judgement = ran
+            ulp = np.where(task.truths[order].judged, judgement.ulp_of_unit, np.nan)
+            found.append(Curve(name, widen(got)[at], ulp[at]))
+        panels.append(Panel(order, analytic[order], budget(dtype, order), tuple(found), missing))
     return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), words if activation.rows else "")

@@ -39,7 +39,8 @@ def draw(curves: Curves, lost: Collection[str] = ()) -> Figure:
     between = "\n" if len(said) > LONG else " "
     own = [name for name in STYLES if any(curve.implementation == name for panel in curves.panels for curve in panel.curves)]
     figure.suptitle(f"{said}{between}{', '.join(map(on_screen, own))} and the analytic curve{not_run(lost)}", fontsize=15)
-    largest = max((_largest(panel) for panel in curves.panels), default=1.0)
+    errors = [curve.ulp[np.isfinite(curve.ulp)] for panel in curves.panels for curve in panel.curves]
+    largest = max((float(some.max(initial=0.0)) for some in errors), default=1.0)
     for column, panel in enumerate(curves.panels):
         _functions(axes[0, column], curves.x, panel)
         _errors(axes[1, column], curves, panel, largest)
@@ -102,11 +103,6 @@ def _errors(axes: Axes, curves: Curves, panel: Panel, largest: float) -> None:
     axes.set_ylabel("error [ULP]")
     axes.set_xlabel("x")
     axes.grid(alpha=0.3)
-
-
-def _largest(panel: Panel) -> float:
-    finite = [curve.ulp[np.isfinite(curve.ulp)].max(initial=0.0) for curve in panel.curves]
-    return float(max(finite, default=1.0))
 
 
 def _columns(x: Float64Array) -> tuple[Float64Array, Any]:

@@ -18,8 +18,8 @@ from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
 from crosscheck._verify.sightings.explanation import Disagreement, Explanation
 from crosscheck._verify.sightings.reproduce import Source
-from crosscheck._verify.sightings.sight import Declared, sight_declared, there
-from crosscheck._verify.sightings.uncovered import sight_uncovered, uncovered
+from crosscheck._verify.sightings.sight import Sought, sight, there
+from crosscheck._verify.sightings.uncovered import Uncovered, sight_uncovered, uncovered
 from crosscheck._verify.verify import verify
 
 
@@ -49,7 +49,6 @@ def explain(what: str | Activation) -> str:
 
 @undisturbed()
 def explanation(what: str | Activation, *, progress: Callable[[str, str, float], None] | None = None) -> Explanation:
-    """The explanation as data."""
     activation = activation_of(what)
     return explained(activation, verify(activation, progress=progress))
 
@@ -59,7 +58,8 @@ def explained(activation: Activation, report: Report) -> Explanation:
     """The disagreements in a report on one activation, each run again at one input."""
     with formulas_of(activation):
         declared = [one for deviation in activation.deviations if (one := _declared(activation, deviation, report))]
-        return Explanation(activation, _source(activation), report, (*declared, *_undeclared(activation, report)))
+        undeclared = [_undeclared(activation, one) for one in uncovered(activation, report)]
+        return Explanation(activation, _source(activation), report, (*declared, *undeclared))
 
 
 def _declared(activation: Activation, deviation: Deviation, report: Report) -> Disagreement | None:
@@ -68,15 +68,15 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     None if no implementation of it can be run here.
     """
     here, lacking = Environment.of(report.environment, "cpu"), Lacking.of(report.environment)
-    counted = [one for one in regions_here(deviation, here) if one.anchors] or [
+    in_use = [one for one in regions_here(deviation, here) if one.anchors] or [
         one for one in deviation.regions if one.anchors
     ]
-    run = [(one, dtypes) for one in counted if (dtypes := [d for d in one.dtypes if there(deviation, lacking, d)])]
+    run = [one for one in in_use if any(there(deviation, lacking, dtype) for dtype in one.dtypes)]
     if not run:
         return None
-    examined = [pair for pair in run if examined_here(pair[0], here)] or run
-    region, dtypes = next((pair for pair in examined if seen_here(deviation, here, pair[0])), examined[0])
-    anchor = region.anchors[0]
+    examined = [one for one in run if examined_here(one, here)] or run
+    region = next((one for one in examined if seen_here(deviation, here, one)), examined[0])
+    anchor, dtypes = region.anchors[0], [dtype for dtype in region.dtypes if there(deviation, lacking, dtype)]
     dtype = "float32" if "float32" in dtypes else dtypes[0]
     implementations = there(deviation, lacking, dtype)
     on_record = by_name()
@@ -86,7 +86,7 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
         cause=deviation.cause,
         implementations=implementations,
         order=region.order,
-        sighting=sight_declared(activation, Declared(deviation, implementations, region, anchor, dtype)),
+        sighting=sight(activation, Sought.at(activation, deviation, implementations, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
         looked_for=any(
             one.mode in deviation.modes_of(region) and (deviation.cause != "layout" or one.against == ALONE)
@@ -101,25 +101,20 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     )
 
 
-def _undeclared(activation: Activation, report: Report) -> list[Disagreement]:
-    """The disagreements that no deviation covers."""
-    found = []
-    for one in uncovered(activation, report):
-        first = one.comparisons[0]
-        count = first.uncovered.get(one.cause)
-        found.append(
-            Disagreement(
-                id=None,
-                cause=one.cause,
-                implementations=one.implementations,
-                order=one.order,
-                sighting=sight_uncovered(activation, one),
-                elsewhere=tuple(dict.fromkeys(map(_setting, one.comparisons)))[1:],
-                inputs=count.count if count else 0,
-                message=first.message,
-            )
-        )
-    return found
+def _undeclared(activation: Activation, one: Uncovered) -> Disagreement:
+    """A disagreement that no deviation covers, at its worst input."""
+    first = one.comparisons[0]
+    count = first.uncovered.get(one.cause)
+    return Disagreement(
+        id=None,
+        cause=one.cause,
+        implementations=one.implementations,
+        order=one.order,
+        sighting=sight_uncovered(activation, one),
+        elsewhere=tuple(dict.fromkeys(map(_setting, one.comparisons)))[1:],
+        inputs=count.count if count else 0,
+        message=first.message,
+    )
 
 
 def _setting(comparison: Comparison) -> str:

@@ -33,13 +33,7 @@ from crosscheck._verify.run.run import Progress, run
 from crosscheck._verify.run.task import EVERY_LENGTH, Plan
 from crosscheck._workers import FEWER, Workers, none_left
 
-QUICK: dict[str, Any] = {
-    "per_binade": 1,
-    "uniform": 512,
-    "lengths": {100: DTYPES},
-    "search": None,
-    "eager_in_jax": (),
-}
+QUICK: dict[str, Any] = {"per_binade": 1, "uniform": 512, "lengths": {100: DTYPES}, "search": None, "eager_in_jax": ()}
 THOROUGH = {"lengths": EVERY_LENGTH, "search": THOROUGH_EFFORT, "eager_in_jax": (None, 8, 1000)}
 QUICK_DTYPES = ("float32",)
 
@@ -123,8 +117,6 @@ def verify(
     _arguments.flags(layout=layout, quick=quick, thorough=thorough, strict=strict)
     if quick and thorough:
         raise UsageError("quick, thorough: got both, expected one of them")
-    if dtypes is None:
-        dtypes = QUICK_DTYPES if quick else DTYPES
     sizes = dict(QUICK if quick else THOROUGH if thorough else {})
     if modes is None:
         modes = USUAL_MODES
@@ -134,7 +126,7 @@ def verify(
     if replace:
         known("implementation", replace, IMPLEMENTATIONS)
     plan = Plan(
-        dtypes=_arguments.dtypes(dtypes),
+        dtypes=_arguments.dtypes((QUICK_DTYPES if quick else DTYPES) if dtypes is None else dtypes),
         orders=known("order", orders, ORDERS),
         implementations=known("implementation", implementations, IMPLEMENTATIONS),
         modes=known("mode", modes, MODES),
@@ -144,9 +136,10 @@ def verify(
         replace=replace,
         **sizes,
     )
-    return verified(chosen, plan, without=without, strict=strict, progress=progress, processes=processes, release=not quick)[
-        0
-    ]
+    report, _ = verified(
+        chosen, plan, without=without, strict=strict, progress=progress, processes=processes, release=not quick
+    )
+    return report
 
 
 Look = Callable[[Activation, Sequence[Judged], Report], Any]
@@ -175,7 +168,8 @@ def verified(
     described = environment(plan.device, threads=THREADS)
     lacking = Lacking.of(described)
     skipped = lacking.of_those(plan.implementations, plan.dtypes)
-    lost = {mode: why for mode in plan.modes if "torch" in _sides(plan) and (why := lacks(mode))}
+    sides = {Implementation.of(implementation).side for implementation in plan.implementations}
+    lost = {mode: why for mode in plan.modes if "torch" in sides and (why := lacks(mode))}
     plan = dataclasses.replace(plan, modes=tuple(mode for mode in plan.modes if mode not in lost), lacking=lacking)
     here = Environment.of(described, plan.device)
     judge = partial(
@@ -227,10 +221,6 @@ def _each(
             if progress is not None:
                 progress(activation.name, "", 0.0)
             yield ahead[activation.name].result()
-
-
-def _sides(plan: Plan) -> set[str]:
-    return {Implementation.of(implementation).side for implementation in plan.implementations}
 
 
 def lacks(mode: str) -> str | None:

@@ -74,17 +74,17 @@ class Sample:
         lines = self.shapes[number].lines(self.x.shape[1], mask)
         return (*lines, "row = -row") if self.known_by == "smallest" else lines
 
-    def also(self, x: FloatArray, v: FloatArray) -> Sample:
-        """A sample with other rows, of the same function."""
-        return Sample(x, v, coordinates(x, self.known_by), self.known_by, self.outputs)
+    def also(self, x: FloatArray, v: FloatArray | None) -> Sample:
+        """A sample with other inputs or rows, of the same function."""
+        return Sample(x, None, x) if v is None else Sample(x, v, coordinates(x, self.known_by), self.known_by, self.outputs)
 
     def known(self, order: int) -> FloatArray:
-        """The number that identifies each point: the row's largest entry if the value of an entire row is one number."""
+        """The number that identifies each point: the row's largest entry, or NaN, if the value of the row is one number."""
         if order > 0 or self.outputs is None:
             return self.at
         if self.known_by == "gate":
             return self.at.reshape(self.x.shape)[:, : self.outputs].ravel()
-        return largest(self.x)
+        return widen(self.x).max(axis=1).astype(self.x.dtype)
 
     @property
     def cotangent(self) -> FloatArray | None:
@@ -132,15 +132,12 @@ class Sample:
 
     def taken(self, chosen: Sequence[int] | IntArray) -> Sample:
         """Some of the inputs, or of the rows."""
-        x = self.x[chosen]
-        return Sample(x, None, x) if self.v is None else self.also(x, self.v[chosen])
+        return self.also(self.x[chosen], None if self.v is None else self.v[chosen])
 
     def tiled(self, count: int) -> Sample:
         """Inputs or rows, repeated up to a given number: JAX compiles again for every shape."""
-        x = np.resize(self.x, (count, *self.x.shape[1:]))
-        if self.v is None:
-            return Sample(x, None, x)
-        return self.also(x, np.resize(self.v, x.shape))
+        shape = (count, *self.x.shape[1:])
+        return self.also(np.resize(self.x, shape), None if self.v is None else np.resize(self.v, shape))
 
 
 def _along(formula, directions, m, x):  # type: ignore[no-untyped-def]  # formulas are untyped by nature
@@ -173,11 +170,6 @@ def coordinates(x: FloatArray, known_by: str = "largest") -> FloatArray:
     top = wide.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(top), wide - top, top).astype(x.dtype).ravel()
-
-
-def largest(x: FloatArray) -> FloatArray:
-    """Each row's largest entry; NaN where one is."""
-    return widen(x).max(axis=1).astype(x.dtype)
 
 
 def samples(

@@ -42,16 +42,12 @@ def worst(errors: Errors, effort: Effort, at_once: int, seed: int) -> list[RowSh
     found: dict[object, list[float]] = {}
     while len(tried) < effort.rows:
         batch = list(STARTS[len(tried) : len(tried) + at_once])
-        parents = _worst_first(tried, found) if len(batch) < at_once else []
+        parents = [tried[i] for i in worst_first(found)] if len(batch) < at_once else []
         batch += [parents[i % len(parents)].mutated(rng) for i in range(at_once - len(batch))]
         for result, of_rows in errors(batch).items():
             found.setdefault(result, []).extend(np.nan_to_num(of_rows, nan=np.inf).tolist())
         tried += batch
-    return _worst_first(tried, found)[:at_once]
-
-
-def _worst_first(tried: Sequence[RowShape], found: Mapping[object, Sequence[float]]) -> list[RowShape]:
-    return [tried[i] for i in worst_first(found)]
+    return [tried[i] for i in worst_first(found)[:at_once]]
 
 
 def worst_first(found: Mapping[object, Sequence[float] | Float64Array]) -> list[int]:

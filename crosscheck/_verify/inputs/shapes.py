@@ -13,40 +13,16 @@ from crosscheck._arithmetic.formats import Float64Array
 Draw = Callable[[np.random.Generator, int, float, float], Float64Array]
 
 
-def _logits(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
-    return rng.standard_normal(length) * distance
-
-
 def _dominant(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
     row = np.full(length, -distance)
     row[rng.permutation(length)[: _some(length, share)]] = 0
     return row
 
 
-def _clusters(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
-    return _dominant(rng, length, distance, share) + rng.standard_normal(length) / 10
-
-
-def _ramp(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
-    return np.linspace(-distance, 0, length)
-
-
-def _ties(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
-    return np.rint(rng.standard_normal(length) * distance)
-
-
 def _masked(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
-    row = _logits(rng, length, distance, share)
+    row = rng.standard_normal(length) * distance
     row[rng.permutation(length)[_some(length, share) :]] = -inf
     return row
-
-
-def _equal(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
-    return np.zeros(length)
-
-
-def _tiny(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
-    return rng.standard_normal(length) * share
 
 
 def _outliers(rng: np.random.Generator, length: int, distance: float, share: float) -> Float64Array:
@@ -61,17 +37,23 @@ def _some(length: int, share: float) -> int:
 
 
 KINDS: dict[str, tuple[Draw, str]] = {
-    "logits": (_logits, "normal logits times {distance:.4g}"),
+    "logits": (lambda rng, n, distance, _: rng.standard_normal(n) * distance, "normal logits times {distance:.4g}"),
     "dominant": (_dominant, "{some} at the top, the others {distance:.6g} below"),
-    "clusters": (_clusters, "two clusters {distance:.4g} apart, {some} in the upper one"),
-    "ramp": (_ramp, "a ramp of {distance:.4g}"),
-    "ties": (_ties, "whole numbers, normal times {distance:.4g}"),
+    "clusters": (
+        lambda rng, n, *shape: _dominant(rng, n, *shape) + rng.standard_normal(n) / 10,
+        "two clusters {distance:.4g} apart, {some} in the upper one",
+    ),
+    "ramp": (lambda _, n, distance, share: np.linspace(-distance, 0, n), "a ramp of {distance:.4g}"),
+    "ties": (
+        lambda rng, n, distance, _: np.rint(rng.standard_normal(n) * distance),
+        "whole numbers, normal times {distance:.4g}",
+    ),
     "masked": (_masked, "normal logits times {distance:.4g}, all but {some} masked"),
-    "equal": (_equal, "all entries equal"),
-    "tiny": (_tiny, "a spread of {share:.2g}"),
+    "equal": (lambda _, n, *shape: np.zeros(n), "all entries equal"),
+    "tiny": (lambda rng, n, _, share: rng.standard_normal(n) * share, "a spread of {share:.2g}"),
     "outliers": (_outliers, "normal entries, {some} being {distance:.4g} or its negative"),
 }
-"""How a row of each kind is drawn, and its description."""
+"""How a row of each kind is drawn, from a generator, a length, a distance and a share; and its description."""
 
 
 ROW, ENTRY = MOVES = ("the row", "one entry")

@@ -59,7 +59,6 @@ def again(runner: Runner, order: int, orders: Sequence[int]) -> Again | None:
 
 
 def _factors(sample: Sample) -> FloatArray:
-    """One factor for each input or row."""
     return _more(sample, np.resize(np.array(FACTORS), len(sample.x)))
 
 
@@ -75,10 +74,10 @@ def _gradient(runner: Runner, sample: Sample, got: FloatArray | None) -> FloatAr
     """The gradient by multiples of the cotangent, divided by the factors: in turn, or without ``got``, one that differs."""
     if got is not None:
         return _multiple(runner, sample, _factors(sample), got)
-    result = plain = runner.run(sample, 1, MODE)
-    for factor in FACTORS if plain is not None else ():
-        assert plain is not None
-        assert result is not None
+    if (plain := runner.run(sample, 1, MODE)) is None:
+        return None
+    result = plain
+    for factor in FACTORS:
         other = _multiple(runner, sample, _more(sample, np.full(len(sample.x), factor)), plain)
         result = result if other is None else np.where(differ(plain, other), other, result)
     return result

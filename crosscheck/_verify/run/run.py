@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FloatArray, widen
+from crosscheck._arithmetic.formats import widen
 from crosscheck._arithmetic.ulp import in_units
 from crosscheck._records.errors import said
 from crosscheck._records.implementations import FRAMEWORKS, Implementation
@@ -17,12 +17,21 @@ from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
-from crosscheck._verdict.judged import ALONE, Judged, summarise
+from crosscheck._verdict.judged import ALONE, Judged
 from crosscheck._verify.inputs.sample import samples
 from crosscheck._verify.run import layout
-from crosscheck._verify.run.implementations import Runner, implementations_of
+from crosscheck._verify.run.implementations import implementations_of
 from crosscheck._verify.run.searched import searched
-from crosscheck._verify.run.task import Plan, Task, failed, judge_implementation, run_implementation, settings
+from crosscheck._verify.run.task import (
+    Plan,
+    Results,
+    Runners,
+    Task,
+    failed,
+    judge_implementation,
+    run_implementation,
+    settings,
+)
 
 EXHAUSTIVE = ("bfloat16", "float16")
 """In these dtypes, every input of an elementwise function is tried, so no search is needed."""
@@ -39,18 +48,17 @@ Begun = Callable[[str, float], None]
 
 def run(activation: Activation, plan: Plan, progress: Progress | None = None) -> Iterator[Judged]:
     """Every comparison of one activation, each as soon as it is done."""
-    cases = ({}, *activation.cases)
-    runners: dict[int, dict[str, Runner]] = {case: {} for case in range(len(cases))}
-    every = [(case, dtype) for case in range(len(cases)) for dtype in plan.dtypes]
-    for number, (case, dtype) in enumerate(every):
-        parameters = {**activation.parameters, **cases[case]}
+    runners: Runners = {}
+    every = list(itertools.product(enumerate(({}, *activation.cases)), plan.dtypes))
+    for number, ((case, of_case), dtype) in enumerate(every):
+        parameters = {**activation.parameters, **of_case}
 
         def begun(what: str, share: float, number: int = number, dtype: str = dtype) -> None:
             if progress is not None:
                 progress(activation.name, f"{dtype} {what}", (number + min(share, 1.0)) / len(every))
 
         begun("", 0.0)
-        yield from _one_dtype(activation, case, parameters, dtype, plan, runners[case], begun)
+        yield from _one_dtype(activation, case, parameters, dtype, plan, runners, begun)
 
 
 def _one_dtype(
@@ -59,7 +67,7 @@ def _one_dtype(
     parameters: Mapping[str, float],
     dtype: str,
     plan: Plan,
-    runners: dict[str, Runner],
+    runners: Runners,
     begun: Begun,
 ) -> Iterator[Judged]:
     sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
@@ -72,12 +80,8 @@ def _one_dtype(
     parts = (len(lengths) if activation.rows else 1) + bool(searchable)
     for number, sample in enumerate(samples(activation, parameters, dtype, lengths, **sampling)):
         task = Task.of(activation, case, parameters, sample, plan, runners)
-        results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]] = {}
-        implementations = [
-            implementation
-            for implementation in implementations_of(activation, parameters)
-            if plan.runs(implementation.name, dtype)
-        ]
+        results: Results = {}
+        implementations = [one for one in implementations_of(activation, parameters) if plan.runs(one.name, dtype)]
         runs = sum(len(settings(task, implementation)) for implementation in implementations)
         count = itertools.count()
 
@@ -86,9 +90,8 @@ def _one_dtype(
 
         # JAX's compiler takes most of the time, and does not hold Python's lock
         with ThreadPoolExecutor(len(implementations) or 1) as pool:
-            for implementation, ran in zip(
-                implementations, pool.map(partial(run_implementation, task, begun=one), implementations), strict=True
-            ):
+            runs_of = pool.map(partial(run_implementation, task, begun=one), implementations)
+            for implementation, ran in zip(implementations, runs_of, strict=True):
                 yield from judge_implementation(task, implementation, ran, results)
         for pair in PAIRS:
             yield from _one_pair(task, pair, results)
@@ -100,10 +103,7 @@ def _one_dtype(
         yield from searched(activation, parameters, sample, dtype, plan, runners)
 
 
-def _one_pair(
-    task: Task, pair: Sequence[str], results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
-) -> Iterator[Judged]:
-    """Compare the two frameworks with each other."""
+def _one_pair(task: Task, pair: tuple[str, str], results: Results) -> Iterator[Judged]:
     for mode, order in itertools.product(task.plan.modes, task.plan.orders):
         modes = PAIRED_MODES.get(mode, (mode, mode))
         settings = [(name, mode, order) for name, mode in zip(pair, modes, strict=True)]
@@ -118,22 +118,11 @@ def _one_pair(
         apart[~true.judged] = np.nan
         failing = judged.codes < causes.FIRST_PASSING
         sides = [side for side, wrong in zip(FRAMEWORKS, judged.at_fault, strict=True) if (wrong & failing).any()]
-        yield summarise(
-            task.key(pair[0], pair[1], order, mode),
-            task.parameters,
-            task.known(order),
-            judged.codes,
-            (got, other),
-            (apart, apart),
-            true,
-            "both" if len(sides) == 2 else next(iter(sides), None),
-            task.columns(order),
-        )
+        side = "both" if len(sides) == 2 else next(iter(sides), None)
+        yield task.judged(task.key(*pair, order, mode), judged.codes, (got, other), (apart, apart), side)
 
 
-def _layouts(
-    task: Task, implementation: Implementation, results: Mapping[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
-) -> Iterator[Judged]:
+def _layouts(task: Task, implementation: Implementation, results: Results) -> Iterator[Judged]:
     """Compare an implementation with itself in other layouts of its input."""
     for order in task.plan.orders:
         mode = layout.MODES.get(implementation.side, "")
@@ -160,15 +149,5 @@ def _layouts(
         with np.errstate(invalid="ignore"):
             apart = np.abs(in_units(found.got, true.exponent, true.fmt) - in_units(found.expected, true.exponent, true.fmt))
         codes = np.where(found.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
-        yield summarise(
-            key,
-            task.parameters,
-            task.known(order),
-            codes,
-            (found.got, found.expected),
-            (apart, apart),
-            true,
-            implementation.side if found.differs.any() else None,
-            task.columns(order),
-            (str(found),) if found.differs.any() else (),
-        )
+        side, notes = (implementation.side, (str(found),)) if found.differs.any() else (None, ())
+        yield task.judged(key, codes, (found.got, found.expected), (apart, apart), side, notes)

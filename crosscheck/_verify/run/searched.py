@@ -18,8 +18,7 @@ from crosscheck._verdict.judged import Judged, counts_for_maximum
 from crosscheck._verify.inputs.sample import Sample, taken
 from crosscheck._verify.inputs.search import neighbours, worst, worst_first
 from crosscheck._verify.inputs.shapes import USED, RowShape
-from crosscheck._verify.run.implementations import Runner
-from crosscheck._verify.run.task import Plan, Task, judge_implementation, run_implementation
+from crosscheck._verify.run.task import Plan, Runners, Task, judge_implementation, run_implementation
 
 OWN = {"torch": ("eager",), "jax": ("jit", "eager")}
 """The implementations that are searched, each in the first of these modes that is run."""
@@ -33,7 +32,7 @@ def searched(
     sample: Sample,
     dtype: str,
     plan: Plan,
-    runners: dict[str, Runner],
+    runners: Runners,
 ) -> Iterator[Judged]:
     """The comparisons at the worst inputs that were found; for an elementwise function, in addition to those of a sample."""
     own = {
@@ -42,16 +41,13 @@ def searched(
         if plan.runs(name, dtype) and set(modes) & set(plan.modes)
     }
     if own and plan.search is not None:
-        make = partial(
-            Task.of, activation, 0, parameters, plan=replace(plan, modes=tuple(set(own.values()))), runners=runners
-        )
+        in_modes = replace(plan, modes=tuple(set(own.values())))
+        make = partial(Task.of, activation, 0, parameters, plan=in_modes, runners=runners)
         tasks = _rows(activation, dtype, plan, own, make) if activation.rows else _inputs(sample, plan, own, make)
         for task in tasks:
             for implementation, mode in own.items():
-                in_one_mode = replace(task, plan=replace(plan, modes=(mode,)))
-                yield from judge_implementation(
-                    in_one_mode, implementation, run_implementation(in_one_mode, implementation), {}
-                )
+                alone = replace(task, plan=replace(plan, modes=(mode,)))
+                yield from judge_implementation(alone, implementation, run_implementation(alone, implementation), {})
 
 
 Make = Callable[[Sample], Task]
@@ -113,7 +109,7 @@ def _errors(task: Task, implementation: Implementation, order: int, mode: str) -
         run = task.runner(implementation)
         got = run.run(task.sample, order, mode)
     except Exception:  # it is reported when the rows are judged
-        return np.full(len(task.sample.x), np.inf)
+        got = None
     if got is None:
         return np.full(len(task.sample.x), np.inf)
     judgement = causes.judge(task.known(order), got, task.truths[order], task.setting(run, order, mode))

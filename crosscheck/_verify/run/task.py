@@ -84,6 +84,12 @@ class Plan:
         return implementation in self.implementations and self.lacking.runs(implementation, dtype)
 
 
+Results = dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]]
+"""By implementation, mode and order: what it gave, and the causes of the points."""
+Runners = dict[tuple[object, ...], Runner]
+"""The runners of one activation by implementation and parameters, made at their first use and kept for JAX's compiler."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One set of inputs with its truth, shared by every implementation."""
@@ -96,8 +102,7 @@ class Task:
     at_zero: Mapping[int, Truth]
     scales: Mapping[int, Float64Array]
     plan: Plan
-    runners: dict[str, Runner]
-    """The runners by implementation, made at their first use and kept, so that JAX does not compile again."""
+    runners: Runners
 
     @classmethod
     def of(
@@ -107,11 +112,9 @@ class Task:
         parameters: Mapping[str, float],
         sample: Sample,
         plan: Plan,
-        runners: dict[str, Runner],
+        runners: Runners,
     ) -> Task:
-        """A sample with its truths."""
-        zero = np.zeros_like(sample.x[:1])
-        at_zero = Sample(zero, None, zero) if sample.v is None else sample.also(zero, sample.v[:1])
+        at_zero = sample.also(np.zeros_like(sample.x[:1]), None if sample.v is None else sample.v[:1])
         return cls(
             activation=activation,
             case=case,
@@ -138,16 +141,12 @@ class Task:
 
     @cached_property
     def _columns(self) -> tuple[Columns, Columns]:
+        """The columns of the inputs of values and of derivatives, shared by every comparison."""
         value, derivative = (self.known(order) for order in (0, 1))
         columns = Columns.of(value)
         return columns, columns if derivative is value else Columns.of(derivative)
 
-    def columns(self, order: int) -> Columns:
-        """The columns of the inputs, shared by every comparison."""
-        return self._columns[min(order, 1)]
-
     def known(self, order: int) -> FloatArray:
-        """The number that identifies each point."""
         return self.sample.known(order)
 
     @property
@@ -155,26 +154,29 @@ class Task:
         return str(self.sample.x.dtype)
 
     def runner(self, implementation: Implementation) -> Runner:
-        if implementation.name not in self.runners:
+        key = (implementation.name, *self.parameters.items())
+        if key not in self.runners:
             replacement = self.plan.replace.get(implementation.name)
-            self.runners[implementation.name] = runner(
-                self.activation, implementation, self.parameters, self.plan.device, replacement
-            )
-        return self.runners[implementation.name]
+            self.runners[key] = runner(self.activation, implementation, self.parameters, self.plan.device, replacement)
+        return self.runners[key]
 
     def key(self, implementation: str, against: str, order: int, mode: str) -> Key:
-        return Key(
-            self.activation.name,
-            self.case,
-            implementation,
-            against,
-            self.dtype,
-            order,
-            mode,
-            self.plan.device,
-            self.sample.length,
-            self.sample.searched,
-        )
+        name, device, sample = self.activation.name, self.plan.device, self.sample
+        return Key(name, self.case, implementation, against, self.dtype, order, mode, device, sample.length, sample.searched)
+
+    def judged(
+        self,
+        key: Key,
+        codes: causes.Codes,
+        results: tuple[FloatArray, FloatArray],
+        errors: tuple[Float64Array, Float64Array],
+        side: str | None,
+        notes: tuple[str, ...] = (),
+    ) -> Judged:
+        """A comparison, from the causes of its points, its two results and its errors in the unit and in ULP."""
+        order = key.order
+        known, truth, columns = self.known(order), self.truths[order], self._columns[min(order, 1)]
+        return summarise(key, self.parameters, known, codes, results, errors, truth, side, columns, notes)
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ def judge_implementation(
     task: Task,
     implementation: Implementation,
     ran: Sequence[Ran],
-    results: dict[tuple[str, str, int], tuple[FloatArray, causes.Codes]],
+    results: Results,
 ) -> Iterator[Judged]:
     for one in ran:
         order, mode = one.order, one.mode
@@ -243,16 +245,12 @@ def judge_implementation(
         if task.sample.shapes:
             notes = (*notes, _worst_row(task, judgement, order))
         at_fault = (judgement.codes < causes.FIRST_PASSING).any() and implementation.side != "analytic"
-        yield summarise(
+        yield task.judged(
             key,
-            task.parameters,
-            task.known(order),
             judgement.codes,
             (got, task.truths[order].rounded),
             (judgement.ulp_of_unit, judgement.ulp),
-            task.truths[order],
             implementation.side if at_fault else None,
-            task.columns(order),
             notes,
         )
 
@@ -260,9 +258,8 @@ def judge_implementation(
 def _worst_row(task: Task, judgement: Judgement, order: int) -> str:
     """The row with the largest error of a result, among those whose truth is normal."""
     counted = counts_for_maximum(judgement.codes, task.truths[order]) | (judgement.codes < causes.FIRST_PASSING)
-    of_rows = (
-        np.where(counted, np.nan_to_num(judgement.ulp_of_unit, nan=np.inf), 0).reshape(len(task.sample.x), -1).max(axis=1)
-    )
+    errors = np.where(counted, np.nan_to_num(judgement.ulp_of_unit, nan=np.inf), 0)
+    of_rows = errors.reshape(len(task.sample.x), -1).max(axis=1)
     worst = int(of_rows.argmax())
     return f"worst row: {task.sample.shapes[worst]}: {of_rows[worst]:.3g} ULP"
 
@@ -311,12 +308,11 @@ def _definition(task: Task, rerun: Rerun, got: FloatArray, bad: Any, order: int)
     expected = true.approximate()[bad]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         relative = np.abs((widen(got[bad]) - expected) / expected)
-    ordinary = [
-        np.abs(t.approximate()[(np.abs(widen(task.known(k))) <= 20) & t.judged])
-        for k, t in task.truths.items()
-        if k <= order
-    ]
-    magnitude = max((float(values[np.isfinite(values)].max(initial=0.0)) for values in ordinary), default=0.0)
+    magnitude = 0.0
+    for k, lower in task.truths.items():
+        if k <= order:
+            ordinary = np.abs(lower.approximate()[(np.abs(widen(task.known(k))) <= 20) & lower.judged])
+            magnitude = max(magnitude, float(ordinary[np.isfinite(ordinary)].max(initial=0.0)))
     magnitude *= 4**order  # each differentiation multiplies the rounding by what the formula does to its input
 
     def errors_of(sample: Sample) -> tuple[Float64Array, Float64Array]:

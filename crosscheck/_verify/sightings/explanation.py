@@ -92,12 +92,10 @@ class Explanation:
         return as_text(Filled(render(self)))
 
     def snippet(self, sighting: Sighting, result: Result) -> str:
-        """Python code that reproduces a result of a sighting."""
         here = Environment.of(self.report.environment)
         return snippet(self.activation, self.source, sighting, result, str(here))
 
     def data(self) -> dict[str, object]:
-        """What its JSON has."""
         record = self.activation
         return {
             "schema": SCHEMA,
@@ -131,13 +129,11 @@ def render(explanation: Explanation) -> str:
     """The explanation as plain text; snippets begin at the margin, so that they can be pasted."""
     blocks = [_definition(explanation.activation), _verdict(explanation)]
     blocks += [_disagreement(explanation, i, one) for i, one in enumerate(explanation.disagreements, 1)]
-    failed = [finding for finding in explanation.report.findings if finding.failed]
-    if failed:
-        lines = [f"   {finding.deviation}: {finding.message}" for finding in failed]
-        blocks.append("\n".join(["Declared deviations that this run refutes:", *lines]))
-    if explanation.report.skipped:
-        lines = [f"   {what}: {why}" for what, why in explanation.report.skipped.items()]
-        blocks.append("\n".join(["Not run here:", *lines]))
+    refuted = [f"{finding.deviation}: {finding.message}" for finding in explanation.report.findings if finding.failed]
+    skipped = [f"{what}: {why}" for what, why in explanation.report.skipped.items()]
+    for title, lines in (("Declared deviations that this run refutes:", refuted), ("Not run here:", skipped)):
+        if lines:
+            blocks.append("\n   ".join([title, *lines]))
     return "\n\n".join(blocks)
 
 
@@ -155,12 +151,8 @@ def _definition(record: Activation) -> str:
         _field("second derivative", described(record.second_derivative)),
         _field("parameters", ", ".join(f"{name} = {value:g}" for name, value in record.parameters.items()) or "none"),
     ]
-    at = " at these parameters" if record.parameters else ""
-    kinks = record.kinks_at(record.parameters)
-    if not kinks:
-        lines.append(_field("kinks", f"none{at}"))
-    for kink in kinks:
-        lines.append(_field("kink", f"{kink}, as in {kink.source}"))
+    kinks = [_field("kink", f"{kink}, as in {kink.source}") for kink in record.kinks_at(record.parameters)]
+    lines += kinks or [_field("kinks", f"none{' at these parameters' if record.parameters else ''}")]
     limits = record.limits_at(record.parameters)
     of_entry = "of one entry alone: " if record.rows else ""
     of_entry = "of a gate beside 1: " if record.result == "half" else of_entry
@@ -187,11 +179,8 @@ def _verdict(explanation: Explanation) -> str:
     else:
         counts = ((declared, "declared deviation"), (undeclared, "undeclared disagreement"))
         said = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n) + ", explained below."
-    environment = explanation.report.environment
-    versions = []
-    for name in FRAMEWORKS:
-        framework: Any = environment.get(name, {})
-        versions.append(f"{name} {framework.get('version', 'is missing')}")
+    environment: Mapping[str, Any] = explanation.report.environment
+    versions = [f"{name} {environment.get(name, {}).get('version', 'is missing')}" for name in FRAMEWORKS]
     return f"{said} {headline(explanation.report)} ({', '.join(versions)}, {environment.get('device')})"
 
 
@@ -211,26 +200,19 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
         rows = " and where a pair has no limit" if sighting.row and sighting.row.known_by == "gate" else rows
         nothing = f"none (at NaN{rows} the frameworks' derivatives are compared with each other)"
         lines.append(_field("exact", nothing if sighting.exact is None else f"{sighting.exact!r}, correctly rounded"))
-    if one.message is not None:
-        lines.append(_field("raised", one.message))
-    if one.inputs:
-        lines.append(_field("inputs", f"{one.inputs:,} show it"))
-    if one.elsewhere:
-        more = len(one.elsewhere) - MOST_SETTINGS
-        lines.append(
-            _field("also in", "; ".join(one.elsewhere[:MOST_SETTINGS]) + (f"; and {more} more" if more > 0 else ""))
-        )
-    lines.append(_field("cause", f"{one.cause}: {SENTENCES[one.cause]}"))
-    if one.seen_in:
-        lines.append(_field("seen in", ", ".join(one.seen_in)))
-    if one.not_seen_in:
-        lines.append(_field("not seen in", ", ".join(one.not_seen_in)))
-    if one.reason:
-        lines.append(_field("reason", one.reason))
-    if one.bug:
-        lines.append(_field("bug", "it looks like a bug of the framework; the snippet below is ready for a report"))
-    if one.link:
-        lines.append(_field("link", one.link))
+    more = len(one.elsewhere) - MOST_SETTINGS
+    fields = {
+        "raised": one.message,
+        "inputs": f"{one.inputs:,} show it" if one.inputs else "",
+        "also in": "; ".join([*one.elsewhere[:MOST_SETTINGS], *([f"and {more} more"] if more > 0 else [])]),
+        "cause": f"{one.cause}: {SENTENCES[one.cause]}",
+        "seen in": ", ".join(one.seen_in),
+        "not seen in": ", ".join(one.not_seen_in),
+        "reason": one.reason,
+        "bug": "it looks like a bug of the framework; the snippet below is ready for a report" if one.bug else "",
+        "link": one.link,
+    }
+    lines += [_field(name, text) for name, text in fields.items() if text]
     for result in sighting.results if sighting else ():
         code = explanation.snippet(sighting, result) if sighting else ""
         lines += ["", f"   To reproduce {result.label}:", "", "```python", code, "```"]
@@ -238,7 +220,6 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
 
 
 def _place(sighting: Sighting, row: Row) -> str:
-    """An entry of a row in words."""
     length = len(row.bits)
     apart = sighting.input
     if row.known_by == "gate" and row.position is not None:

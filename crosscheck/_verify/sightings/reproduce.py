@@ -40,10 +40,11 @@ ROWS = (
 """The derivatives of rows in JAX. The direction is an argument: XLA compiles a constant to a program with other digits."""
 
 VIEWED = {
-    "with gaps": ("{2n}", "", "f(x[::2])", "0"),
-    "that begins later": ("{n} + 1", "", "f(x[1:])", "1"),
-    "of one more axis": ("{2n}", ".reshape(2, {n})", "f(x)[0]", "0, 0"),
-    "of swapped axes": ("{2n}", ".reshape({n}, 2)", "f(x.swapaxes(0, 1))[0]", "0, 0"),
+    "": ("{n}", "", "f(x)", "0"),
+    "with gaps": ("{twice}", "", "f(x[::2])", "0"),
+    "that begins later": ("{more}", "", "f(x[1:])", "1"),
+    "of one more axis": ("{twice}", ".reshape(2, {n})", "f(x)[0]", "0, 0"),
+    "of swapped axes": ("{twice}", ".reshape({n}, 2)", "f(x.swapaxes(0, 1))[0]", "0, 0"),
 }
 """For each view: how many numbers the array has, its shape, the code of the view, and the index of the derivative."""
 
@@ -68,10 +69,6 @@ class _Shown:
     source: Source
     sighting: Sighting
     result: Result
-
-    @property
-    def side(self) -> str:
-        return Implementation.of(self.result.implementation).side
 
     @property
     def along_first(self) -> bool:
@@ -99,25 +96,20 @@ def snippet(activation: Activation, source: Source, sighting: Sighting, result: 
 
 def _bits(shown: _Shown, name: str = "row") -> str:
     """The bits of the input, or of the row with that name, repeated as often as it was run, or as a view needs."""
-    count, n = "{n}", shown.result.copies
-    if shown.result.view:
-        count, *_ = VIEWED[shown.result.view]
-    count = count.replace("{2n}", str(2 * n)).replace("{n} + 1", str(n + 1)).replace("{n}", str(n))
+    n = shown.result.copies
+    count = VIEWED[shown.result.view][0].format(n=n, twice=2 * n, more=n + 1)
     return f"[{name if shown.sighting.row else shown.sighting.input_bits}] * {count}"
 
 
 def _shape(shown: _Shown) -> str:
-    """The shape of the array from which a view is taken."""
-    return VIEWED[shown.result.view][1].replace("{n}", str(shown.result.copies)) if shown.result.view else ""
+    return VIEWED[shown.result.view][1].format(n=shown.result.copies)
 
 
 def _unsigned(sighting: Sighting) -> str:
-    """The integer type that holds the bits."""
     return f"uint{4 * (len(sighting.input_bits) - 2)}"
 
 
 def _numpy(sighting: Sighting) -> str:
-    """The dtype for numpy."""
     return f"{'ml_dtypes' if sighting.dtype == 'bfloat16' else 'numpy'}.{sighting.dtype}"
 
 
@@ -150,15 +142,24 @@ def _listed(name: str, bits: tuple[str, ...]) -> list[str]:
 
 def _made(row: Row, number: int) -> list[str]:
     """A sampled row in numpy, in float64."""
-    if row.known_by == "gate":
-        return _made_of_pairs(row, number)
-    length, drawn = len(row.bits), (row.sampled - len(PLAIN)) // 2
+    length, half = len(row.bits), len(row.bits) // 2
+    gated = row.known_by == "gate"
+    special = (len(PAIRS) + 1) * (length <= PAIRS_UP_TO) if gated else len(PLAIN)
+    drawn = (row.sampled - special) // 2
     mirrored = ["row = -row"] if row.known_by == "smallest" else []
-    if number >= 2 * drawn:
+    if not gated and number >= 2 * drawn:
         return [f"row = numpy.zeros({length})", *PLAIN[number - 2 * drawn], *mirrored]
-    half, i = divmod(number, drawn)
+    which, i = divmod(number, drawn)
+    generator = f"rng = numpy.random.default_rng({(2**32 + length, 0)[which]})"
+    if gated:
+        return [
+            generator,
+            f"numbers = rng.choice({SIZES}, ({drawn}, {half})) * rng.standard_normal(({drawn}, {half}))",
+            f"gates = rng.choice({GATES}, ({drawn}, {half})) * rng.uniform(-1, 1, ({drawn}, {half}))",
+            f"row = numpy.concatenate([numbers, gates], axis=1)[{i}]",
+        ]
     return [
-        f"rng = numpy.random.default_rng({(2**32 + length, 0)[half]})",
+        generator,
         f"spread = rng.choice([1.0, 10.0, 50.0], ({drawn}, 1))",
         f"level = rng.choice([0.0, 0.0, 100.0, -950.0, 950.0], ({drawn}, 1))",
         f"row = (level + rng.uniform(-1, 1, ({drawn}, {length})) * spread)[{i}]",
@@ -166,20 +167,7 @@ def _made(row: Row, number: int) -> list[str]:
     ]
 
 
-def _made_of_pairs(row: Row, number: int) -> list[str]:
-    half = len(row.bits) // 2
-    drawn = (row.sampled - (len(PAIRS) + 1 if 2 * half <= PAIRS_UP_TO else 0)) // 2
-    which, i = divmod(number, drawn)
-    return [
-        f"rng = numpy.random.default_rng({(2**32 + 2 * half, 0)[which]})",
-        f"numbers = rng.choice({SIZES}, ({drawn}, {half})) * rng.standard_normal(({drawn}, {half}))",
-        f"gates = rng.choice({GATES}, ({drawn}, {half})) * rng.uniform(-1, 1, ({drawn}, {half}))",
-        f"row = numpy.concatenate([numbers, gates], axis=1)[{i}]",
-    ]
-
-
 def _element(shown: _Shown) -> str:
-    """The index of the result."""
     row = shown.sighting.row
     if shown.result.view and row is None and shown.sighting.order:
         return VIEWED[shown.result.view][3]

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._arithmetic.formats import from_bits
 from crosscheck._records.names import CAUSES
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.judged import ALONE, EXACT
 from crosscheck._verdict.records import Comparison
-from crosscheck._verify.sightings.sight import Sighting, sight
+from crosscheck._verify.sightings.sight import Sighting, Sought, sight
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,6 @@ def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tup
     count = first.uncovered.get(one.cause)
     if count is None:
         return None
-    x = _from_bits(count.worst.input_bits, first.dtype)
-    layouts = one.cause == "layout"
-    return sight(activation, one.implementations, x, one.order, first.mode, first.parameters, layouts=layouts, beside=beside)
-
-
-def _from_bits(bits: str, dtype: str) -> FloatArray:
-    fmt = FORMATS[dtype]
-    return np.array([int(bits, 16)], fmt.unsigned).view(fmt.dtype)
+    x, layouts = from_bits([count.worst.input_bits], first.dtype), one.cause == "layout"
+    sought = Sought(one.implementations, x, one.order, first.mode, first.parameters, layouts=layouts)
+    return sight(activation, sought, beside)

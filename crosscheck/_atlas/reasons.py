@@ -1,0 +1,150 @@
+"""The third step of a record: each region has the reason of a deviation, and what matches no reason is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import inf, nan
+
+import numpy as np
+
+from crosscheck._arithmetic.formats import BoolArray, IntArray, widen
+from crosscheck._atlas.regions import Fitting
+from crosscheck._atlas.seen import Measured, Wanted, grouped
+from crosscheck._records.deviations import Deviation, Region
+from crosscheck._records.names import CAUSES, budget
+from crosscheck._verdict.causes import CODE
+from crosscheck._verdict.coverage import NEAR_ERROR, factor_outside, regions_of
+from crosscheck._verdict.examination import LONG
+from crosscheck._verdict.judged import Judged
+
+NEAR = 2.0
+"""A point within this factor of a region may have its reason, since few inputs are tried in several layouts."""
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """A disagreement without a reason, which a person must find.
+
+    ``worst`` is the worst of its ``inputs``. If an implementation raises, ``message`` is what it says, and there are none.
+    """
+
+    function: str
+    implementations: tuple[str, ...]
+    cause: str
+    order: int
+    dtype: str
+    mode: str
+    inputs: int
+    worst: float
+    max_ulp: float
+    message: str | None = None
+
+
+def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexplained]]:
+    """The regions of each deviation here, and the disagreements that match none.
+
+    What is on record of this environment is measured again. A point that it does not cover goes to a region, of any
+    environment, with the same cause, implementations, order and dtype: to one around it, or else to the nearest. Regions of
+    rows of its length come first. An error that is not on record here is looked for wherever it is raised elsewhere.
+    """
+    fittings = [Fitting(measured, deviation) for deviation in measured.activation.deviations]
+    found: dict[str, list[Region]] = {}
+    for fitting in fittings:
+        deviation = fitting.deviation
+        parts = [part for region in measured.on_record[deviation.id] for part in _by_length(region)]
+        found[deviation.id] = [new for part in parts for new in fitting.again(part)]
+        if deviation.cause == "error" and not found[deviation.id]:
+            raised = [new for region in deviation.regions for new in fitting.again(replace(region, seen=()))]
+            found[deviation.id] = [region for i, region in enumerate(raised) if region not in raised[:i]]
+    left = [*measured.open_points(found)]
+    for of_lengths, near, fitting in product((True, False), (False, True), fittings):
+        for template, wanted in _matched(measured, left, fitting.deviation, of_lengths=of_lengths, near=near):
+            for part in _by_length(template):
+                of_part = [pair for pair in wanted if not part.lengths or pair[0].key.length in part.lengths]
+                new = fitting.new(part, of_part) if of_part else []
+                found[fitting.deviation.id] += new
+                left = [*measured.open_points({fitting.deviation.id: new}, left)] if new else left
+    return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(_unexplained(measured, found))
+
+
+def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool:
+    """Whether regions that were drawn around other samples cover what these samples show, including the bounds."""
+    return not any(measured.open_points(found)) and not any(
+        Fitting(measured, deviation).refuted(region)
+        for deviation in measured.activation.deviations
+        for region in found.get(deviation.id, ())
+    )
+
+
+def _by_length(region: Region) -> list[Region]:
+    """One region for each length of the longest rows, since few runs have all of these, and one for the other lengths."""
+    others = tuple(length for length in region.lengths if length < LONG)
+    parts = [*([others] if others else []), *((length,) for length in region.lengths if length >= LONG)]
+    return [replace(region, lengths=lengths) for lengths in parts] or [region]
+
+
+def _matched(
+    measured: Measured, left: Wanted, deviation: Deviation, *, of_lengths: bool, near: bool
+) -> Iterator[tuple[Region, Wanted]]:
+    """The points ``left`` that may have this deviation's reason, by its nearest region ``of_lengths`` or any.
+
+    They lie in that region, or also ``near`` it.
+    """
+    by_region: dict[int, list[tuple[Judged, BoolArray]]] = {}
+    for one, open_ in left:
+        x = widen(one.x)
+        templates = [
+            number
+            for number, region in enumerate(deviation.regions)
+            if set(one.key.implementations) <= set(deviation.implementations)
+            and region.order == one.key.order
+            and one.key.dtype in region.dtypes
+            and one.key.mode in deviation.modes
+            and (one.key.length in region.lengths if of_lengths else not region.lengths)
+            and all(one.parameters[name] == value for name, value in region.parameters.items())
+        ]
+        if not templates:
+            continue
+        apart = np.stack([factor_outside(x, deviation.regions[number].intervals) for number in templates])
+        far = 1.0 if not near else inf if deviation.cause == "layout" else NEAR
+        close = apart.min(axis=0) <= far
+        if near and measured.activation.rows:  # the other entries of a row matter as much as the number
+            close[one.failing] |= one.ulp <= NEAR_ERROR * budget(one.key.dtype, one.key.order)
+        close &= open_ & (one.codes == CODE[deviation.cause])
+        nearest = np.array(templates)[apart.argmin(axis=0)]
+        for number in templates:
+            if (at := close & (nearest == number)).any():
+                by_region.setdefault(number, []).append((one, at))
+    for number, wanted in by_region.items():
+        for of_dtype in grouped(wanted, lambda one: one.key.dtype).values():
+            yield deviation.regions[number], of_dtype
+
+
+def _unexplained(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[Unexplained]:
+    """The errors and points without a region; for a pair of implementations, only points at which neither is wrong alone."""
+    name = measured.activation.name
+    raising = (one for one in measured.activation.deviations if one.cause == "error" and found[one.id])
+    settled = [measured.alone(one, *found[one.id]) for one in raising]
+    for one in measured.judged:
+        who, key = one.key.implementations, one.key
+        if one.message is not None and len(who) == 1 and not any(regions_of(deviation, one) for deviation in settled):
+            yield Unexplained(name, who, "error", key.order, key.dtype, key.mode, 0, nan, nan, one.message)
+    groups: dict[tuple[tuple[str, ...], str, int, str, str], list[tuple[Judged, IntArray]]] = {}
+    for one, open_ in measured.open_points(found):
+        key = one.key
+        for code in np.unique(one.codes[open_]):
+            at = np.flatnonzero(open_[one.failing] & (one.codes[one.failing] == code))
+            setting = key.implementations, CAUSES[code], key.order, key.dtype, key.mode
+            groups.setdefault(setting, []).append((one, at))
+    alone = {setting[:3] for setting in groups}
+    for setting, some in groups.items():
+        who, cause, order, dtype, mode = setting
+        if len(who) == 2 and any(((implementation,), cause, order) in alone for implementation in who):
+            continue
+        errors = [np.nan_to_num(one.ulp[at], nan=-1.0) for one, at in some]
+        one, at = some[int(np.argmax([error.max() for error in errors]))]
+        worst = int(at[np.nan_to_num(one.ulp[at], nan=-1.0).argmax()])
+        inputs, x = sum(error.size for error in errors), float(widen(one.x[one.failing[worst : worst + 1]])[0])
+        yield Unexplained(name, who, cause, order, dtype, mode, inputs, x, float(one.ulp[worst]))

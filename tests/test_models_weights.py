@@ -361,3 +361,4 @@ def test_new_norms_are_matched_by_the_products_that_follow_them(order: tuple[int
     )
     wrong = [one.parameter for one in report.gradients if one.cause is not None]
     assert wrong == ([] if stopped is None else [f"norms.{stopped}.weight"]), report.story()
+    assert {(one.torch, one.jax) for one in report.weights} == {(name, f"['{name}']") for name in params}

@@ -12,6 +12,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.pair.listing import UNMATCHED, listing
+from crosscheck._models.pair.neighbours import neighbours
 from crosscheck._models.pair.pairing import Pair
 from crosscheck._models.pair.prints import Prints, groups
 from crosscheck._models.pair.sums import Sum, summed
@@ -359,7 +360,12 @@ class _Account:
         # only the few weights of one shape with the same numbers are worth the digests of what they are applied to
         copied = [name for name in self.mine if name in uses and name in self.prints[0].copied]
         likely = groups({name: (self.mine[name].shape, self.prints[0][name]) for name in copied})
-        keys = {name: (digest(self.mine[name]), *starmap(self._applied, uses[name])) for names in likely for name in names}
+        around = neighbours(self.torch.uses, self.torch.operations)
+        keys: dict[str, Hashable] = {}
+        for name in (name for names in likely for name in names):
+            # equal numbers are matched by the products next to them, which differ although all else is alike
+            beside = [around[use.index] for use, _ in uses[name]] if _is_plain(self.mine[name]) else []
+            keys[name] = (digest(self.mine[name]), *beside, *starmap(self._applied, uses[name]))
         return {name for names in likely for group in groups({one: keys[one] for one in names}) for name in group}
 
     def _applied(self, use: Use, slot: int) -> Hashable:

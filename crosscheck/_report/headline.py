@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 LONGEST = 100
 """The most characters of a headline."""
-LONGEST_PLACE, SHORT_PLACE = 40, 24
+LONGEST_PLACE, SHORT_PLACE = 40, 30
 """The most characters of a place in a headline that has no room for all of the verdict, and in one that is cut."""
 ENDS = (("; ",), (": ", ", "), (" ",))
 """Where a long text is parted: after the last of the first kind of these that leaves enough."""

@@ -57,7 +57,7 @@ def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexpla
         found[deviation.id] = [new for part in parts for new in fitting.again(part)]
         if deviation.cause == "error" and not found[deviation.id]:
             raised = [new for region in deviation.regions for new in fitting.again(replace(region, seen=()))]
-            found[deviation.id] = [region for i, region in enumerate(raised) if region not in raised[:i]]
+            found[deviation.id] = [*{repr(region): region for region in raised}.values()]  # a NaN is not equal to another
     left = [*measured.open_points(found)]
     for of_lengths, near, fitting in product((True, False), (False, True), fittings):
         for template, wanted in _matched(measured, left, fitting.deviation, of_lengths=of_lengths, near=near):

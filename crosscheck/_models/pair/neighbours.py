@@ -1,4 +1,7 @@
-"""Which products are next to a use of a weight: those whose results lead to it, and those to which its result leads."""
+"""Which products are next to a use of a weight: those whose results lead to it, and those to which its result leads.
+
+A convolution, a gather or any other use that mixes numbers counts as a product.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from dataclasses import dataclass
 
 from crosscheck._models.values.uses import Operation, Use
 
-PRODUCTS = ("product", "convolution", "gather", "other")
+MIXING = ("product", "convolution", "gather", "other")
+"""The kinds of such uses."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Neighbours:
 def neighbours(uses: Iterable[Use], operations: Sequence[Operation]) -> dict[int, Neighbours]:
     """The neighbours of each use; the bias of a product follows this product."""
     found = list(uses)
-    products = {one.operation.index: frozenset([one.index]) for one in found if one.kind in PRODUCTS}
+    products = {one.operation.index: frozenset([one.index]) for one in found if one.kind in MIXING}
     before: dict[int, frozenset[int]] = {}
     behind: dict[int, frozenset[int]] = defaultdict(frozenset)
     for one in operations:

@@ -98,8 +98,11 @@ def pair(
     """Every weight of a use that has a partner, with it; ``torch`` and ``jax`` are all operations."""
     matching = _Matching(entries(torch_uses, torch), entries(jax_uses, jax))
     matching.by_values()
+    matching.by_pieces()
+    matching.by_features()
+    matching.plain = True
     matching.by_products()
-    matching.by_values(plain=True)
+    matching.by_values()
     matching.by_order()
     return sorted(matching.pairs, key=lambda one: (one.torch, one.jax))
 
@@ -118,29 +121,26 @@ class _Matching:
         self.torch, self.jax = torch, jax
         self.pairs: list[Pair] = []
         self._taken: tuple[set[int], set[int]] = (set(), set())
-        self._plain = True
+        self.plain = False
+        """Whether equal numbers are paired too: first, their neighbours must have a partner."""
 
     def left(self) -> tuple[list[int], list[int]]:
-        """The weights without a partner so far: those of equal numbers last, first all others."""
+        """The weights without a partner so far."""
         sides = zip((self.torch, self.jax), self._taken, strict=True)
         torch, jax = (
-            [k for k, one in enumerate(side) if k not in taken and (self._plain or not one.plain)] for side, taken in sides
+            [k for k, one in enumerate(side) if k not in taken and (self.plain or not one.plain)] for side, taken in sides
         )
         return torch, jax
 
-    def by_values(self, *, plain: bool = False) -> None:
-        """Pair what the values show, and with ``plain`` also equal numbers."""
-        self._plain = plain
+    def by_values(self) -> None:
+        """Pair weights that have the same numbers, or nearly."""
         self.in_step()
         self.by(lambda entry: (entry.kind, entry.numbers))
         self.by(lambda entry: entry.numbers)
         self.nearly()
-        self.by_pieces()
-        self.by_features()
 
     def by_products(self) -> None:
         """Pair equal numbers next to the same products, or to the same part of one product."""
-        self._plain = True
         products = [pair for pair in self.pairs if not pair.torch[1] and not pair.jax[1]]
         places = self._next_to(products)
         for torch, jax in places.values():
@@ -162,9 +162,8 @@ class _Matching:
     def _named(self, torch: Sequence[int], jax: Sequence[int]) -> None:
         """Pair those that their names show, such as the bias and the mean of a norm, and the others in order."""
         mine, theirs = {self.torch[k].name: k for k in torch}, {self.jax[k].name: k for k in jax}
-        known = {mine[one]: theirs[other] for one, other in best(list(mine), list(theirs))} if len(torch) > 1 else {}
-        if len(mine) < len(torch) or len(theirs) < len(jax):  # a weight is used more than once
-            known = {}
+        once = len(mine) == len(theirs) == len(torch) > 1
+        known = {mine[one]: theirs[other] for one, other in best(list(mine), list(theirs))} if once else {}
         left = (k for k in jax if k not in known.values())
         for k in torch:
             self._join(k, known[k] if k in known else next(left), "values")
@@ -296,8 +295,7 @@ class _Matching:
 
     def by_features(self) -> None:
         """Pair weights that are split on one side and joined on the other, output by output."""
-        sides = zip((self.torch, self.jax), self.left(), strict=True)
-        torch, jax = ([k for k in numbers if not side[k].plain] for side, numbers in sides)
+        torch, jax = self.left()
         where: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
         for t in torch:
             for feature, mark in enumerate(_marks(self.torch[t].matrix)):

@@ -143,6 +143,10 @@ class _Account:
         """JAX's arrays without a match so far."""
         return [name for name in self.theirs if name not in self.known[1] and not self._explained(name)]
 
+    def _telling(self) -> list[str]:
+        """Those of them whose numbers are not all equal."""
+        return [name for name in self.left() if not _is_plain(self.theirs[name])]
+
     def _explained(self, name: str) -> bool:
         return any(match.jax == name for match in self.extra)
 
@@ -257,10 +261,8 @@ class _Account:
         for mine, theirs in alike.values():
             if len(mine) > 1:  # as in norms that were just made
                 self._told_apart(mine, theirs)
-        for name in self.left():  # untied in JAX, or used twice: its partner is matched already
+        for name in self._telling():  # untied in JAX, or used twice: its partner is matched already
             size = self.theirs[name].size
-            if _is_plain(self.theirs[name]):
-                continue
             same = [
                 one for one, array in self.mine.items() if array.size == size and self.prints[0][one] == self.prints[1][name]
             ]
@@ -315,7 +317,7 @@ class _Account:
 
     def by_sums(self) -> None:
         """Match biases whose sum JAX has."""
-        for theirs in (one for one in self.left() if not _is_plain(self.theirs[one])):
+        for theirs in self._telling():
             whole = {one.torch for one in self.whole.values()}
             found = summed(self.theirs[theirs], self.mine, self.places, self.sources, whole)
             if found is not None:

@@ -5,7 +5,7 @@ Equal numbers, such as the zeros of a new bias, show nothing: the products next 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.pair.neighbours import Neighbours, neighbours
-from crosscheck._models.values.names import best
+from crosscheck._models.values.names import role
 from crosscheck._models.values.uses import Operation, Use, fingerprint
 
 SAME = 1e-6
@@ -145,7 +145,7 @@ class _Matching:
         places = self._next_to(products)
         for torch, jax in places.values():
             if len(torch) == len(jax):
-                self._named(torch, jax)
+                self._by_role(torch, jax)
         added: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))
         for items, numbers, found in zip((self.torch, self.jax), self.left(), added, strict=True):
             for k in numbers:
@@ -159,14 +159,17 @@ class _Matching:
                 if fits and one[0, 0] == other[0, 0]:
                     self._part(mine[0], theirs[0], pair.torch_features, pair.jax_features)
 
-    def _named(self, torch: Sequence[int], jax: Sequence[int]) -> None:
-        """Pair those that their names show, such as the bias and the mean of a norm, and the others in order."""
-        mine, theirs = {self.torch[k].name: k for k in torch}, {self.jax[k].name: k for k in jax}
-        once = len(mine) == len(theirs) == len(torch) > 1
-        known = {mine[one]: theirs[other] for one, other in best(list(mine), list(theirs))} if once else {}
-        left = (k for k in jax if k not in known.values())
-        for k in torch:
-            self._join(k, known[k] if k in known else next(left), "values")
+    def _by_role(self, torch: Sequence[int], jax: Sequence[int]) -> None:
+        """Pair them in order, those of each role alone if their names say it, such as the bias and the mean of a norm."""
+        mine, theirs = ([role(items[k].name) for k in numbers] for items, numbers in ((self.torch, torch), (self.jax, jax)))
+        if None in mine or Counter(mine) != Counter(theirs):
+            self._zip(torch, jax)
+            return
+        for one in dict.fromkeys(mine):
+            here, there = (
+                [k for k, own in zip(*both, strict=True) if own == one] for both in ((torch, mine), (jax, theirs))
+            )
+            self._zip(here, there)
 
     def _next_to(self, products: Sequence[Pair]) -> Mapping[Hashable, tuple[list[int], list[int]]]:
         """The weights of equal numbers that have the same ones, and are next to the same products of torch."""

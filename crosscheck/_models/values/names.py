@@ -41,12 +41,17 @@ def tokens(name: str) -> tuple[str, ...]:
     return tuple(_CANONICAL.get(word, word) for word in words if word not in _EMPTY or word in _CANONICAL)
 
 
+def role(name: str) -> str | None:
+    """What the name of a weight says that it is: a weight, a bias, a mean or a variance; None if it does not say it."""
+    return next((word for word in reversed(tokens(name)) if word in _ROLES), None)
+
+
 def likeness(one: str, other: str) -> float:
     """The similarity of two names, from -1 for another role to 1 for the same words."""
     mine, theirs = tokens(one), tokens(other)
     if not mine or not theirs:
         return 0.0
-    roles = [next((word for word in reversed(words) if word in _ROLES), None) for words in (mine, theirs)]
+    roles = role(one), role(other)
     if None not in roles and roles[0] != roles[1]:
         return -1.0
     common = sum((Counter(mine) & Counter(theirs)).values())

@@ -14,7 +14,7 @@ import scipy.special
 
 import crosscheck
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._sweep.piece import Judge, Setup
+from crosscheck._sweep.piece import Judge, SweepSetup
 from crosscheck._sweep.positions import floats, pieces, whole
 
 FMT = FORMATS["float32"]
@@ -47,7 +47,7 @@ class _Numpy:
 
 def measure(name: str) -> dict[str, float]:
     activation = crosscheck.activations[name]
-    judge = Judge(activation, Setup(name, "float32", ("torch.native", "jax.native"), (0, 1), "cpu"))
+    judge = Judge(activation, SweepSetup(name, "float32", ("torch.native", "jax.native"), (0, 1), "cpu"))
     spans = list(pieces(whole(FMT)))[STEP // 2 :: STEP]
     judge.judge(spans[0])  # compiles
     bare = judged = plain = some = 0.0

@@ -12,7 +12,7 @@ import torch
 from compared import assert_fails
 
 from crosscheck import compare, identify
-from crosscheck._compare.diagnose.budget import Budget, SpentError
+from crosscheck._compare.diagnose.budget import SearchBudget, SpentError
 
 MANY = 2**14
 
@@ -62,7 +62,7 @@ def test_an_elementwise_function_is_still_tried_at_many_elements_and_known() -> 
 
 
 def test_a_part_of_a_budget_takes_from_the_whole() -> None:
-    whole = Budget(10)
+    whole = SearchBudget(10)
     part = whole.part(6)
     part.pay(5)
     assert (part.left, whole.left) == (1, 5)

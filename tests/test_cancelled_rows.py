@@ -12,7 +12,7 @@ import torch
 from contract import ORDERS, budget
 from floats import FORMATS, Float64Array
 from in_both import derivative
-from judging import CODE, Setting, judge
+from judging import CODE, JudgingSetting, judge
 from truths import STARTS, RowShape, Sample, Truth, row_truth
 
 import crosscheck
@@ -93,7 +93,7 @@ def errors(name: str, dtype: str, row: str, side: str, *, jit: bool) -> dict[int
     for order in ORDERS:
         got = derivative(side, function, sample.x, order, sample.cotangent, sample.v, jit=jit)
         flushes = side == "jax"  # XLA on the CPU
-        setting = Setting(budget(dtype, order), flushes, flushes, truths[order], scales.get(order), rows=True)
+        setting = JudgingSetting(budget(dtype, order), flushes, flushes, truths[order], scales.get(order), rows=True)
         judged = judge(sample.known(order), got.ravel(), truths[order], setting)
         wrong = judged.codes < CODE["flush"]
         found[order] = float((judged.ulp_of_unit * wrong).max()) / budget(dtype, order)

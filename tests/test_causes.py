@@ -17,7 +17,7 @@ from judging import (
     NOT_JUDGED,
     Codes,
     Judgement,
-    Setting,
+    JudgingSetting,
     beyond,
     cancelled,
     judge,
@@ -57,16 +57,16 @@ def setting(
     at_zero: Truth | None = None,
     scale: Float64Array | None = None,
     fmt: Format = F32,
-) -> Setting:
-    return Setting(budget, flush_inputs, flush_outputs, at_zero or truth_of([0.0], fmt), scale)
+) -> JudgingSetting:
+    return JudgingSetting(budget, flush_inputs, flush_outputs, at_zero or truth_of([0.0], fmt), scale)
 
 
-def judged(x: float, got: float, true: Truth, how: Setting | None = None) -> Judgement:
+def judged(x: float, got: float, true: Truth, how: JudgingSetting | None = None) -> Judgement:
     dtype = true.fmt.dtype
     return judge(np.array([x], dtype), np.array([got], dtype), true, how or setting(fmt=true.fmt))
 
 
-def cause(x: float, got: float, true: Truth, how: Setting | None = None) -> str:
+def cause(x: float, got: float, true: Truth, how: JudgingSetting | None = None) -> str:
     return CAUSES[judged(x, got, true, how).codes[0]]
 
 

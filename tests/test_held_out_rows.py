@@ -10,7 +10,7 @@ from catalogue import ROWS
 from contract import DTYPES, ORDERS, budget
 from floats import FORMATS, Float64Array
 from in_both import derivative
-from judging import CODE, Setting, judge
+from judging import CODE, JudgingSetting, judge
 from truths import Sample
 
 import crosscheck
@@ -56,7 +56,7 @@ def failures(
         for order in ORDERS:
             got = derivative(side, function, sample.x, order, sample.cotangent, sample.v, jit=side == "jax")
             flushes = side == "jax"  # XLA on the CPU
-            setting = Setting(allowed(dtype, order), flushes, flushes, truths[order], scales.get(order), rows=True)
+            setting = JudgingSetting(allowed(dtype, order), flushes, flushes, truths[order], scales.get(order), rows=True)
             judged = judge(sample.known(order), got.ravel(), truths[order], setting)
             bad = (judged.codes < CODE["flush"]).reshape(len(kinds), -1)
             errors = np.where(bad, judged.ulp_of_unit.reshape(bad.shape), 0).max(axis=1)

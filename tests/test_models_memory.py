@@ -203,7 +203,7 @@ def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(
     reports = []
     for numbers in (spilled.IN_MEMORY, 0):
         monkeypatch.setattr(spilled, "IN_MEMORY", numbers)
-        monkeypatch.setattr("crosscheck._models.run.running.LARGE", min(numbers, 2**16))
+        monkeypatch.setattr("crosscheck._models.run.interpreter.LARGE", min(numbers, 2**16))
         reports.append(crosscheck.compare_models(model, port, ids, params=params))
     in_memory, on_disk = reports
     assert in_memory.passed is passed, in_memory.story()

@@ -66,7 +66,7 @@ def test_a_port_that_differs_by_rounded_constants_alone_is_not_searched(monkeypa
     def refused(*_: Any) -> None:
         raise RuntimeError("a search began")
 
-    monkeypatch.setattr("crosscheck._models.judge.searching.Search", refused)
+    monkeypatch.setattr("crosscheck._models.judge.fault_search.FaultSearch", refused)
     assert compared(model, port, x).passed
     with pytest.raises(RuntimeError, match="a search began"):
         compared(model, lambda p, x: port(p, x, approximate=True), x)

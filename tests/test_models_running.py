@@ -13,8 +13,8 @@ from ports import compared, linear, normal
 
 from crosscheck._models.record.jax_recording import JaxProgramFlat, trace
 from crosscheck._models.run.compiling import REPEATED, repeated
-from crosscheck._models.run.fixed import Fixed
-from crosscheck._models.run.running import Run, Watch
+from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.run.interpreter import ModelRun, Watch
 from crosscheck._shadow.base import Noise
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -38,14 +38,14 @@ def seen(count: int, *, whole: bool, noise: Noise | None = None, replaced: float
     sums = [step.operation.index for step in flat.steps if step.operation.name == "add"]
     found: list[np.ndarray] = []
 
-    def look(run: Run, value: Any) -> Any:
+    def look(run: ModelRun, value: Any) -> Any:
         found.append(np.asarray(value))
         return None if replaced is None or len(found) != count // 2 else np.full(value.shape, replaced)
 
     stretches = repeated(flat, (), set(sums)) if whole else ()
     assert len(stretches) == (count if whole and count >= REPEATED else 0)
     watched = {step: Watch({}, look) for step in sums}
-    results = Run(flat, wide=True, watched=watched, noise=noise, keep=False, stretches=stretches)(WEIGHTS[:count], [X])
+    results = ModelRun(flat, wide=True, watched=watched, noise=noise, keep=False, stretches=stretches)(WEIGHTS[:count], [X])
     return [*found, *results]
 
 
@@ -74,8 +74,8 @@ def test_each_stretch_has_noise_of_its_own() -> None:
     stretches = repeated(flat, products, ())
     assert len(stretches) >= REPEATED - 1  # the last one ends with the outputs
     noise = Noise(3, 1e-6)
-    found = Run(flat, wide=True, noise=noise, stretches=stretches)(weights, [X])
-    clean = Run(flat, wide=True)(weights, [X])
+    found = ModelRun(flat, wide=True, noise=noise, stretches=stretches)(weights, [X])
+    clean = ModelRun(flat, wide=True)(weights, [X])
     errors = np.array([one / exact - 1 for one, exact in zip(found, clean, strict=True)])
     assert len(np.unique(errors)) == errors.size
     assert 1e-8 < np.abs(errors).max() < 1e-5
@@ -104,7 +104,7 @@ OPERATIONS = (
 @pytest.mark.parametrize("function", [*MOVES, *OPERATIONS])
 def test_numpy_computes_small_arrays_as_jax_does(function: Any) -> None:
     flat = trace(lambda _, inputs: list(function(inputs[0])), [], [], [X], "float32")
-    found = Run(flat, wide=True)([], [X])
+    found = ModelRun(flat, wide=True)([], [X])
     with jax.enable_x64(True):
         expected = jax.jit(function)(X.astype(np.float64))
     for one, other in zip(found, expected, strict=True):
@@ -122,7 +122,7 @@ def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixt
         flat = trace(lambda _, inputs: [function(inputs[0])], [], [], [x], "float32")
         caplog.clear()
         with jax.log_compiles(True):
-            Run(flat, wide=True, noise=Noise(1, 1e-7))([], [x])
+            ModelRun(flat, wide=True, noise=Noise(1, 1e-7))([], [x])
         said = [record.getMessage() for record in caplog.records]
         # What puts the input on the device is compiled too.
         return [one for one in said if "Finished XLA compilation" in one and "jit(stage)" not in one]
@@ -145,7 +145,9 @@ def test_a_compiled_stretch_may_hold_a_constant_that_was_rounded() -> None:
     sums = {step.operation.index for step in flat.steps if step.operation.name == "add"}
     stretches = repeated(flat, (), sums)
     assert len(stretches) == REPEATED
-    clean, noisy = (Run(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7)))
+    clean, noisy = (
+        ModelRun(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7))
+    )
     assert 1e-9 < np.abs(noisy[0] / clean[0] - 1).max() < 1e-5
 
 
@@ -162,7 +164,9 @@ def test_a_quotient_of_integers_is_an_integer_under_noise() -> None:
     sums = {step.operation.index for step in flat.steps if step.operation.name == "add"}
     stretches = repeated(flat, (), sums)
     assert any(step.operation.name == "div" for one in stretches for step in one.steps)
-    clean, noisy = (Run(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7)))
+    clean, noisy = (
+        ModelRun(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7))
+    )
     np.testing.assert_allclose(noisy[0], clean[0], rtol=1e-4)
 
 
@@ -240,7 +244,7 @@ def test_known_values_change_no_number(wide: bool, noise: Noise | None, loose: t
     fixed = Fixed(flat, PARTS)
     named = frozenset(loose)
     known = fixed.values(wide=wide, noisy=noise is not None, loose=named)
-    runs = (Run(flat, wide=wide, noise=noise, loose=named, keep=False, known=one) for one in ({}, known))
+    runs = (ModelRun(flat, wide=wide, noise=noise, loose=named, keep=False, known=one) for one in ({}, known))
     for one, other in zip(*(run(PARTS, [X]) for run in runs), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -266,7 +270,7 @@ def test_a_run_of_jax_holds_no_weight_in_float64_that_it_only_moves(dtype: str) 
     for number in moved:
         assert np.shares_memory(fixed.moved(number, wide=True), np.asarray(given[0]))
         assert known[number].dtype == np.float64
-    run = Run(flat, wide=True, known=known, keep=False)
+    run = ModelRun(flat, wide=True, known=known, keep=False)
     (found,) = run(given, [x])
     expected = 4.0 * np.asarray(given[0], np.float64).sum((0, 2)) * np.ones((2, 1))
     np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -12,7 +12,7 @@ from atlases import read
 from catalogue import ELEMENTWISE
 from contract import MODES, budget
 from floats import FORMATS, to_ordinal
-from judging import Setting, judge
+from judging import JudgingSetting, judge
 from recorded_here import Environment, seen_here
 from truths import Sample
 
@@ -76,7 +76,7 @@ def error(name: str, order: int, point: Mapping[str, Any]) -> tuple[float, float
     sample, activation = Sample(x, None, x), activations[name]
     (truth,) = sample.truths(activation, [order], activation.parameters).values()
     terms = sample.scales(activation, [order], activation.parameters).get(order)
-    judged = judge(x, got, truth, Setting(budget("float32", order), False, False, truth, terms))
+    judged = judge(x, got, truth, JudgingSetting(budget("float32", order), False, False, truth, terms))
     return float(judged.ulp_of_unit[0]), float(judged.ulp[0])
 
 

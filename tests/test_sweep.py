@@ -12,12 +12,12 @@ import pytest
 import torch
 from floats import FORMATS, to_ordinal, widen
 from in_both import derivative
-from judging import CODE, Setting, judge, scale
+from judging import CODE, JudgingSetting, judge, scale
 from truths import truth
 
 import crosscheck
 from crosscheck import SweepReport, SweepResult, activations
-from crosscheck._sweep.forms import Constant, Multiple, Nowhere, Polynomial, parts
+from crosscheck._sweep.forms import Constant, Multiple, OutsideDomain, Polynomial, parts
 from crosscheck._sweep.positions import PIECE, Span, bits_at, floats, pieces, position_of, value_at, whole
 from crosscheck._sweep.truths import Truths
 
@@ -88,7 +88,7 @@ def test_the_truth_is_that_of_the_exact_evaluator(name: str) -> None:
             for blocks in truths.blocks(several[i], span.first, x):
                 for k, block in blocks.items():
                     kinds.add(type(several[i].forms[k]))
-                    if isinstance(several[i].forms[k], Nowhere):
+                    if isinstance(several[i].forms[k], OutsideDomain):
                         continue
                     at = np.unique(rng.integers(0, block.x.size, 2))
                     exact = truth(activation, block.x[at], [k])[k]
@@ -99,7 +99,7 @@ def test_the_truth_is_that_of_the_exact_evaluator(name: str) -> None:
                         with np.errstate(invalid="ignore"):
                             off = np.abs(widen(np.asarray(value)) - exact.approximate()) / unit
                         assert not (off[np.isfinite(rounded)] > 0.126).any()
-    assert kinds & {Constant, Nowhere}
+    assert kinds & {Constant, OutsideDomain}
     assert kinds & {Multiple, Polynomial}
 
 
@@ -168,7 +168,7 @@ def test_counts_and_maxima_are_those_of_judging_each_input(name: str) -> None:
         terms = scale(lambda m, x: activation.derivative(m, x, **activation.parameters), widen(x)) if order else None
         for side in ("torch", "jax"):
             flush = side == "jax"
-            setting = Setting((4.0, 5.0)[order], flush, flush, at_zero, terms)
+            setting = JudgingSetting((4.0, 5.0)[order], flush, flush, at_zero, terms)
             y = got[side][order]
             judged = judge(x, y, exact, setting)
             result = found(report, f"{side}.native", order)

@@ -14,7 +14,7 @@ from crosscheck import _arguments
 from crosscheck._arithmetic.formats import FORMATS as FLOAT_FORMATS
 from crosscheck._arrays.files import ALONE, BFLOAT16, FORMATS, Array, Arrays, written
 from crosscheck._arrays.judge import compare_pair
-from crosscheck._arrays.records import Limits
+from crosscheck._arrays.records import ArrayLimits
 from crosscheck._arrays.report import ArraysReport
 from crosscheck._records.errors import UsageError, own_failures
 from crosscheck._report.files import write_whole
@@ -125,11 +125,11 @@ def compare_files(
     return compare_arrays(Arrays(a, "A"), Arrays(b, "B"), true, ulp=ulp, rtol=rtol, atol=atol)
 
 
-def _limits(ulp: float | None, rtol: float | None, atol: float | None) -> Limits:
+def _limits(ulp: float | None, rtol: float | None, atol: float | None) -> ArrayLimits:
     for name, value in (("ulp", ulp), ("rtol", rtol), ("atol", atol)):
         if value is not None and not (isinstance(value, int | float) and value >= 0 and not math.isinf(value)):
             raise UsageError(f"{name}: got {value!r}, expected a number that is not negative")
-    return Limits(ULP if ulp is None and rtol is None and atol is None else ulp, rtol, atol)
+    return ArrayLimits(ULP if ulp is None and rtol is None and atol is None else ulp, rtol, atol)
 
 
 def _check_alike(name: str, a: Array, b: Array, truth: Array | None) -> None:

@@ -18,7 +18,7 @@ from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, form
 from crosscheck._arithmetic.profile import Columns, Profile, joined, profile
 from crosscheck._arithmetic.ulp import ulp
 from crosscheck._arrays.files import BFLOAT16, Array
-from crosscheck._arrays.records import ArrayComparison, Element, Limits
+from crosscheck._arrays.records import ArrayComparison, ArrayLimits, Element
 
 PIECE = 2**18
 """The number of elements in a piece: it fits the processor's cache, and is large enough to hide numpy's overhead."""
@@ -29,7 +29,7 @@ FINE = 41
 BUCKETS = 2 ** (63 - FINE)
 
 
-def compare_pair(name: str, a: Array, b: Array, truth: Array | None, limits: Limits) -> ArrayComparison:
+def compare_pair(name: str, a: Array, b: Array, truth: Array | None, limits: ArrayLimits) -> ArrayComparison:
     """Compare arrays of the same shape and dtype, or integers of any width; ``truth`` has the same shape."""
     pieces = list(_pieces(a.size))
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
@@ -73,12 +73,12 @@ def unit_of_larger(a: Array, b: Array) -> Float64Array:
 class _Piece:
     """Some consecutive elements of both arrays."""
 
-    def __init__(self, start: int, a: Array, b: Array, truth: Array | None, limits: Limits) -> None:
+    def __init__(self, start: int, a: Array, b: Array, truth: Array | None, limits: ArrayLimits) -> None:
         self.start, self.a, self.b, self.truth = start, np.ascontiguousarray(a), np.ascontiguousarray(b), truth
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             self._measure(limits)
 
-    def _measure(self, limits: Limits) -> None:
+    def _measure(self, limits: ArrayLimits) -> None:
         x, y = self.a.astype(np.float64), self.b.astype(np.float64)
         # integers are not converted: float64 does not hold them all
         same = (self.a == self.b) | (np.isnan(x) & np.isnan(y))

@@ -10,7 +10,7 @@ from crosscheck._arithmetic.profile import Profile
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArrayLimits:
     """How far apart two elements may be: in ULP of the larger one, or ``atol + rtol * |b|``. None means no such limit.
 
     Where both are given, an element passes if it is within either.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from crosscheck._arrays.records import ArrayComparison, Element, Limits
+from crosscheck._arrays.records import ArrayComparison, ArrayLimits, Element
 from crosscheck._report import shown
 from crosscheck._report.document import Block, Code, Document, Drawing, Table
 from crosscheck._report.json_file import Summary, undrawn
@@ -48,7 +48,7 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
     comparisons: tuple[ArrayComparison, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
-    limits: Limits
+    limits: ArrayLimits
     refused: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -25,7 +25,7 @@ from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, USUAL_MO
 from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
-from crosscheck._verdict.judged import Judged
+from crosscheck._verdict.judged import ComparisonCauses
 from crosscheck._verify.run.run import Progress
 from crosscheck._verify.run.task import Plan
 from crosscheck._verify.sightings.uncovered import uncovered
@@ -112,7 +112,13 @@ def atlas(
 
 
 def _rows(
-    activation: Activation, judged: Sequence[Judged], report: Report, *, plan: Plan, without: Collection[str], usual: bool
+    activation: Activation,
+    judged: Sequence[ComparisonCauses],
+    report: Report,
+    *,
+    plan: Plan,
+    without: Collection[str],
+    usual: bool,
 ) -> list[AtlasRow]:
     plan = replace(plan, lacking=Lacking.of(report.environment))
     declared = declared_rows(activation, judged, report.deviations, report.findings, plan, without)

@@ -11,13 +11,13 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, IntArray, widen
 from crosscheck._atlas.regions import Fitting
-from crosscheck._atlas.seen import Measured, Wanted, grouped
+from crosscheck._atlas.seen import MeasuredActivation, Wanted, grouped
 from crosscheck._records.deviations import Deviation, Region
 from crosscheck._records.names import CAUSES, budget
 from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.coverage import NEAR_ERROR, factor_outside, regions_of
 from crosscheck._verdict.examination import LONG
-from crosscheck._verdict.judged import Judged
+from crosscheck._verdict.judged import ComparisonCauses
 
 NEAR = 2.0
 """A point within this factor of a region may have its reason, since few inputs are tried in several layouts."""
@@ -42,7 +42,7 @@ class Unexplained:
     message: str | None = None
 
 
-def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexplained]]:
+def fit(measured: MeasuredActivation) -> tuple[dict[str, tuple[Region, ...]], list[Unexplained]]:
     """The regions of each deviation here, and the disagreements that match none.
 
     What is on record of this environment is measured again. A point that it does not cover goes to a region, of any
@@ -69,7 +69,7 @@ def fit(measured: Measured) -> tuple[dict[str, tuple[Region, ...]], list[Unexpla
     return {id_: tuple(regions) for id_, regions in found.items() if regions}, list(_unexplained(measured, found))
 
 
-def borne_out(measured: Measured, found: Mapping[str, Sequence[Region]]) -> bool:
+def borne_out(measured: MeasuredActivation, found: Mapping[str, Sequence[Region]]) -> bool:
     """Whether regions that were drawn around other samples cover what these samples show, including the bounds."""
     return not any(measured.open_points(found)) and not any(
         Fitting(measured, deviation).refuted(region)
@@ -86,13 +86,13 @@ def _by_length(region: Region) -> list[Region]:
 
 
 def _matched(
-    measured: Measured, left: Wanted, deviation: Deviation, *, of_lengths: bool, near: bool
+    measured: MeasuredActivation, left: Wanted, deviation: Deviation, *, of_lengths: bool, near: bool
 ) -> Iterator[tuple[Region, Wanted]]:
     """The points ``left`` that may have this deviation's reason, by its nearest region ``of_lengths`` or any.
 
     They lie in that region, or also ``near`` it.
     """
-    by_region: dict[int, list[tuple[Judged, BoolArray]]] = {}
+    by_region: dict[int, list[tuple[ComparisonCauses, BoolArray]]] = {}
     for one, open_ in left:
         x = widen(one.x)
         templates = [
@@ -122,7 +122,7 @@ def _matched(
             yield deviation.regions[number], of_dtype
 
 
-def _unexplained(measured: Measured, found: Mapping[str, Sequence[Region]]) -> Iterator[Unexplained]:
+def _unexplained(measured: MeasuredActivation, found: Mapping[str, Sequence[Region]]) -> Iterator[Unexplained]:
     """The errors and points without a region; for a pair of implementations, only points at which neither is wrong alone."""
     name = measured.activation.name
     raising = (one for one in measured.activation.deviations if one.cause == "error" and found[one.id])
@@ -131,7 +131,7 @@ def _unexplained(measured: Measured, found: Mapping[str, Sequence[Region]]) -> I
         who, key = one.key.implementations, one.key
         if one.message is not None and len(who) == 1 and not any(regions_of(deviation, one) for deviation in settled):
             yield Unexplained(name, who, "error", key.order, key.dtype, key.mode, 0, nan, nan, one.message)
-    groups: dict[tuple[tuple[str, ...], str, int, str, str], list[tuple[Judged, IntArray]]] = {}
+    groups: dict[tuple[tuple[str, ...], str, int, str, str], list[tuple[ComparisonCauses, IntArray]]] = {}
     for one, open_ in measured.open_points(found):
         key = one.key
         for code in np.unique(one.codes[open_]):

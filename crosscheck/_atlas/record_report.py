@@ -23,7 +23,7 @@ MOST_INTERVALS = 4
 
 
 @dataclass(frozen=True)
-class Recording(
+class AtlasRecording(
     Documented,
     schema=RECORDING_SCHEMA,
     written=("path", "size", "_number", "regions", "unexplained", "environment", "summary"),

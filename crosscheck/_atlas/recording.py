@@ -17,8 +17,8 @@ from packaging.version import Version
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._atlas.reasons import Unexplained, borne_out, fit
-from crosscheck._atlas.record_report import RecordDiff, Recording, differences
-from crosscheck._atlas.seen import Measured
+from crosscheck._atlas.record_report import AtlasRecording, RecordDiff, differences
+from crosscheck._atlas.seen import MeasuredActivation
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.environment import environment, version
 from crosscheck._frameworks.lacking import lacking
@@ -36,7 +36,7 @@ from crosscheck._verdict.coverage import regions_within
 from crosscheck._verdict.environments import Environment
 from crosscheck._verify.run.run import run
 from crosscheck._verify.run.task import LONG_IN_NATIVES, Plan
-from crosscheck._verify.verify import lacks, let_go, pool
+from crosscheck._verify.verify import lacks, pool, release_programs
 
 SEEDS = (0, 1, 2)
 """The seeds around whose samples regions are drawn first."""
@@ -68,7 +68,7 @@ WHOLE = Scope()
 
 
 @dataclass(frozen=True)
-class Part:
+class RecordedActivation:
     """What was found about one activation: the regions of its deviations here, and what matches no reason."""
 
     deviations: Mapping[str, tuple[Region, ...]]
@@ -98,7 +98,7 @@ def path_in(out: Path) -> Path:
     return out / f"{name_of(here()[0])}.json"
 
 
-def record(out: Path, *, progress: Callable[[str, str, float], None] | None = None, processes: int = 1) -> Recording:
+def record(out: Path, *, progress: Callable[[str, str, float], None] | None = None, processes: int = 1) -> AtlasRecording:
     """Measure the whole catalogue, and write the file of this environment into a folder.
 
     Finished activations are kept in a journal beside the file, so that an interrupted recording can continue. Raises
@@ -124,7 +124,7 @@ def record(out: Path, *, progress: Callable[[str, str, float], None] | None = No
         content = text(Record(seen, deviations, by)).encode()
         write_whole(path, content)
     journal.delete()
-    return Recording(
+    return AtlasRecording(
         path=path,
         size=len(content),
         deviations=deviations,
@@ -165,7 +165,7 @@ def check(
 
 
 @undisturbed(alone=True)
-def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[Region, ...]]) -> Part:
+def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[Region, ...]]) -> RecordedActivation:
     """What the natives of an activation do here, as regions. Its inputs include those on record."""
     deviations, known = [], {}
     for deviation in activations[name].deviations:
@@ -173,7 +173,9 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
         if regions := scope.of(deviation, (*known[deviation.id], *deviation.regions)):
             deviations.append(replace(deviation, regions=regions))
     activation = replace(activations[name], deviations=tuple(deviations))
-    measure = Measured(activation, [[*run(activation, _plan(activation, scope, seed))] for seed in SEEDS], seen, known)
+    measure = MeasuredActivation(
+        activation, [[*run(activation, _plan(activation, scope, seed))] for seed in SEEDS], seen, known
+    )
     fitted, unexplained = fit(measure)
     for seeds in AGAIN:
         # also at the ends and anchors that were found, as later runs do
@@ -185,8 +187,8 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
             break
         measure = replace(measure, runs=[*measure.runs, *refuting])
         fitted, unexplained = fit(measure)
-    let_go()
-    return Part(fitted, tuple(unexplained))
+    release_programs()
+    return RecordedActivation(fitted, tuple(unexplained))
 
 
 def _plan(activation: Activation, scope: Scope, seed: int) -> Plan:
@@ -213,7 +215,7 @@ def _parts(
     on_record: Mapping[str, tuple[Region, ...]],
     progress: Callable[[str, str, float], None] | None,
     processes: int,
-) -> Iterator[tuple[str, Part]]:
+) -> Iterator[tuple[str, RecordedActivation]]:
     measure = partial(measured, scope=scope, seen=seen, on_record=on_record)
     with pool(min(processes, len(names))) as workers:
         begun = {workers.submit(measure, name): name for name in names} if workers else {}
@@ -227,11 +229,11 @@ def _parts(
             yield name, measure(name)
 
 
-def _plain(part: Part) -> dict[str, Any]:
+def _plain(part: RecordedActivation) -> dict[str, Any]:
     deviations = {id_: [json.loads(line(region)) for region in regions] for id_, regions in part.deviations.items()}
     return {"deviations": deviations, "unexplained": plain(part.unexplained)}
 
 
-def _restored(piece: Mapping[str, Any]) -> Part:
+def _restored(piece: Mapping[str, Any]) -> RecordedActivation:
     deviations = {id_: regions_of(id_, lines) for id_, lines in piece["deviations"].items()}
-    return Part(deviations, restored(tuple[Unexplained, ...], piece["unexplained"]))
+    return RecordedActivation(deviations, restored(tuple[Unexplained, ...], piece["unexplained"]))

@@ -12,14 +12,14 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, IntArray, is_number, widen
 from crosscheck._atlas.bounds import FAR, MARGIN, bounded
 from crosscheck._atlas.intervals import Interval, Points, drawn, refitted, widened
-from crosscheck._atlas.seen import Measured, Wanted, grouped, marked
+from crosscheck._atlas.seen import MeasuredActivation, Wanted, grouped, marked
 from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import USUAL_MODES
 from crosscheck._records.names import DTYPES, budget
 from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.coverage import SCATTERED, covers, lie_in, regions_of
 from crosscheck._verdict.examination import Showing, missed_at, showing, stale, too_large, too_wide
-from crosscheck._verdict.judged import ALONE, Judged
+from crosscheck._verdict.judged import ALONE, ComparisonCauses
 
 MEASURED = ("definition", "inaccurate", "layout")
 """The causes whose errors have a size."""
@@ -31,10 +31,10 @@ TRIED = 16
 class Fitting:
     """What makes the regions of one deviation from what was measured."""
 
-    measured: Measured
+    measured: MeasuredActivation
     deviation: Deviation
 
-    def showing(self, region: Region, judged: Iterable[Judged] | None = None) -> list[Showing]:
+    def showing(self, region: Region, judged: Iterable[ComparisonCauses] | None = None) -> list[Showing]:
         """The comparisons in which the region must show, among these or among all."""
         alone = self.measured.alone(self.deviation, region)
         return showing(alone, region, self.measured.judged if judged is None else judged)
@@ -225,7 +225,7 @@ def _small(region: Region) -> float:
     return SCATTERED * min(budget(dtype, region.order) for dtype in region.dtypes)
 
 
-def _tries(one: Judged, anchor: Anchor) -> bool:
+def _tries(one: ComparisonCauses, anchor: Anchor) -> bool:
     return bool(is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype))).any())
 
 

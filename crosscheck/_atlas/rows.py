@@ -17,11 +17,11 @@ from crosscheck._records.implementations import MATCHED, NATIVE, Implementation
 from crosscheck._records.names import DTYPES, ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._verdict.examination import LONG, Extent, extents
-from crosscheck._verdict.judged import Judged
+from crosscheck._verdict.judged import ComparisonCauses
 from crosscheck._verdict.records import Finding
 from crosscheck._verify.run.implementations import implementations_of
 from crosscheck._verify.run.task import Plan, Runners
-from crosscheck._verify.sightings.sight import Sighting, Sought, sight, there
+from crosscheck._verify.sightings.sight import Sighting, Sought, runnable_implementations, sight
 from crosscheck._verify.sightings.uncovered import Uncovered, sight_uncovered
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
@@ -42,7 +42,7 @@ def number(value: float, dtype: str) -> Number:
 
 def declared_rows(
     activation: Activation,
-    judged: Sequence[Judged],
+    judged: Sequence[ComparisonCauses],
     seen: Collection[str],
     findings: Iterable[Finding],
     plan: Plan,
@@ -53,7 +53,7 @@ def declared_rows(
     runners: Runners = {}
     rows = []
     for deviation in activation.deviations:
-        run = {dtype: there(deviation, plan.lacking, dtype) for dtype in plan.dtypes}
+        run = {dtype: runnable_implementations(deviation, plan.lacking, dtype) for dtype in plan.dtypes}
         places = [
             (index, region, dtype)
             for index, region in enumerate(deviation.regions)
@@ -85,7 +85,7 @@ def declared_rows(
         ]
         row = _row(
             activation,
-            there(deviation, plan.lacking),
+            runnable_implementations(deviation, plan.lacking),
             deviation.cause,
             areas,
             examples,

@@ -13,24 +13,24 @@ from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._records.deviations import Deviation, Region, Seen
 from crosscheck._records.records import Activation
 from crosscheck._verdict.coverage import excuses, regions_of
-from crosscheck._verdict.judged import Judged
+from crosscheck._verdict.judged import ComparisonCauses
 
-Wanted = Sequence[tuple[Judged, BoolArray]]
+Wanted = Sequence[tuple[ComparisonCauses, BoolArray]]
 """Comparisons, and the points in each that a region is to cover."""
 Group = TypeVar("Group", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredActivation:
     """The results of an activation's natives in an environment, with several seeds, and the record of them there."""
 
     activation: Activation
-    runs: Sequence[Sequence[Judged]]
+    runs: Sequence[Sequence[ComparisonCauses]]
     seen: Seen
     on_record: Mapping[str, Sequence[Region]]
 
     @cached_property
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[ComparisonCauses]:
         return [one for run in self.runs for one in run]
 
     def alone(self, deviation: Deviation, *regions: Region) -> Deviation:
@@ -39,7 +39,7 @@ class Measured:
 
     def open_points(
         self, found: Mapping[str, Sequence[Region]], among: Wanted | None = None
-    ) -> Iterator[tuple[Judged, BoolArray]]:
+    ) -> Iterator[tuple[ComparisonCauses, BoolArray]]:
         """For each comparison, the points that no region covers, ``among`` these or among all."""
         settled = [self.alone(one, *found[one.id]) for one in self.activation.deviations if found.get(one.id)]
         for one, at in among if among is not None else ((one, np.ones(one.x.shape, bool)) for one in self.judged):
@@ -51,16 +51,16 @@ class Measured:
                 yield one, marked(one, left)
 
 
-def marked(one: Judged, failing: BoolArray) -> BoolArray:
+def marked(one: ComparisonCauses, failing: BoolArray) -> BoolArray:
     """These failing points, marked among all points."""
     result = np.zeros(one.x.shape, bool)
     result[one.failing] = failing
     return result
 
 
-def grouped(wanted: Wanted, by: Callable[[Judged], Group]) -> dict[Group, Wanted]:
+def grouped(wanted: Wanted, by: Callable[[ComparisonCauses], Group]) -> dict[Group, Wanted]:
     """The comparisons and points by something that the comparisons have."""
-    groups: dict[Group, list[tuple[Judged, BoolArray]]] = {}
+    groups: dict[Group, list[tuple[ComparisonCauses, BoolArray]]] = {}
     for pair in wanted:
         groups.setdefault(by(pair[0]), []).append(pair)
     return dict(groups)

@@ -10,7 +10,7 @@ import click
 
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.options import called
-from crosscheck._cli.paths import Input, Output, Paths
+from crosscheck._cli.paths import InputPath, Output, Paths
 from crosscheck._records.errors import InternalError, own_failures
 
 LONGEST = 200
@@ -43,7 +43,7 @@ class Command(click.Command):
     def _invoke(self, ctx: click.Context) -> Any:
         paths = ctx.obj = Paths(force=ctx.params.pop("force", False))
         for param in self.params:
-            if isinstance(param.type, Input):
+            if isinstance(param.type, InputPath):
                 given = ctx.params.get(param.name or "") or ()
                 for path in (given,) if isinstance(given, str) else given:
                     if isinstance(param.type, Output):

@@ -94,7 +94,7 @@ def _check_writable(option: str, path: str) -> None:
         refuse(f"{option}: {'the folder ' * (written == folder)}{written} is not writable")
 
 
-class Input(click.Path):
+class InputPath(click.Path):
     """The path of a file that a command reads."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -103,7 +103,7 @@ class Input(click.Path):
         return value
 
 
-class Output(Input):
+class Output(InputPath):
     """The path of a file that a command writes; ``suffixes`` are those that it may have, by default any."""
 
     def __init__(self, *suffixes: str) -> None:
@@ -130,4 +130,4 @@ def figure(flag: str, text: str) -> Decorator:
 
 def activations(text: str = "Add the activations of a Python file.") -> Decorator:
     """The option that names files with records of activations."""
-    return click.option("--file", "files", multiple=True, type=Input(), metavar="PATH", help=text)
+    return click.option("--file", "files", multiple=True, type=InputPath(), metavar="PATH", help=text)

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from crosscheck._arithmetic.formats import FloatArray
-from crosscheck._compare.diagnose.budget import COMPILING, FOR_IDENTITIES, Budget, Paid, SpentError, cost_of
+from crosscheck._compare.diagnose.budget import COMPILING, FOR_IDENTITIES, Paid, SearchBudget, SpentError, cost_of
 from crosscheck._compare.diagnose.identify import identify
 from crosscheck._compare.diagnose.snippet import snippet
 from crosscheck._compare.diagnose.where import where
-from crosscheck._compare.diagnose.worst import Fault, Simplest, simplest
+from crosscheck._compare.diagnose.worst import FaultKind, Simplest, simplest
 from crosscheck._compare.how.how import How, cast, how
 from crosscheck._compare.judge.comparisons import Judged, Request, first_line
 from crosscheck._compare.work import at_any_number, measures
@@ -48,7 +48,7 @@ def diagnose(
     if judged is None or cause not in decisive.uncovered:  # nothing was compared
         return Diagnosis()
     notes: list[str] = []
-    budget = Budget()
+    budget = SearchBudget()
 
     def tried(what: str, find: Callable[[], Found], otherwise: Found) -> Found:
         """An exception in a diagnosis becomes a note: it does not change the verdict.
@@ -72,7 +72,7 @@ def diagnose(
         casts = tried("a cast to fewer digits", lambda: cast(request, judged, budget, FRAMEWORKS.index(side)), None)
         differently = How(casts) if casts else None
     given = Simplest(None, request.inputs, judged, unfinished=False)
-    found = tried("a simpler input", lambda: simplest(Fault(request, judged, cause, side), budget), given)
+    found = tried("a simpler input", lambda: simplest(FaultKind(request, judged, cause, side), budget), given)
     point = found.judged.record.uncovered[cause].worst
     if entry := tried("the entry of the dictionary", lambda: cited(request.torch, request.jax), None):
         notes.append(f"the dictionary says of them: {entry}")
@@ -94,7 +94,7 @@ def diagnose(
     )
 
 
-def identities_of(request: Request, catalogue: Mapping[str, Activation], budget: Budget) -> dict[str, Identity | None]:
+def identities_of(request: Request, catalogue: Mapping[str, Activation], budget: SearchBudget) -> dict[str, Identity | None]:
     """Which function of the catalogue each side is; empty where neither is one."""
     found = {
         side: identity_of(side, function, request.inputs, catalogue, request.seed, budget.part(FOR_IDENTITIES / 2))
@@ -109,13 +109,13 @@ def identity_of(
     inputs: Inputs,
     catalogue: Mapping[str, Activation],
     seed: int,
-    budget: Budget | None = None,
+    budget: SearchBudget | None = None,
 ) -> Identity | None:
     """The function of the catalogue that a function of one float array is; the other inputs keep their values."""
     (at,) = inputs.floats
     side = FRAMEWORKS.index(framework)
     measure = measures(function, function, "cpu")[side]
-    available = budget or Budget()
+    available = budget or SearchBudget()
 
     def lift(x: FloatArray) -> Lifted:
         given = inputs.with_leaf(at, x)

@@ -13,7 +13,7 @@ from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.headline import Verdict
 from crosscheck._report.report import Report, ReportSummary
-from crosscheck._report.told import Told
+from crosscheck._report.two_sided import TwoSidedReport
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class PairSummary(ReportSummary):
 
 
 @dataclass(frozen=True)
-class PairReport(Report, Told):
+class PairReport(Report, TwoSidedReport):
     """The result of ``compare``: a ``Report`` on two functions.
 
     Attributes:

@@ -11,7 +11,7 @@ import torch
 
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import said
-from crosscheck._explain.segment import Segment
+from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.tables import MOVING
 from crosscheck._explain.values import for_users
 from crosscheck._frameworks.programs import Array
@@ -26,7 +26,7 @@ MOST_PAIRS = 12
 ANGLES = frozenset(["cos", "sin"])
 
 
-def constants(segment: Segment, value: int) -> Iterator[Edit]:
+def constants(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Another array of constants: one of JAX's program that holds as many numbers, or twice or half as many."""
     there = _table(segment, value)
     if there is None:
@@ -43,7 +43,7 @@ def constants(segment: Segment, value: int) -> Iterator[Edit]:
         yield Edit(_given(segment, users, value, new), fact, ("constants",), 2.2)
 
 
-def rotations(segment: Segment, value: int) -> Iterator[Edit]:
+def rotations(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Two other arrays of constants at once: the cosines and sines of other angles."""
     there = _table(segment, value)
     if there is None:
@@ -63,7 +63,7 @@ def rotations(segment: Segment, value: int) -> Iterator[Edit]:
             yield Edit(edits, fact, ("rotations",), 2.1)
 
 
-def weights_more(segment: Segment, value: int) -> Iterator[Edit]:
+def weights_more(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """A weight for which PyTorch has none, added to a value or multiplied with it."""
     there = segment.values.get(value)
     if value not in segment.data or not isinstance(there, torch.Tensor) or not there.is_floating_point():
@@ -83,7 +83,7 @@ def weights_more(segment: Segment, value: int) -> Iterator[Edit]:
                     yield Edit({value: Call(verb, function, (call, weight))}, fact, ("weight", verb), 1.4)
 
 
-def _table(segment: Segment, value: int) -> Array | None:
+def _table(segment: GraphSegment, value: int) -> Array | None:
     """The numbers of a value that depends on no data, and is not moved from another one."""
     there, call = segment.values.get(value), segment.call(value)
     if value in segment.data or value not in segment.users or not isinstance(there, torch.Tensor) or there.numel() < 2:
@@ -92,7 +92,7 @@ def _table(segment: Segment, value: int) -> Array | None:
     return None if moved or not there.is_floating_point() else np.asarray(there.numpy())
 
 
-def _others(segment: Segment, there: Array, *, alike: bool = False) -> Iterator[Array]:
+def _others(segment: GraphSegment, there: Array, *, alike: bool = False) -> Iterator[Array]:
     """JAX's arrays in the shape of one of PyTorch, unless they are equal: ``alike`` gives those too."""
     for array in segment.arrays:
         for form in _forms(np.asarray(array, np.float64), there):
@@ -121,7 +121,7 @@ def _constant(new: Array) -> Call:
     return Call("constant", lambda: torch.from_numpy(new), ())
 
 
-def _given(segment: Segment, users: Sequence[int], value: int, new: Array) -> dict[int, Call]:
+def _given(segment: GraphSegment, users: Sequence[int], value: int, new: Array) -> dict[int, Call]:
     return for_users(segment, users, value, _constant(np.ascontiguousarray(new)))
 
 
@@ -129,7 +129,7 @@ def _same(one: Array, other: Array) -> bool:
     return np.allclose(one.ravel(), other.ravel(), rtol=ROUNDED, atol=0.0)
 
 
-def _are_angles(segment: Segment, value: int) -> Callable[[Array], Array] | None:
+def _are_angles(segment: GraphSegment, value: int) -> Callable[[Array], Array] | None:
     """How a table gives the frequencies of the angles of which a sine or a cosine is taken; None if it gives none.
 
     The way there is from the table alone, and then products with the data. It may hold the logarithms of frequencies.

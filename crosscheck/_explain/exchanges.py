@@ -10,7 +10,7 @@ import torch
 
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import computes, exchange, listed, named, said
-from crosscheck._explain.segment import Segment, sites
+from crosscheck._explain.segment import GraphSegment, sites
 from crosscheck._explain.substitutes import same
 from crosscheck._explain.tables import MOVING, VERBS
 from crosscheck._explain.values import for_users
@@ -23,7 +23,7 @@ MOST_BETWEEN = 4
 JOINS = {"cat": "concatenation", "stack": "stack"}
 
 
-def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
+def exchanged_operands(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Two operands of one operation, exchanged."""
     call = segment.call(node)
     if call is None:
@@ -46,7 +46,7 @@ def exchanged_operands(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit({node: replace(call, args=args)}, fact, ("operands", call.name, str(a), str(b)), 1.0)
 
 
-def exchanged_edges(segment: Segment, node: int) -> Iterator[Edit]:
+def exchanged_edges(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """An operand of one operation exchanged with one of a like operation."""
     call = segment.call(node)
     if call is None or call.name not in {*VERBS, "mm", "bmm"}:
@@ -70,7 +70,7 @@ def exchanged_edges(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit(edits, fact, ("edges", call.name, str(a), str(b)), 1.9)
 
 
-def moved(segment: Segment, node: int) -> Iterator[Edit]:
+def moved(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """An operation on one value, applied to another value instead."""
     call = segment.call(node)
     if call is None or call.name in MOVING or not isinstance(segment.values.get(node), torch.Tensor):
@@ -103,14 +103,14 @@ def moved(segment: Segment, node: int) -> Iterator[Edit]:
                 yield Edit(edits, fact, ("moved", call.name, str(value - node)), 3 - 0.5 * whole)
 
 
-def _what(segment: Segment, node: int) -> str:
+def _what(segment: GraphSegment, node: int) -> str:
     """An operation in words; of arithmetic with one number, with that number."""
     call = segment.call(node)
     numbers = [one for one in call.args if type(one) in (int, float)] if call is not None and call.name in BY else []
     return f"{named(segment, node)} {BY[call.name]} {numbers[0]:.6g}" if call and numbers else named(segment, node)
 
 
-def _order(segment: Segment, node: int, mine: int, theirs: int) -> tuple[str, str]:
+def _order(segment: GraphSegment, node: int, mine: int, theirs: int) -> tuple[str, str]:
     """Where PyTorch and JAX apply an operation, each to one value: before and after what is between, if one leads to it."""
     for first, last, way in ((mine, theirs, ("before", "after")), (theirs, mine, ("after", "before"))):
         reached = frozenset[int]().union(*(segment.behind[one] for one in segment.users.get(first, ())))
@@ -122,7 +122,7 @@ def _order(segment: Segment, node: int, mine: int, theirs: int) -> tuple[str, st
     return f"to {said(segment, mine)}", f"to {said(segment, theirs)}"
 
 
-def regrouped(segment: Segment, node: int) -> Iterator[Edit]:
+def regrouped(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """JAX does two operations in the other order: PyTorch computes ``f(a, g(b, c))``, JAX ``g(f(a, b), c)``."""
     call = segment.call(node)
     if call is None or call.name not in VERBS or len(call.args) < 2:

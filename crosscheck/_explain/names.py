@@ -13,7 +13,7 @@ from crosscheck._explain.tables import MOVING, PARTS, SAID
 from crosscheck._graph.graph import Call, Leaf, Ref, refs
 
 if TYPE_CHECKING:
-    from crosscheck._explain.segment import Segment
+    from crosscheck._explain.segment import GraphSegment
 
 
 P = ParamSpec("P")
@@ -23,14 +23,14 @@ LONGEST = 60
 """A longer name is that of the operation alone."""
 
 
-Naming = Callable[Concatenate["Segment", P], str]
+Naming = Callable[Concatenate["GraphSegment", P], str]
 
 
 def _once(naming: Naming[P]) -> Naming[P]:
     """The same, for each segment once: every edit that is tried has words, which are made of those of a few values."""
 
     @wraps(naming)
-    def once(segment: Segment, /, *given: P.args, **named: P.kwargs) -> str:
+    def once(segment: GraphSegment, /, *given: P.args, **named: P.kwargs) -> str:
         key = (naming.__name__, *given, *named.values())
         if key not in segment.words:
             segment.words[key] = naming(segment, *given, **named)
@@ -40,7 +40,7 @@ def _once(naming: Naming[P]) -> Naming[P]:
 
 
 @_once
-def said(segment: Segment, number: int, depth: int = 2) -> str:
+def said(segment: GraphSegment, number: int, depth: int = 2) -> str:
     """A value in words: the weight, the input, the result of a layer, or the operation with its operands."""
     node = segment.graph.nodes[number]
     if isinstance(node, Leaf):
@@ -65,7 +65,7 @@ def said(segment: Segment, number: int, depth: int = 2) -> str:
     return whole if len(whole) <= LONGEST else said(segment, number, depth - 1)
 
 
-def exchange(segment: Segment, torch: int, jax: int, where: str = "") -> Fact:
+def exchange(segment: GraphSegment, torch: int, jax: int, where: str = "") -> Fact:
     """The fact that two values take each other's place."""
     calls = [segment.call(origin(segment, one)) for one in (torch, jax)]
     parts = [one.pick for one in calls if one is not None and one.name in PARTS and one.pick is not None]
@@ -75,7 +75,7 @@ def exchange(segment: Segment, torch: int, jax: int, where: str = "") -> Fact:
     return Fact("exchange", torch=said(segment, torch), jax=said(segment, jax), where=where)
 
 
-def origin(segment: Segment, number: int) -> int:
+def origin(segment: GraphSegment, number: int) -> int:
     """The value whose numbers a value holds in another shape, or times a number."""
     call = segment.call(number)
     while call is not None and (inside := list(dict.fromkeys(refs(call)))):
@@ -94,13 +94,13 @@ def _constant(value: Any) -> str:
     return f"the constant [{', '.join(f'{one:.6g}' for one in value.flatten().tolist())}]"
 
 
-def named(segment: Segment, number: int) -> str:
+def named(segment: GraphSegment, number: int) -> str:
     """An operation in words."""
     call = segment.call(number)
     return "the input" if call is None else SAID.get(call.name, _short(call.name))
 
 
-def computes(segment: Segment, node: int) -> bool:
+def computes(segment: GraphSegment, node: int) -> bool:
     """Whether an operation does more than to move numbers."""
     call = segment.call(node)
     return call is not None and call.name not in MOVING
@@ -121,7 +121,7 @@ def _short(name: str) -> str:
 
 
 @_once
-def layer_of(segment: Segment, number: int) -> str:
+def layer_of(segment: GraphSegment, number: int) -> str:
     """The module that owns a weight of the operation; empty if it uses none."""
     for one in segment.graph.operands(number):
         node = segment.graph.nodes[one]
@@ -133,13 +133,13 @@ def layer_of(segment: Segment, number: int) -> str:
     return ""
 
 
-def _has_layers(segment: Segment, module: str) -> bool:
+def _has_layers(segment: GraphSegment, module: str) -> bool:
     """Whether a module has others with weights inside: then a single operation does not give its result."""
     leaves = (node.name for node in segment.graph.nodes if isinstance(node, Leaf))
     return bool(module) and any(name.startswith(f"{module}.") and "." in name[len(module) + 1 :] for name in leaves)
 
 
-def behind(segment: Segment, number: int) -> list[str]:
+def behind(segment: GraphSegment, number: int) -> list[str]:
     """The layers whose results lead to a node, without another layer between."""
     found: list[str] = []
     left, seen = list(segment.graph.operands(number)), set[int]()
@@ -155,7 +155,7 @@ def behind(segment: Segment, number: int) -> list[str]:
     return found
 
 
-def line_of(segment: Segment, call: Call) -> tuple[Any, ...]:
+def line_of(segment: GraphSegment, call: Call) -> tuple[Any, ...]:
     """What the calls of one line share at each step of a loop: the line, the operation, and those that make its operands."""
     makers = (segment.call(one.node) if isinstance(one, Ref) else None for one in call.args)
     return call.name, call.path, call.source, tuple(one.name if one is not None else "" for one in makers)

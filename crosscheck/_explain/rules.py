@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from crosscheck._explain.arrays import constants, rotations, weights_more
 from crosscheck._explain.exchanges import exchanged_edges, exchanged_operands, moved, regrouped
 from crosscheck._explain.facts import Edit
-from crosscheck._explain.segment import Segment
+from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.settings import divisors, merged, of_functions, repetitions, scales, settings, starts
 from crosscheck._explain.shifts import shifts
 from crosscheck._explain.steps import before_product, bias_after, over_steps, without_part
 from crosscheck._explain.substitutes import activations, missing, others, without
 from crosscheck._explain.values import exchanged_values, extra, operand, orders
 
-Rule = Callable[[Segment, int], Iterator[Edit]]
+Rule = Callable[[GraphSegment, int], Iterator[Edit]]
 """A function of a segment and of one of its nodes."""
 AT_NODES: Sequence[Rule] = (
     of_functions,

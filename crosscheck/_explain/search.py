@@ -14,13 +14,13 @@ import torch
 from crosscheck._explain.facts import Edit
 from crosscheck._explain.names import line_of
 from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, OF_ARRAYS, OF_TABLES, Rule
-from crosscheck._explain.segment import Segment
+from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.settings import of_functions
 from crosscheck._explain.values import exchanged_inputs
 
 Stage = tuple[Sequence[Rule], Sequence[int]]
 """Rules, and the nodes at which they are tried."""
-Second = Callable[["Search", Edit], list[Edit]]
+Second = Callable[["MistakeSearch", Edit], list[Edit]]
 """Gives the second mistake, of a search behind the first one."""
 MOST_NUMBERS = 2**30
 """All runs together compute at most so many numbers."""
@@ -59,22 +59,22 @@ class Explaining:
         self._budget = budget or Budget()
         self._known: set[tuple[str, ...]] = set()
 
-    def search(self, segment: Segment) -> Search:
+    def search(self, segment: GraphSegment) -> MistakeSearch:
         """The search for the mistake of a segment."""
-        return Search(segment, self._budget, self._known)
+        return MistakeSearch(segment, self._budget, self._known)
 
 
-class Search:
+class MistakeSearch:
     """The search for the mistake of one segment."""
 
-    def __init__(self, segment: Segment, budget: Budget, known: set[tuple[str, ...]]) -> None:
+    def __init__(self, segment: GraphSegment, budget: Budget, known: set[tuple[str, ...]]) -> None:
         self._segment, self._budget, self._known = segment, budget, known
         self._near: list[tuple[bool, int, float, Edit]] = []
         """Edits after which torch has more of JAX's values: whether at the frontier, and how many."""
         self._forget()
 
     @property
-    def segment(self) -> Segment:
+    def segment(self) -> GraphSegment:
         """The segment."""
         return self._segment
 
@@ -122,14 +122,14 @@ class Search:
 
     def _two(
         self,
-        second_of: Callable[[Search, Edit], list[Edit]] = lambda search, _: search.early(),
+        second_of: Callable[[MistakeSearch, Edit], list[Edit]] = lambda search, _: search.early(),
         budget: Budget | None = None,
     ) -> list[Edit]:
         """Two mistakes that give JAX's values together."""
         nearest = sorted(self._near, key=lambda one: one[:3], reverse=True)[:MOST_FIRST]
         for *_, first in nearest:
             try:
-                second = Search(self._segment.edited(first.edits), budget or self._budget, self._known)
+                second = MistakeSearch(self._segment.edited(first.edits), budget or self._budget, self._known)
             except RuntimeError:  # the edit cannot run by itself
                 continue
             best = second_of(second, first)

@@ -45,7 +45,7 @@ def order(value: Any) -> bytes | None:
 _NONE = np.empty((0, 5))
 
 
-class Segment:
+class GraphSegment:
     """Some nodes of a graph, from the values that are known to the targets.
 
     Attributes:
@@ -164,9 +164,9 @@ class Segment:
         """All values that are known before it, also those that it does not use."""
         return self._known
 
-    def edited(self, edits: Edits) -> Segment:
+    def edited(self, edits: Edits) -> GraphSegment:
         """The segment with more edits."""
-        return Segment(
+        return GraphSegment(
             self.graph,
             self._known,
             self.targets,
@@ -291,7 +291,7 @@ class Segment:
         return gained - lost
 
 
-def sites(segment: Segment, value: int) -> list[tuple[int, ...]]:
+def sites(segment: GraphSegment, value: int) -> list[tuple[int, ...]]:
     """The sets of users for which a value may be another one: all, or one alone."""
     users = segment.users.get(value, [])
     return list(dict.fromkeys([tuple(users), *((one,) for one in users)])) if users else []

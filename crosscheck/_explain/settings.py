@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.names import said
-from crosscheck._explain.segment import Segment
+from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.tables import COMPARISONS, FAMILIES, MOVING, PADDING, POOL, ROLES, SAID, USUAL
 from crosscheck._graph.graph import Call, Ref, refs
 
@@ -32,7 +32,7 @@ NEVER = frozenset(["dtype", "layout", "device", "pin_memory", "memory_format", "
 """Arguments that no port confuses, or that are no part of the mathematics."""
 
 
-def settings(segment: Segment, node: int) -> Iterator[Edit]:
+def settings(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another value of an argument that is no array."""
     call = segment.call(node)
     if call is None or call.schema is None:
@@ -70,7 +70,7 @@ def settings(segment: Segment, node: int) -> Iterator[Edit]:
         yield from _slices(segment, node, call)
 
 
-def starts(segment: Segment, node: int) -> Iterator[Edit]:
+def starts(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """As many numbers one after the other, from another one on."""
     call = segment.call(node)
     if call is None or call.name != "arange" or not all(isinstance(one, (int, float)) for one in call.args):
@@ -85,7 +85,7 @@ def starts(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit({node: edited}, fact, ("arange", str(new)), 0.9)
 
 
-def repetitions(segment: Segment, node: int) -> Iterator[Edit]:
+def repetitions(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """What is along an axis repeated as a whole, or each of it, where PyTorch does the other: a new axis, expanded."""
     call = segment.call(node)
     if call is None or call.name != "unsqueeze" or not isinstance(segment.values.get(node), torch.Tensor):
@@ -107,7 +107,7 @@ def repetitions(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit(edits, fact, ("repetition", str(new)), 0.9)
 
 
-def divisors(segment: Segment, node: int) -> Iterator[Edit]:
+def divisors(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """A number of elements in place of a divisor that PyTorch counts, as the sum of a mask."""
     call = segment.call(node)
     second = call.args[1] if call is not None and call.name == "div" and len(call.args) > 1 else None
@@ -128,7 +128,7 @@ def divisors(segment: Segment, node: int) -> Iterator[Edit]:
         yield Edit({node: new}, fact, ("divisor", str(count)), 0.9)
 
 
-def of_functions(segment: Segment, node: int) -> Iterator[Edit]:
+def of_functions(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another value of an argument of a function that consists of several operations, such as label smoothing."""
     call = segment.graph.functions.get(node)
     if call is None or not all(one in segment.values or one in segment.given for one in refs(call)):
@@ -150,7 +150,7 @@ def of_functions(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit({node: edited}, fact, ("function", call.name, name, str(new)), 0.9)
 
 
-def merged(segment: Segment, node: int) -> Iterator[Edit]:
+def merged(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Two axes merged the other way round, such as heads and the numbers of a head."""
     call, value = segment.call(node), segment.values.get(node)
     first = call.args[0] if call is not None and call.name in ("view", "_unsafe_view", "reshape") else None
@@ -181,7 +181,7 @@ def _ends(whole: list[int], value: Any) -> bool:
     return whole[-1:] == list(value.shape[-1:]) and value.ndim < len(whole)
 
 
-def scales(segment: Segment, node: int) -> Iterator[Edit]:
+def scales(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another factor of a product, where PyTorch has parts of it in both operands, as attention has."""
     call = segment.call(node)
     if call is None or call.name not in ("bmm", "mm") or not all(isinstance(one, Ref) for one in call.args[:2]):
@@ -197,7 +197,7 @@ def scales(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit({node: new}, fact, ("scale", _scale(one)), 0.9)
 
 
-def _half_of_a_scale(segment: Segment, node: int) -> bool:
+def _half_of_a_scale(segment: GraphSegment, node: int) -> bool:
     """Whether a product has the factor of this multiplication in one operand, and another one in the other."""
     left = [node]
     while left:
@@ -210,7 +210,7 @@ def _half_of_a_scale(segment: Segment, node: int) -> bool:
     return False
 
 
-def _factor(segment: Segment, node: int) -> float:
+def _factor(segment: GraphSegment, node: int) -> float:
     """The number with which a value was multiplied on the way."""
     call = segment.call(node)
     while call is not None:
@@ -233,7 +233,7 @@ def with_argument(call: Call, place: int, name: str, new: Any) -> Call:
     return replace(call, kwargs={**call.kwargs, name: new})
 
 
-def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int) -> Iterator[tuple[Any, bool]]:
+def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank: int) -> Iterator[tuple[Any, bool]]:
     """Other values of an argument, and whether each is a likely one."""
     numbers = segment.numbers
     if isinstance(old, bool):
@@ -273,7 +273,7 @@ def _other(segment: Segment, operation: str, argument: str, old: Any, rank: int)
             yield from (([one + d for one in old], True) for d in (1, -1))
 
 
-def _setting(segment: Segment, node: int, operation: str, argument: str, old: Any, new: Any) -> Fact:
+def _setting(segment: GraphSegment, node: int, operation: str, argument: str, old: Any, new: Any) -> Fact:
     call = segment.call(node)
     what, source = SAID.get(operation, operation), call.source if call else ""
     if argument == "correction":
@@ -306,7 +306,7 @@ def _setting(segment: Segment, node: int, operation: str, argument: str, old: An
     return Fact("setting", what, role, _shown(old, new), _shown(new, old), said(segment, node), source)
 
 
-def _paddings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
+def _paddings(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
     """Other padding before and behind, as of ``SAME``, and another dilation with the padding that keeps the size."""
     rank = len(call.args[4])
     windows = [(size - 1) // 2 for size in segment.values[next(refs(call.args[1]))].shape[2:]]
@@ -341,7 +341,7 @@ def _before_and_behind(node: int, call: Call, place: int, fill: float = 0.0) -> 
             yield Edit({node: replace(call, args=args)}, fact, ("padding", str(before), str(behind)), 1.1)
 
 
-def _croppings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
+def _croppings(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
     """Other padding before and behind of a transposed convolution: JAX leaves out other numbers at its ends."""
     rank = len(call.args[4])
     value = segment.values.get(node)
@@ -364,7 +364,7 @@ def _croppings(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
         yield Edit({node: new}, fact, ("cropping", str(shift)), 1.1)
 
 
-def _slices(segment: Segment, node: int, call: Call) -> Iterator[Edit]:
+def _slices(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
     """As many entries from another place on."""
     first, dim, start, end = (*call.args, *(None,) * 4)[:4]
     there = segment.values.get(first.node) if isinstance(first, Ref) else None

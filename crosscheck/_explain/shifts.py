@@ -10,7 +10,7 @@ import torch
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import Function, shift
 from crosscheck._explain.names import said
-from crosscheck._explain.segment import Segment
+from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.tables import PADS
 from crosscheck._graph.graph import Call, Ref
 
@@ -27,13 +27,13 @@ FILLS: Mapping[str, Function] = {
 """What stands at the places that become free."""
 
 
-def shifts(segment: Segment, node: int) -> Iterator[Edit]:
+def shifts(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another shift, or none, where PyTorch shifts a value along an axis."""
     for one in (node, *segment.users.get(node, ())):  # what is padded may then be cut off
         yield from _at(segment, one)
 
 
-def _at(segment: Segment, node: int) -> Iterator[Edit]:
+def _at(segment: GraphSegment, node: int) -> Iterator[Edit]:
     call, there = segment.call(node), segment.values.get(node)
     if call is None or call.name not in SHIFTING or not isinstance(there, torch.Tensor):
         return
@@ -58,7 +58,7 @@ def _at(segment: Segment, node: int) -> Iterator[Edit]:
                 yield Edit({node: edited}, fact, ("shift", str(new), name), 0.8 + 0.01 * number)
 
 
-def _sources(segment: Segment, node: int) -> Iterator[int]:
+def _sources(segment: GraphSegment, node: int) -> Iterator[int]:
     """The values of the same shape from which a few operations make a value."""
     shape, left = segment.values[node].shape, [node]
     for _ in range(MOST_STEPS):

@@ -10,7 +10,7 @@ import torch
 
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import line_of, named, said
-from crosscheck._explain.segment import Segment
+from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.tables import FAMILIES, MOVING, PARTS, PRODUCTS, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref
 
@@ -18,7 +18,7 @@ FEWEST_STEPS = 3
 """Of fewer like values, nobody takes the mean over the steps."""
 
 
-def without_part(segment: Segment, node: int) -> Iterator[Edit]:
+def without_part(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """The bias left out in one part of a product, such as one gate's."""
     call = segment.call(node)
     inner = segment.call(call.args[0].node) if call is not None and call.name in PARTS and call.args else None
@@ -31,7 +31,7 @@ def without_part(segment: Segment, node: int) -> Iterator[Edit]:
         yield Edit({node: new}, fact, ("without part", str(call.pick)), 1.0)
 
 
-def before_product(segment: Segment, node: int) -> Iterator[Edit]:
+def before_product(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """An operation on a product, or on a part of one, done to the data of the product instead."""
     call = segment.call(node)
     if call is None or not (call.name in VERBS or FAMILIES.get(call.name) is UNARY):
@@ -55,7 +55,7 @@ def before_product(segment: Segment, node: int) -> Iterator[Edit]:
             yield Edit({node: new}, fact, ("before product", call.name, str(place)), 1.6)
 
 
-def bias_after(segment: Segment, node: int) -> Iterator[Edit]:
+def bias_after(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """The bias of a product added behind what multiplies the product, as of a gate."""
     call = segment.call(node)
     for place, one in enumerate(call.args[:2]) if call is not None and call.name == "mul" else ():
@@ -71,7 +71,7 @@ def bias_after(segment: Segment, node: int) -> Iterator[Edit]:
         yield Edit({node: Call("add", torch.add, (made, bias))}, fact, ("bias after", str(place)), 1.6)
 
 
-def _way_to_product(segment: Segment, node: int) -> list[Call]:
+def _way_to_product(segment: GraphSegment, node: int) -> list[Call]:
     """The calls from a value back to the product of which it is a part, or a view; none if it is not one."""
     found = []
     call = segment.call(node)
@@ -86,7 +86,7 @@ def _way_to_product(segment: Segment, node: int) -> list[Call]:
     return []
 
 
-def over_steps(segment: Segment, node: int) -> Iterator[Edit]:
+def over_steps(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another step of a recurrence than the last one, or the mean of all, their sum or their maximum."""
     call = segment.call(node)
     if call is None or node not in segment.targets or not isinstance(segment.values.get(node), torch.Tensor):
@@ -111,7 +111,7 @@ STEPS: Mapping[str, Any] = {
 }
 
 
-def _like(segment: Segment, node: int, call: Call) -> list[int]:
+def _like(segment: GraphSegment, node: int, call: Call) -> list[int]:
     """The values that the same line of the program makes at each step, up to this one."""
     found = []
     for number, one in enumerate(segment.graph.nodes[: node + 1]):

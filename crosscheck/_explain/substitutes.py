@@ -11,7 +11,7 @@ import torch
 from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.functions import Function
 from crosscheck._explain.names import named, said
-from crosscheck._explain.segment import Segment
+from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.settings import with_argument
 from crosscheck._explain.tables import (
     ALONG,
@@ -55,7 +55,7 @@ def same(x: Any) -> Any:
     return x
 
 
-def others(segment: Segment, node: int) -> Iterator[Edit]:
+def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another function of the same family."""
     call = segment.call(node)
     if call is None or call.name not in FAMILIES:
@@ -113,13 +113,13 @@ def others(segment: Segment, node: int) -> Iterator[Edit]:
         yield Edit({node: new}, fact, ("other", call.name, name), 1 + number * 1e-3)
 
 
-def _of_numbers(segment: Segment) -> dict[str, Function]:
+def _of_numbers(segment: GraphSegment) -> dict[str, Function]:
     """The functions of one array that have a number of JAX's program."""
     numbers = [one for one in segment.numbers if one not in (0.0, 1.0)]
     return {name.format(f"{one:.6g}"): make(one) for name, make in OF_A_NUMBER.items() for one in numbers}
 
 
-def _chooses(segment: Segment, call: Call, function: Function) -> bool:
+def _chooses(segment: GraphSegment, call: Call, function: Function) -> bool:
     """Whether the larger or the smaller of two operands is now the one, now the other."""
     operands = [segment.values.get(one.node) if isinstance(one, Ref) else one for one in call.args[:2]]
     try:
@@ -129,7 +129,7 @@ def _chooses(segment: Segment, call: Call, function: Function) -> bool:
         return False
 
 
-def _does_nothing(segment: Segment, call: Call, function: Function) -> bool:
+def _does_nothing(segment: GraphSegment, call: Call, function: Function) -> bool:
     """Whether a function leaves a value as another activation made it, as relu does with the results of a relu."""
     first = call.args[0]
     made = segment.call(first.node) if isinstance(first, Ref) else None
@@ -147,19 +147,19 @@ def _of_rank(name: str, operation: str) -> str:
     return f"bi{name}" if "2d" in operation and name.startswith(("linear", "cubic")) else name
 
 
-def _of_one(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+def _of_one(segment: GraphSegment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     return call.args[:1], {}
 
 
-def _of_two(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+def _of_two(segment: GraphSegment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     return call.args[:2], {}
 
 
-def _as_given(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+def _as_given(segment: GraphSegment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     return call.args, {}
 
 
-def _of_axis(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+def _of_axis(segment: GraphSegment, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     first = call.args[0]
     if not isinstance(first, Ref) or not isinstance(segment.values.get(first.node), torch.Tensor):
         return None
@@ -170,7 +170,7 @@ def _of_axis(segment: Segment, call: Call) -> tuple[tuple[Any, ...], dict[str, A
     return (first, dim), {"keepdim": (keepdim or bool(call.kwargs.get("keepdim", False))) and call.name != "select"}
 
 
-def activations(segment: Segment, node: int) -> Iterator[Edit]:
+def activations(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another activation where PyTorch computes one in several operations."""
     value, inside = segment.values.get(node), segment.before(node)
     if node not in segment.data or not isinstance(value, torch.Tensor) or not value.is_floating_point():
@@ -198,12 +198,12 @@ def activations(segment: Segment, node: int) -> Iterator[Edit]:
                 yield Edit({node: new}, fact, ("activation", own, name), 0.8 + number * 1e-3)
 
 
-def _source_of(segment: Segment, node: int) -> str:
+def _source_of(segment: GraphSegment, node: int) -> str:
     call = segment.call(node)
     return call.source if call is not None else ""
 
 
-def missing(segment: Segment, node: int) -> Iterator[Edit]:
+def missing(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """JAX forgets operations: where PyTorch uses a result, JAX uses a value from which PyTorch computes that result."""
     call, value = segment.call(node), segment.values.get(node)
     if call is None or not isinstance(value, torch.Tensor):
@@ -241,7 +241,7 @@ def _has_both_signs(value: Any) -> bool:
     return bool((value < 0).any() and (value > 0).any())
 
 
-def _forgotten(segment: Segment, node: int, other: int, call: Call, path: Sequence[str]) -> str:
+def _forgotten(segment: GraphSegment, node: int, other: int, call: Call, path: Sequence[str]) -> str:
     """What the result lacks, in words."""
     if not path:
         return f"to move axes: {call.name}" if call.name in ("transpose", "permute") else call.name
@@ -270,7 +270,7 @@ def _forgotten(segment: Segment, node: int, other: int, call: Call, path: Sequen
     return composite or named(segment, node)
 
 
-def without(segment: Segment, node: int) -> Iterator[Edit]:
+def without(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """A weight of an operation left out, or given as another argument, where torch allows that."""
     call = segment.call(node)
     if call is None or call.schema is None:

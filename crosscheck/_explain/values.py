@@ -12,7 +12,7 @@ import torch
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import orders_of
 from crosscheck._explain.names import computes, exchange, named, origin, said
-from crosscheck._explain.segment import Segment, sites
+from crosscheck._explain.segment import GraphSegment, sites
 from crosscheck._explain.tables import ALIKE, EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, READ, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
@@ -23,7 +23,7 @@ MOST_PAIRS = 60
 """So many values of one shape are exchanged in pairs at most."""
 
 
-def extra(segment: Segment, value: int) -> Iterator[Edit]:
+def extra(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """One more operation on a value, or its numbers in another order, before it is used."""
     there = segment.values.get(value)
     if isinstance(there, torch.Tensor) and there.ndim and there.is_floating_point():
@@ -31,7 +31,7 @@ def extra(segment: Segment, value: int) -> Iterator[Edit]:
     yield from orders(segment, value)
 
 
-def orders(segment: Segment, value: int) -> Iterator[Edit]:
+def orders(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """The numbers of a value in another order before it is used; indices that are others."""
     there = segment.values.get(value)
     if not isinstance(there, torch.Tensor) or not there.ndim:
@@ -42,7 +42,7 @@ def orders(segment: Segment, value: int) -> Iterator[Edit]:
     yield from _applied(segment, value, "order", {**LAYOUT, **orders_of(there.shape), **alike})
 
 
-def _more(segment: Segment) -> Mapping[str, Any]:
+def _more(segment: GraphSegment) -> Mapping[str, Any]:
     """What a port may apply once more, with the numbers of JAX's program too."""
     table: dict[str, Any] = {**EXTRA}
     for one in segment.numbers:
@@ -52,7 +52,7 @@ def _more(segment: Segment) -> Mapping[str, Any]:
     return table
 
 
-def _applied(segment: Segment, value: int, kind: str, functions: Mapping[str, Any]) -> Iterator[Edit]:
+def _applied(segment: GraphSegment, value: int, kind: str, functions: Mapping[str, Any]) -> Iterator[Edit]:
     """Each function applied to a value, as it is used everywhere or by one operation."""
     there, users = segment.values[value], segment.users.get(value, [])
     for number, (name, function) in enumerate(functions.items()):
@@ -76,21 +76,21 @@ def _applied(segment: Segment, value: int, kind: str, functions: Mapping[str, An
             yield Edit(for_users(segment, some, value, Call(name, function, (Ref(value),))), fact, (kind, name), size)
 
 
-def _is_shared(segment: Segment, value: int) -> bool:
+def _is_shared(segment: GraphSegment, value: int) -> bool:
     """Whether JAX has the same numbers, in the same order: they are known before the segment, or a view of such."""
     while value not in segment.given and (call := segment.call(value)) is not None and call.name in MOVING:
         value = next(refs(call))
     return value not in segment.doubtful and (value in segment.given or value in segment.inputs)
 
 
-def _for(segment: Segment, users: Sequence[int]) -> str:
+def _for(segment: GraphSegment, users: Sequence[int]) -> str:
     """The operation that uses a value, as the end of a clause, if it is a single one that does more than arithmetic."""
     call = segment.call(users[0]) if len(users) == 1 else None
     plain = call is None or call.name in {*MOVING, *VERBS, *PRODUCTS, "convolution", *UNARY_NAMES}
     return "" if plain else f", before {named(segment, users[0])}"
 
 
-def _factors(segment: Segment, value: int) -> list[int]:
+def _factors(segment: GraphSegment, value: int) -> list[int]:
     """The two values of whose product this is, such as queries and keys: in the other order they give it transposed."""
     call = segment.call(origin(segment, value))
     if call is None or call.name not in ("bmm", "mm"):
@@ -98,7 +98,7 @@ def _factors(segment: Segment, value: int) -> list[int]:
     return list(dict.fromkeys(refs(call)))
 
 
-def _shifted(segment: Segment, value: int) -> Iterator[Edit]:
+def _shifted(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Indices that are some places further, or of the other sign."""
     others: list[tuple[str, Any]] = [(f"{one:+d}", partial(torch.add, other=one)) for one in (-2, -1, 1, 2)]
     for some in sites(segment, value):
@@ -116,17 +116,17 @@ def _fits(function: Callable[[Any], Any], value: Any) -> bool:
         return False
 
 
-def _source(segment: Segment, node: int) -> str:
+def _source(segment: GraphSegment, node: int) -> str:
     call = segment.call(node)
     return call.source if call is not None else ""
 
 
-def for_users(segment: Segment, users: Sequence[int], value: int, new: Any) -> dict[int, Call]:
+def for_users(segment: GraphSegment, users: Sequence[int], value: int, new: Any) -> dict[int, Call]:
     """The edits that give some users of a value something else."""
     return {one: call.replaced(value, new) for one in users if (call := segment.call(one)) is not None}
 
 
-def operand(segment: Segment, value: int) -> Iterator[Edit]:
+def operand(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """JAX uses another value of the same shape."""
     there = segment.values.get(value)
     if not isinstance(there, torch.Tensor):
@@ -161,7 +161,7 @@ def operand(segment: Segment, value: int) -> Iterator[Edit]:
             yield Edit(for_users(segment, some, value, Ref(other)), fact, ("operand", str(other)), size)
 
 
-def _beside(segment: Segment, value: int, there: Any) -> Iterator[int]:
+def _beside(segment: GraphSegment, value: int, there: Any) -> Iterator[int]:
     """The weights of the modules beside that of a weight, if they have its shape."""
     around = _around(segment.graph.nodes[value])
     for one, node in enumerate(segment.graph.nodes):
@@ -175,21 +175,21 @@ def _around(leaf: Any) -> str:
     return str(leaf.name.rpartition(".")[0].rpartition(".")[0])
 
 
-def _computes_or_given(segment: Segment, node: int) -> bool:
+def _computes_or_given(segment: GraphSegment, node: int) -> bool:
     return segment.graph.call(node) is None or node in segment.given or computes(segment, node)
 
 
-def exchanged_inputs(segment: Segment, value: int) -> Iterator[Edit]:
+def exchanged_inputs(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Two inputs of one shape, exchanged."""
     yield from _exchanged(segment, value, segment.inputs)
 
 
-def exchanged_values(segment: Segment, value: int) -> Iterator[Edit]:
+def exchanged_values(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Two values of one shape, exchanged wherever they are used."""
     yield from _exchanged(segment, value, segment.users)
 
 
-def _exchanged(segment: Segment, value: int, among: Iterable[int]) -> Iterator[Edit]:
+def _exchanged(segment: GraphSegment, value: int, among: Iterable[int]) -> Iterator[Edit]:
     there = segment.values.get(value)
     if not isinstance(there, torch.Tensor) or not there.ndim or value not in segment.users:
         return
@@ -214,6 +214,6 @@ def _exchanged(segment: Segment, value: int, among: Iterable[int]) -> Iterator[E
         yield Edit(edits, fact, ("exchange", str(other - value)), 2.0)
 
 
-def _is_weight(segment: Segment, number: int) -> bool:
+def _is_weight(segment: GraphSegment, number: int) -> bool:
     node = segment.graph.nodes[number]
     return isinstance(node, Leaf) and bool(node.name)

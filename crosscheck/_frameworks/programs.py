@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from crosscheck._arithmetic.formats import Format
-from crosscheck._frameworks.trees import Tree, flatten
+from crosscheck._frameworks.trees import TreeStructure, flatten
 from crosscheck._records.errors import ExpectedError
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +24,7 @@ Result = Array | None
 class Outputs:
     """The results of a function: structure, names, and for each leaf its shape, dtype and whether it is an array."""
 
-    tree: Tree
+    tree: TreeStructure
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[str, ...]
@@ -110,7 +110,7 @@ class Inputs:
     of JAX on a mesh.
     """
 
-    tree: Tree
+    tree: TreeStructure
     leaves: tuple[np.ndarray[Any, Any], ...]
     names: tuple[str, ...]
     wrt: tuple[int, ...]

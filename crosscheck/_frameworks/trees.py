@@ -13,12 +13,12 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Tree:
+class TreeStructure:
     """The structure of a tree: the kind of each node, and the names of the leaves as Python code would index them."""
 
     kind: str
     keys: tuple[Any, ...] = ()
-    children: tuple[Tree, ...] = ()
+    children: tuple[TreeStructure, ...] = ()
     make: Callable[[list[Any]], Any] | None = None
 
     def build(self, leaves: list[Any]) -> Any:
@@ -28,7 +28,7 @@ class Tree:
         parts = [child.build(leaves) for child in self.children]
         return self.make(parts) if self.make is not None else None
 
-    def same(self, other: Tree) -> bool:
+    def same(self, other: TreeStructure) -> bool:
         """Whether two trees have the same structure.
 
         Lists and tuples of every kind count as the same, and so do dicts and objects with the same names.
@@ -48,7 +48,7 @@ class Tree:
         return "None" if self.kind == "none" else f"[{', '.join(inside)}]"
 
 
-def flatten(value: Any, name: str, leaf: tuple[type, ...] = ()) -> tuple[Tree, list[Any], list[str]]:
+def flatten(value: Any, name: str, leaf: tuple[type, ...] = ()) -> tuple[TreeStructure, list[Any], list[str]]:
     """The structure of a tree, its leaves and their names, such as ``y[0]['loss']``; named children are sorted by name.
 
     Instances of the classes ``leaf`` are leaves, even if they could be nodes.
@@ -56,16 +56,16 @@ def flatten(value: Any, name: str, leaf: tuple[type, ...] = ()) -> tuple[Tree, l
     leaves: list[Any] = []
     names: list[str] = []
 
-    def visit(value: Any, name: str) -> Tree:
+    def visit(value: Any, name: str) -> TreeStructure:
         if value is None:
-            return Tree("none")
+            return TreeStructure("none")
         node = None if isinstance(value, leaf) else _node(value)
         if node is None:
             leaves.append(value)
             names.append(name)
-            return Tree("leaf")
+            return TreeStructure("leaf")
         children = tuple(visit(child, name + label) for child, label in zip(node.children, node.labels, strict=True))
-        return Tree(node.kind, node.keys, children, node.make)
+        return TreeStructure(node.kind, node.keys, children, node.make)
 
     return visit(value, name), leaves, names
 

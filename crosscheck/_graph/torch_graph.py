@@ -21,7 +21,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from crosscheck._frameworks.torch_mode import Mode
 from crosscheck._graph.graph import Call, Graph, Leaf, Ref
 from crosscheck._records.errors import name_of
-from crosscheck._shadow.torch.operations import WIDE, Plan, plan_of, storage_of, written_by
+from crosscheck._shadow.torch.operations import WIDE, OperationTraits, plan_of, storage_of, written_by
 
 LARGEST_CONSTANT = 2**20
 """The value of a constant is kept up to this many numbers."""
@@ -110,7 +110,9 @@ class Recording(Mode):
             return self._argument(args), {key: self._argument(one) for key, one in kwargs.items()}
         return None
 
-    def _add(self, plan: Plan, func: Any, given: tuple[Any, dict[str, Any]], result: Any, operation: int | None) -> None:
+    def _add(
+        self, plan: OperationTraits, func: Any, given: tuple[Any, dict[str, Any]], result: Any, operation: int | None
+    ) -> None:
         call = Call(
             plan.name,
             in_float64(func, bool(plan.written)),

@@ -19,16 +19,16 @@ from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.backward.gradients import BackwardError, gradients
-from crosscheck._models.copy.alignment import PRODUCTS
-from crosscheck._models.cut.ends import ends
+from crosscheck._models.copy.value_matching import PRODUCTS
 from crosscheck._models.cut.landmarks import Landmark, landmarks
+from crosscheck._models.cut.returned_values import ends
+from crosscheck._models.judge.fault_search import locate
 from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing, Progress
-from crosscheck._models.judge.jumps import without_jumps
 from crosscheck._models.judge.quantities import other_quantities
-from crosscheck._models.judge.searching import locate
+from crosscheck._models.judge.rounding_jumps import without_jumps
 from crosscheck._models.judge.tolerances import DRAWS, tolerances
 from crosscheck._models.judge.whole import Models, without_hidden
-from crosscheck._models.pair.pairing import Pair, pair
+from crosscheck._models.pair.pairing import WeightPair, pair
 from crosscheck._models.pair.weights import Accounted, account
 from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_models import JaxModel
@@ -37,10 +37,10 @@ from crosscheck._models.record.torch_recording import TorchRecord, record
 from crosscheck._models.report import uncompared
 from crosscheck._models.report.records import Gradient
 from crosscheck._models.run import memory
-from crosscheck._models.run.fixed import Fixed
+from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.kept_runs import KeptRuns, comparison_of
 from crosscheck._models.run.recording import fitting, returned
-from crosscheck._models.run.running import Run
 from crosscheck._models.values.distances import blank
 from crosscheck._models.values.uses import Use, fingerprint
 from crosscheck._shadow.base import Noise
@@ -85,7 +85,7 @@ class Accuracy:
 
 
 @dataclass
-class Found:
+class ModelResults:
     """The results of a comparison of two models, before they are put into words."""
 
     torch: TorchRecord
@@ -93,7 +93,7 @@ class Found:
     model: JaxModel
     flat: JaxProgramFlat
     uses: list[tuple[Step, Use, int]]
-    pairs: list[Pair]
+    pairs: list[WeightPair]
     weights: Accounted
     landmarks: list[Landmark]
     forcing: Forcing
@@ -122,7 +122,7 @@ class Found:
         return {number for number, values in wide.items() if blank(values)}
 
     @cached_property
-    def kept(self) -> Run:
+    def kept(self) -> ModelRun:
         """A forced run of JAX in float64 with all its values; the landmarks of faults keep JAX's values."""
         run = self.forcing.replaced(self.located.left, wide=True, keep=True).run
         assert run is not None
@@ -147,7 +147,7 @@ def run(
     seed: int = 0,
     keep: Path | None = None,
     progress: Progress = lambda what: None,
-) -> Found:
+) -> ModelResults:
     """Record torch, trace JAX, pair the weights, force, and locate faults; then measure the dtype and gradients.
 
     ``lay_out`` makes JAX's inputs of torch's.
@@ -208,7 +208,7 @@ def run(
         accurate, narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
     numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
     shown = {one.name: numbers[one.step, one.place] for one in last}
-    found = Found(
+    found = ModelResults(
         torch,
         inputs,
         model,

@@ -124,7 +124,7 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule 
     one of the last two is in forward mode.
     """
 
-    class Gradient(torch.autograd.Function):
+    class GradientRule(torch.autograd.Function):
         @staticmethod
         def forward(x: Any, v: Any, names: str, *values: Any) -> Any:
             return gradient(torch, x, v, **_named(names, values))
@@ -142,7 +142,7 @@ def with_row_derivatives(value: Rule, gradient: Rule, second: Rule, along: Rule 
             by_x = second(torch, x, v, gradients[0], **ctx.parameters)
             return by_x, forward(x, gradients[0], ctx.parameters), None, *(None for _ in ctx.parameters)
 
-    class GradientAndForward(Gradient):
+    class GradientAndForward(GradientRule):
         generate_vmap_rule = True
 
         @staticmethod

@@ -27,10 +27,10 @@ def lift_jax(program: JaxProgram, order: int, along: Directions) -> Flushing:
         return jax_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
     except UntraceableError as error:
         program.untraceable = untraceable(error.__cause__)
-        return Eager(program, order)
+        return EagerProgram(program, order)
 
 
-class Eager:
+class EagerProgram:
     """A JAX program whose operations cannot be run one by one, run eagerly in float64: noise moves only its inputs."""
 
     def __init__(self, program: JaxProgram, order: int) -> None:

@@ -64,16 +64,16 @@ class Polynomial:
 
 
 @dataclass(frozen=True)
-class Each:
+class Unproven:
     """Nothing is proven for all of them: the exact evaluator decides each."""
 
 
 @dataclass(frozen=True)
-class Nowhere:
+class OutsideDomain:
     """NaN, or outside the domain: the value is NaN, a derivative is not judged."""
 
 
-Form = Constant | Multiple | Polynomial | Each | Nowhere
+Form = Constant | Multiple | Polynomial | Unproven | OutsideDomain
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]
     In float32, the orders are 0 and 1. In a 16-bit format, which has few values, each value is decided alone, in any order.
     """
     if fmt.bits == 16:
-        return [Part(span, dict.fromkeys(orders, Each()))]
+        return [Part(span, dict.fromkeys(orders, Unproven()))]
     parameters = activation.parameters
     definition = partial(activation.definition, **parameters)
     zeros = [position_of(zero, fmt) for zero in (-0.0, 0.0)]
@@ -101,9 +101,9 @@ def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]
         a, b = value_at(one.first, fmt), value_at(one.last, fmt)
         low, high = activation.domain
         if isnan(a) or isnan(b) or b < low or a > high:
-            found.append(Part(one, dict.fromkeys(orders, Nowhere())))
+            found.append(Part(one, dict.fromkeys(orders, OutsideDomain())))
         elif one.size == 1:
-            found.append(Part(one, dict.fromkeys(orders, Each())))
+            found.append(Part(one, dict.fromkeys(orders, Unproven())))
         else:
             found += _proven(definition, one, fmt, orders)
     return found
@@ -112,7 +112,7 @@ def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]
 @precision(53)
 def _proven(definition: Definition, span: Span, fmt: Format, orders: Sequence[int]) -> list[Part]:
     if span.size <= SMALLEST:
-        return [Part(span, dict.fromkeys(orders, Each()))]
+        return [Part(span, dict.fromkeys(orders, Unproven()))]
     forms = _Interval(definition, value_at(span.first, fmt), value_at(span.last, fmt), fmt).forms(orders, span.size)
     if forms is not None:
         return [Part(span, forms)]

@@ -15,9 +15,9 @@ from crosscheck._frameworks import backend
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
-from crosscheck._sweep.forms import Nowhere, parts
+from crosscheck._sweep.forms import OutsideDomain, parts
 from crosscheck._sweep.positions import PIECE, Span, floats
-from crosscheck._sweep.tally import Flushing, Tally, differing
+from crosscheck._sweep.tally import SubnormalTreatment, Tally, differing
 from crosscheck._sweep.truths import Truths
 from crosscheck._verify.run.implementations import function_of, implementations_of
 
@@ -29,7 +29,7 @@ Run = Callable[[FloatArray], Mapping[int, FloatArray]]
 
 
 @dataclass(frozen=True)
-class Setup:
+class SweepSetup:
     """The checked options of a sweep. Other processes get them, so a record of the catalogue is given by its name."""
 
     function: str
@@ -71,7 +71,7 @@ class Judge:
     """What a process needs to judge one piece after the other; programs are compiled once."""
 
     activation: Activation
-    setup: Setup
+    setup: SweepSetup
     replace: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     shares: Shares = field(default_factory=Shares)
 
@@ -119,7 +119,7 @@ class Judge:
                 self.shares.jax += spent
         return found
 
-    def _flushing(self, implementation: Implementation, order: int) -> Flushing:
+    def _flushing(self, implementation: Implementation, order: int) -> SubnormalTreatment:
         mode = "jit" if implementation.side == "jax" else "eager"
         probed = backend(implementation.side).flush(self.setup.dtype, mode, self.setup.device)
         allowed = budget(self.fmt.name, order)
@@ -130,7 +130,7 @@ class Judge:
             zero = self.truths.decided(np.zeros(1, self.fmt.dtype), order)
             values = (float(zero.rounded[0]), float(zero.left[0]), float(zero.right[0]))
             at_zero = tuple(dict.fromkeys(value for value in values if not isnan(value)))
-        return Flushing(below, at_zero, allowed)
+        return SubnormalTreatment(below, at_zero, allowed)
 
     def judge(self, span: Span) -> dict[str, Any]:
         """The results of one piece as plain data: positions, and for each implementation and order those of a ``Tally``."""
@@ -146,7 +146,7 @@ class Judge:
                 right: set[Key] = set()
                 for (name, k), got in results.items():
                     block = blocks[k]
-                    if k and isinstance(part.forms[k], Nowhere):
+                    if k and isinstance(part.forms[k], OutsideDomain):
                         tallies[name, k].skip(got[block.at].size)
                     elif tallies[name, k].judge(got[block.at], block, span.first, self.flushing[name, k]):
                         right.add((name, k))

@@ -27,7 +27,7 @@ HEAD = ("function", "order", "implementation", "max ULP", "at", "correctly round
 
 
 @dataclass(frozen=True)
-class Range:
+class InputRange:
     """The first and the last input, and their bits."""
 
     low: float
@@ -100,9 +100,9 @@ class SweepReport(
         return f"{self.function}, {self.dtype}: {where}, {self.inputs:,}{said}{not_run(self.skipped)}"
 
     @property
-    def range(self) -> Range:
+    def range(self) -> InputRange:
         """The first and the last input, as in the JSON."""
-        return Range(self.low, self.high, self.bits)
+        return InputRange(self.low, self.high, self.bits)
 
     @property
     def summary(self) -> Summary:

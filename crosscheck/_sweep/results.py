@@ -13,12 +13,12 @@ from crosscheck._arithmetic.formats import Format, bits_of
 from crosscheck._records.errors import ExpectedError
 from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
-from crosscheck._sweep.piece import Key, Setup
+from crosscheck._sweep.piece import Key, SweepSetup
 from crosscheck._sweep.positions import Span, binade_of, floats
 from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
 from crosscheck._sweep.tally import EDGES, WORST, Candidate, Tally
 from crosscheck._truth.truth import Truth
-from crosscheck._verdict.causes import Judgement, Setting, judge
+from crosscheck._verdict.causes import Judgement, JudgingSetting, judge
 from crosscheck._verdict.records import Point
 from crosscheck._verify.inputs.sample import Sample
 
@@ -41,7 +41,7 @@ class Merged:
     differ: Mapping[str, int]
 
 
-def merged(setup: Setup, fmt: Format, span: Span, done: Iterable[Mapping[str, Any]]) -> Merged:
+def merged(setup: SweepSetup, fmt: Format, span: Span, done: Iterable[Mapping[str, Any]]) -> Merged:
     """Add up the pieces; ``IncompleteError`` unless they contain each input of the range once."""
     keys = [(name, k) for name in setup.implementations for k in setup.orders]
     tallies = {key: Tally(fmt) for key in keys}
@@ -148,7 +148,7 @@ def judged_exactly(activation: Activation, order: int, x: Any, got: Any) -> tupl
     """Judge results as ``crosscheck.verify`` does, with the exact evaluator at each input."""
     sample = Sample(x, None, x)
     truth = sample.truths(activation, [order], activation.parameters)[order]
-    setting = Setting(
+    setting = JudgingSetting(
         budget=budget(str(x.dtype), order),
         flush_inputs=False,
         flush_outputs=False,

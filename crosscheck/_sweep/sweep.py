@@ -28,7 +28,7 @@ from crosscheck._records.interface import MissingFrameworkError, framework
 from crosscheck._records.names import DEVICES
 from crosscheck._records.records import Activation
 from crosscheck._report.journal import Journal, digest
-from crosscheck._sweep.piece import Judge, Setup, swept
+from crosscheck._sweep.piece import Judge, SweepSetup, swept
 from crosscheck._sweep.positions import PIECE, Span, bits_at, pieces, position_of, position_of_bits, value_at, whole
 from crosscheck._sweep.report import SweepReport
 from crosscheck._sweep.results import differences, merged, results
@@ -157,12 +157,12 @@ def sweep(
 
 def _setup(
     activation: Activation, fmt: Format, orders: Sequence[int] | None, implementations: Sequence[str] | None, device: str
-) -> Setup:
+) -> SweepSetup:
     """What is swept, in the order of the closed lists; by default everything that exists."""
     there = tuple(implementation.name for implementation in swept(activation))
     possible = (0, 1) if fmt.bits == 32 else (0, 1, 2)
     named = known("implementation", there if implementations is None else implementations, there)
-    return Setup(
+    return SweepSetup(
         function=activation.name,
         dtype=fmt.name,
         implementations=tuple(sorted(named, key=there.index)),
@@ -182,7 +182,7 @@ def _check_processes(processes: int, executor: Executor | None, *, own: bool) ->
         )
 
 
-def _runnable(setup: Setup, described: Mapping[str, Any]) -> tuple[Setup, dict[str, str]]:
+def _runnable(setup: SweepSetup, described: Mapping[str, Any]) -> tuple[SweepSetup, dict[str, str]]:
     """The part of a setup that can be run here; and the rest, with the reasons."""
     lacking = Lacking.of(described)
     skipped = lacking.of_those(setup.implementations, [setup.dtype])
@@ -192,7 +192,7 @@ def _runnable(setup: Setup, described: Mapping[str, Any]) -> tuple[Setup, dict[s
     return dataclasses.replace(setup, implementations=run), skipped
 
 
-def judge_piece(setup: Setup, span: Span) -> Piece:
+def judge_piece(setup: SweepSetup, span: Span) -> Piece:
     """Judge one piece, in any process or thread of a worker."""
     with _ONE_AT_A_TIME:
         return _judge(setup).judge(span)
@@ -203,7 +203,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @lru_cache(maxsize=2)
-def _judge(setup: Setup) -> Judge:
+def _judge(setup: SweepSetup) -> Judge:
     with suppress(MissingFrameworkError):
         framework("jax")  # first: on a shared GPU it is set not to take all memory
     return Judge(activations[setup.function], setup)
@@ -244,7 +244,7 @@ def journal_path(out: str | os.PathLike[str], name: str, dtype: str) -> Path:
     return Path(out) / f"{name}-{dtype}.journal"
 
 
-def _header(setup: Setup, span: Span, fmt: Format, described: Mapping[str, Any]) -> dict[str, Any]:
+def _header(setup: SweepSetup, span: Span, fmt: Format, described: Mapping[str, Any]) -> dict[str, Any]:
     """The data on which the pieces of a journal depend."""
     keys = ("version", "device", "capability", "onednn", "xla_flags")
     return {

@@ -28,7 +28,7 @@ Candidate = tuple[float, int, int]
 
 
 @dataclass(frozen=True)
-class Flushing:
+class SubnormalTreatment:
     """A backend's treatment of subnormals, for one order.
 
     ``below`` is the magnitude below which a truth may have become 0; 0 if results are not flushed. ``at_zero`` are the
@@ -66,7 +66,7 @@ class Tally:
         for name in COUNTS:
             self.counts[name] += data[name]
 
-    def judge(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> bool:
+    def judge(self, got: FloatArray, block: Block, offset: int, flushing: SubnormalTreatment) -> bool:
         """Count the results of one block; ``offset`` is the position of the piece's first input.
 
         Returns whether each has the bits of the correctly rounded one.
@@ -147,7 +147,7 @@ class Tally:
         ones.sort(key=lambda one: (-one[0], one[1]))
         del ones[KEPT:]
 
-    def _each(self, got: FloatArray, block: Block, offset: int, flushing: Flushing) -> None:
+    def _each(self, got: FloatArray, block: Block, offset: int, flushing: SubnormalTreatment) -> None:
         """Judge each result of a block by itself."""
         finite = np.isfinite(got)
         if block.exact is None and np.isnan(got).all() and not np.isnan(block.rounded).any():

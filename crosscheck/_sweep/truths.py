@@ -12,7 +12,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, widen
 from crosscheck._arithmetic.ulp import ulp
 from crosscheck._records.records import Activation
-from crosscheck._sweep.forms import Constant, Each, Multiple, Nowhere, Part, Polynomial
+from crosscheck._sweep.forms import Constant, Multiple, OutsideDomain, Part, Polynomial, Unproven
 from crosscheck._truth.evaluate import truth
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import CANCELLED
@@ -94,9 +94,9 @@ class Truths:
         if isinstance(form, Polynomial):
             assert wide is not None
             return self._polynomial(form, k, at, x, wide, cancels)
-        if isinstance(form, Nowhere):
+        if isinstance(form, OutsideDomain):
             return Block(at, x, np.float32(np.nan), np.float64(np.nan), np.float64(1))
-        assert isinstance(form, Each)
+        assert isinstance(form, Unproven)
         exact = self.decided(x, k)
         value = np.where(exact.judged, exact.approximate(), np.nan)
         unit = 1 / ulp(exact.exponent, exact.fmt)

@@ -17,7 +17,7 @@ Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
-class Setup:
+class TrainingSetup:
     """Everything that a training depends on, in the dtype in which it runs.
 
     Attributes:
@@ -44,10 +44,10 @@ class Setup:
 Steps = tuple[Callable[..., Any], Any]
 """A step and its state, as ``compare_training`` takes them; the step gets the inputs and labels of the setup."""
 
-Prepare = Callable[[Setup], Steps]
+Prepare = Callable[[TrainingSetup], Steps]
 """Makes one framework's side of the training that a setup describes."""
 
-Side = tuple[Setup, Prepare]
+Side = tuple[TrainingSetup, Prepare]
 """One framework's side of a training: its setup, and the function that makes its step and state."""
 
 History = Mapping[str, FloatArray]

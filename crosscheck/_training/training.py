@@ -15,9 +15,9 @@ from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
     from crosscheck._frameworks.programs import Inputs
-    from crosscheck._training.steps.drift import Runs
+    from crosscheck._training.steps.drift import FreeRuns
     from crosscheck._training.steps.jax_steps import JaxSteps
-    from crosscheck._training.steps.steps import Found
+    from crosscheck._training.steps.steps import StepResults
     from crosscheck._training.steps.torch_steps import TorchSteps
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -116,7 +116,7 @@ def judge(
     controls: int,
     seed: int,
     progress: Callable[[str, int], None] | None = None,
-) -> tuple[TrainingReport, Runs | None]:
+) -> tuple[TrainingReport, FreeRuns | None]:
     """The report, and the free runs, if there are controls. torch's state is restored."""
     from crosscheck._training.steps.drift import drift, free_runs
     from crosscheck._training.steps.steps import run
@@ -209,7 +209,9 @@ def _listed(name: str, given: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int) -> Iterator[TrainingFault]:
+def _faults(
+    found: StepResults, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int
+) -> Iterator[TrainingFault]:
     """The faults, in the order of the steps."""
     from crosscheck._training.explain.other_exchanges import other_exchange
     from crosscheck._training.explain.reasons import reason
@@ -229,7 +231,7 @@ def _faults(found: Found, batches: Sequence[Inputs], jax_batches: Sequence[Input
         yield TrainingFault("parameters", 1, 1, found.lost[0], inf, "missing", None, words)
 
 
-def _other_start(found: Found) -> Iterator[TrainingFault]:
+def _other_start(found: StepResults) -> Iterator[TrainingFault]:
     """A fault if JAX starts from other weights. The steps are still judged: each begins with torch's weights."""
     from crosscheck._training.steps.quantities import WEIGHTS, called
 
@@ -247,7 +249,7 @@ def _name(torch: TorchSteps) -> str:
     return f"{type(torch.model).__name__} trained by {' and '.join(type(one).__name__ for one in torch.optimizers)}"
 
 
-def _message(found: Found) -> str:
+def _message(found: StepResults) -> str:
     """Why trainings without a fault get no verdict; empty if they get one."""
     if not found.blank:
         return ""
@@ -256,7 +258,7 @@ def _message(found: Found) -> str:
     return f"the loss or most tensors are NaN or infinite on both sides {where}, so nothing was compared there"
 
 
-def _notes(found: Found) -> list[str]:
+def _notes(found: StepResults) -> list[str]:
     from crosscheck._training.steps.torch_steps import AVERAGE
 
     notes = []

@@ -11,7 +11,7 @@ from crosscheck._models.report.weights import every_weight, of_weights
 from crosscheck._report.document import Block, Document, Drawing, Heading, Table
 from crosscheck._report.headline import Verdict
 from crosscheck._report.json_file import Summary
-from crosscheck._report.told import Told
+from crosscheck._report.two_sided import TwoSidedReport
 from crosscheck._training.records import Drift
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class TrainingSummary(Summary):
 
 @dataclass(frozen=True)
 class TrainingReport(
-    Told,
+    TwoSidedReport,
     schema=SCHEMA,
     written=("environment", "faults", "errors", "drift", "weights", "notes", "summary"),
 ):

@@ -27,7 +27,7 @@ WORD = re.compile(r"[\w.]+")
 
 
 @dataclass(frozen=True)
-class WrittenCall:
+class CallInFile:
     """A call of PyTorch as a file has it.
 
     Attributes:
@@ -43,7 +43,7 @@ class WrittenCall:
     arguments: Mapping[str, str]
 
 
-def calls(text: str) -> list[WrittenCall]:
+def calls(text: str) -> list[CallInFile]:
     """Every call of PyTorch in a source text, in order; ``SyntaxError`` if it is no Python."""
     reader = _Reader()
     reader.visit(ast.parse(text))
@@ -66,7 +66,7 @@ class _Known:
 
 class _Reader(ast.NodeVisitor):
     def __init__(self) -> None:
-        self.found: list[WrittenCall] = []
+        self.found: list[CallInFile] = []
         self._scopes: list[dict[str, _Known]] = [{}]
         self._own: list[set[str]] = [set()]
         """The methods that the classes around a place define."""
@@ -94,7 +94,7 @@ class _Reader(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for one in node.decorator_list:
             if not isinstance(one, ast.Call) and (name := self._object(one)):
-                self.found.append(WrittenCall(one.lineno, f"@{ast.unparse(one)}", name, {}))
+                self.found.append(CallInFile(one.lineno, f"@{ast.unparse(one)}", name, {}))
         self._scopes.append({})
         self._parameters(node)
         self._learn(node)
@@ -192,7 +192,7 @@ class _Reader(ast.NodeVisitor):
             values |= {one.arg: ast.unparse(one.value) for one in node.keywords if one.arg}
             code = " ".join(ast.unparse(node).split())
             code = code if len(code) <= LONGEST else f"{code[: LONGEST - 3]}..."
-            self.found.append(WrittenCall(node.func.end_lineno or node.lineno, code, name, values))
+            self.found.append(CallInFile(node.func.end_lineno or node.lineno, code, name, values))
         self.generic_visit(node)
 
     def _method(self, func: ast.Attribute) -> str | None:

@@ -11,7 +11,7 @@ from crosscheck._dictionary.names import found
 from crosscheck._dictionary.records import Translation
 from crosscheck._records.errors import UsageError, own_failures
 from crosscheck._translate.file_report import NONE, FileTranslation, TranslatedCall, counterpart, in_words
-from crosscheck._translate.reading import WrittenCall, calls
+from crosscheck._translate.reading import CallInFile, calls
 from crosscheck._translate.report import TranslationReport
 from crosscheck._translate.uses import Uses, best, differences
 
@@ -105,7 +105,7 @@ def translate_file(path: str | Path) -> FileTranslation:
     return FileTranslation(str(path), found, environment, _note(environment["packages"], _installed()))
 
 
-def _looked_up(call: WrittenCall, uses: Sequence[Translation]) -> TranslatedCall:
+def _looked_up(call: CallInFile, uses: Sequence[Translation]) -> TranslatedCall:
     if not uses:
         return TranslatedCall(call.line, call.code, call.name, NONE, None, ())
     different = tuple(dict.fromkeys(map(in_words, differences(call, uses))))

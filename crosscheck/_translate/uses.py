@@ -8,7 +8,7 @@ from functools import cache
 
 from crosscheck._dictionary.names import called, spellings
 from crosscheck._dictionary.records import TranslatedPair, Translation
-from crosscheck._translate.reading import WrittenCall
+from crosscheck._translate.reading import CallInFile
 
 DTYPE = ("device", "dtype")
 DTYPES = ("in float64", "in float32")
@@ -39,7 +39,7 @@ class Uses:
         return tuple({entry.title: entry for entry in [*hits, *uses]}.values())
 
 
-def named_arguments(call: WrittenCall, uses: Sequence[Translation]) -> dict[str, str]:
+def named_arguments(call: CallInFile, uses: Sequence[Translation]) -> dict[str, str]:
     """The written values by the names of their parameters, where these are known."""
     parameters = next((entry.parameters[call.name] for entry in uses if call.name in entry.parameters), ())
     names = [one.partition("=")[0] for one in parameters]
@@ -48,7 +48,7 @@ def named_arguments(call: WrittenCall, uses: Sequence[Translation]) -> dict[str,
     }
 
 
-def best(call: WrittenCall, uses: Sequence[Translation]) -> Translation:
+def best(call: CallInFile, uses: Sequence[Translation]) -> Translation:
     """The use whose code has the arguments that are written; the first of those that have as many."""
     written = named_arguments(call, uses)
 
@@ -60,7 +60,7 @@ def best(call: WrittenCall, uses: Sequence[Translation]) -> Translation:
     return max(uses, key=likeness)
 
 
-def differences(call: WrittenCall, uses: Sequence[Translation]) -> list[TranslatedPair]:
+def differences(call: CallInFile, uses: Sequence[Translation]) -> list[TranslatedPair]:
     """The pairs of the uses that differ and matter here.
 
     A default matters only if the file leaves its argument out, or writes what the code of the pair writes.
@@ -91,7 +91,7 @@ def _another(written: str, value: str) -> bool:
     return all(known) and written != value
 
 
-def _parameters(call: WrittenCall, uses: Sequence[Translation]) -> dict[str, str | None]:
+def _parameters(call: CallInFile, uses: Sequence[Translation]) -> dict[str, str | None]:
     given = next((entry.parameters[call.name] for entry in uses if call.name in entry.parameters), ())
     return {name: default if equals else None for name, equals, default in (one.partition("=") for one in given)}
 

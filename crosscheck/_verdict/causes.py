@@ -25,7 +25,7 @@ The derivative of a function of rows is a sum over the row; it counts as cancell
 
 
 @dataclass(frozen=True)
-class Setting:
+class JudgingSetting:
     """The values with which a result is judged, besides the truth.
 
     ``budget`` is in ULP. ``at_zero`` is the truth at the input 0, for inputs flushed to it. ``scale`` is the sum of the
@@ -49,7 +49,7 @@ class Judgement:
     ulp_of_unit: Float64Array
 
 
-def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: Setting) -> Judgement:
+def judge(x: FloatArray, got: FloatArray, truth: Truth, setting: JudgingSetting) -> Judgement:
     """The cause at each point of one implementation against the exact results.
 
     A finite point beyond the budget is ``inaccurate`` here; ``systematic`` finds those that are ``definition``.
@@ -91,7 +91,7 @@ def _to_unit(truth: Truth, scale: Float64Array | None, rows: bool) -> Float64Arr
     return np.ldexp(1.0, np.where(small, truth.exponent - unit, 0).astype(np.int32))
 
 
-def _close(got: FloatArray, other: FloatArray, truth: Truth, setting: Setting) -> BoolArray:
+def _close(got: FloatArray, other: FloatArray, truth: Truth, setting: JudgingSetting) -> BoolArray:
     """Where a result is within the budget of another valid choice; False where there is no other choice (NaN)."""
     if np.isnan(widen(other)).all():
         return np.zeros(got.shape, bool)
@@ -101,7 +101,7 @@ def _close(got: FloatArray, other: FloatArray, truth: Truth, setting: Setting) -
 
 
 def _flushed(
-    x: Float64Array, got: FloatArray, wide: Float64Array, expected: Float64Array, truth: Truth, setting: Setting
+    x: Float64Array, got: FloatArray, wide: Float64Array, expected: Float64Array, truth: Truth, setting: JudgingSetting
 ) -> BoolArray:
     """Where only a subnormal was lost: the result is 0 for a subnormal truth, or is correct for the input 0.
 

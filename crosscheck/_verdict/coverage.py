@@ -13,7 +13,7 @@ from crosscheck._records.deviations import Deviation, Region
 from crosscheck._records.names import budget
 from crosscheck._verdict.causes import CODE, Codes
 from crosscheck._verdict.environments import in_a_record
-from crosscheck._verdict.judged import Judged, Key
+from crosscheck._verdict.judged import ComparisonCauses, Key
 
 SCATTERED = 16
 """An error of up to this many budgets may show at few of a region's inputs: rounding exceeds the budget at some points.
@@ -31,7 +31,7 @@ NEAR_INPUTS = 10
 """More inputs of one comparison than this are not single inputs."""
 
 
-def regions_of(deviation: Deviation, judged: Judged) -> list[Region]:
+def regions_of(deviation: Deviation, judged: ComparisonCauses) -> list[Region]:
     key = judged.key
     if not set(key.implementations) & set(deviation.implementations):
         return []
@@ -80,7 +80,7 @@ def factor_outside(x: Float64Array, intervals: Iterable[tuple[float, float]]) ->
     return result
 
 
-def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
+def covers(deviation: Deviation, region: Region, judged: ComparisonCauses) -> BoolArray:
     """Which of the failing points a deviation covers in one of its regions.
 
     A region of a ``definition`` also covers ``inaccurate`` points, up to its bound: the verdict on a point takes the cause
@@ -94,7 +94,7 @@ def covers(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
     return lie_in(widen(judged.x[judged.failing]), region.intervals) & shows
 
 
-def excuses(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
+def excuses(deviation: Deviation, region: Region, judged: ComparisonCauses) -> BoolArray:
     """Which of the failing points need no other reason: those that ``covers`` finds, and zeros of the other sign in float16.
 
     Near 0, an inaccurate result that is too small for the dtype is a zero of either sign; the other dtypes hold numbers that
@@ -107,7 +107,7 @@ def excuses(deviation: Deviation, region: Region, judged: Judged) -> BoolArray:
     return covered | zero & lie_in(widen(judged.x[judged.failing]), region.intervals)
 
 
-def lies_near(deviation: Deviation, judged: Judged) -> BoolArray:
+def lies_near(deviation: Deviation, judged: ComparisonCauses) -> BoolArray:
     """Which of the failing points lie just outside of a deviation's regions on record, with errors just above the budget.
 
     Towards the end of a region, its errors become smaller and exceed the budget at fewer inputs. The region ends where the

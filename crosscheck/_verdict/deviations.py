@@ -16,12 +16,12 @@ from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.coverage import NEAR_INPUTS, covers, excuses, lies_near, regions_of
 from crosscheck._verdict.environments import Environment, regions_here
 from crosscheck._verdict.examination import examine
-from crosscheck._verdict.judged import Judged, count_causes
+from crosscheck._verdict.judged import ComparisonCauses, count_causes
 from crosscheck._verdict.records import Comparison, Finding
 
 
 def settle(
-    judged: Sequence[Judged],
+    judged: Sequence[ComparisonCauses],
     activation: Activation,
     environment: Environment,
     *,
@@ -55,7 +55,9 @@ def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def _compare(judged: Judged, active: Sequence[Deviation], declared: Sequence[Deviation], lenient: bool) -> Comparison:
+def _compare(
+    judged: ComparisonCauses, active: Sequence[Deviation], declared: Sequence[Deviation], lenient: bool
+) -> Comparison:
     covered, used = _covered(judged, active, declared)
     raises = [one.id for one in active if one.cause == "error" and judged.message and regions_of(one, judged)]
     open_ = ~covered
@@ -104,7 +106,9 @@ def _compare(judged: Judged, active: Sequence[Deviation], declared: Sequence[Dev
     )
 
 
-def _covered(judged: Judged, active: Sequence[Deviation], declared: Sequence[Deviation]) -> tuple[BoolArray, list[str]]:
+def _covered(
+    judged: ComparisonCauses, active: Sequence[Deviation], declared: Sequence[Deviation]
+) -> tuple[BoolArray, list[str]]:
     """Which of the failing points a deviation covers, and the ids of those that cover one.
 
     ``active`` have the regions that apply here, ``declared`` those of every environment.

@@ -15,7 +15,7 @@ from crosscheck._records.names import ORDER_NAMES
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
 from crosscheck._verdict.coverage import covers, lie_in, regions_of, small
 from crosscheck._verdict.environments import Environment, examined_here, in_a_record, seen_here
-from crosscheck._verdict.judged import ALONE, EXACT, Judged, Key
+from crosscheck._verdict.judged import ALONE, EXACT, ComparisonCauses, Key
 from crosscheck._verdict.records import Finding
 
 STALE = 10
@@ -60,7 +60,7 @@ def strict_modes(deviation: Deviation, region: Region) -> set[str]:
 
 
 def examine(
-    deviation: Deviation, judged: Sequence[Judged], environment: Environment, every_length: Collection[int]
+    deviation: Deviation, judged: Sequence[ComparisonCauses], environment: Environment, every_length: Collection[int]
 ) -> list[Finding]:
     """Check each region: wide enough, not too wide, observed at its anchors, within its bound."""
     if deviation.cause == "error":
@@ -97,7 +97,7 @@ class Showing:
     about these. ``strict`` is whether the deviation must show at the region's anchors in this mode.
     """
 
-    one: Judged
+    one: ComparisonCauses
     inside: BoolArray
     shown: BoolArray
     measured: BoolArray
@@ -116,7 +116,7 @@ class Showing:
         return _largest(self.one, counted)
 
 
-def showing(deviation: Deviation, region: Region, judged: Iterable[Judged]) -> list[Showing]:
+def showing(deviation: Deviation, region: Region, judged: Iterable[ComparisonCauses]) -> list[Showing]:
     """The comparisons in which a deviation must show in a region, among those that were run."""
     strict = strict_modes(deviation, region)
     pairs = ((one, found) for one in judged if (found := _shown(deviation, region, one)) is not None)
@@ -188,7 +188,7 @@ def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -
             yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
 
 
-def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray, BoolArray] | None:
+def _shown(deviation: Deviation, region: Region, one: ComparisonCauses) -> tuple[BoolArray, BoolArray] | None:
     """The points that lie in the region, and those of them that show the deviation; None if it need not show."""
     if region not in regions_of(deviation, one) or not bears_out(deviation, one):
         return None
@@ -198,12 +198,12 @@ def _shown(deviation: Deviation, region: Region, one: Judged) -> tuple[BoolArray
     return (inside, inside & shown) if inside.any() else None
 
 
-def _largest(one: Judged, shown: BoolArray) -> float:
+def _largest(one: ComparisonCauses, shown: BoolArray) -> float:
     errors = one.ulp[shown[one.failing]]
     return float(errors[~np.isnan(errors)].max(initial=0.0))
 
 
-def extents(deviation: Deviation, region: Region, judged: Sequence[Judged]) -> list[Extent]:
+def extents(deviation: Deviation, region: Region, judged: Sequence[ComparisonCauses]) -> list[Extent]:
     """How often a deviation was observed in a region: for each implementation, dtype and mode that was run."""
     found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
     for one in judged:
@@ -225,7 +225,7 @@ def _where(key: Key) -> str:
     return f"{who}, {key.dtype}, {ORDER_NAMES[key.order]}, {key.mode}"
 
 
-def bears_out(deviation: Deviation, one: Judged) -> bool:
+def bears_out(deviation: Deviation, one: ComparisonCauses) -> bool:
     """Whether a deviation must show in this comparison.
 
     It must in each comparison of an implementation with the exact results, unless it is about the layout or a convention
@@ -238,16 +238,16 @@ def bears_out(deviation: Deviation, one: Judged) -> bool:
     return one.key.against == (ALONE if deviation.cause == "layout" else EXACT)
 
 
-def _points_at(one: Judged, anchor: Anchor) -> IntArray:
+def _points_at(one: ComparisonCauses, anchor: Anchor) -> IntArray:
     """The indices of the judged points at an anchor."""
     return np.flatnonzero(_is_at(one, anchor) & (one.codes != NOT_JUDGED)).astype(np.int64)
 
 
-def _is_at(one: Judged, anchor: Anchor) -> BoolArray:
+def _is_at(one: ComparisonCauses, anchor: Anchor) -> BoolArray:
     return is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype)))
 
 
-def _missed(one: Judged, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str) -> str | None:
+def _missed(one: ComparisonCauses, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str) -> str | None:
     """Why a deviation is not as declared at an anchor; None if it is."""
     here = np.zeros(one.x.shape, bool)
     here[at] = True

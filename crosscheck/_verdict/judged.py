@@ -44,7 +44,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ComparisonCauses:
     """The causes of the points of one comparison, and its summary figures.
 
     ``failing`` holds the indices of the points whose cause does not pass; ``got``, ``expected``, ``ulp`` and
@@ -83,7 +83,7 @@ def summarise(
     side: str | None,
     columns: Columns,
     notes: tuple[str, ...] = (),
-) -> Judged:
+) -> ComparisonCauses:
     """Count the causes, find the worst points and keep the failing ones.
 
     ``results`` are the results and the expected ones; ``errors`` the errors in the unit and in ULP of the truth; ``columns``
@@ -96,7 +96,7 @@ def summarise(
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(widen(got) - widen(expected))
     finite = np.isfinite(difference) & (codes != NOT_JUDGED)
-    return Judged(
+    return ComparisonCauses(
         key=key,
         parameters=parameters,
         x=x,

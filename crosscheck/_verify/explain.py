@@ -18,7 +18,7 @@ from crosscheck._verdict.judged import ALONE
 from crosscheck._verdict.records import Comparison
 from crosscheck._verify.sightings.explanation import Disagreement, Explanation
 from crosscheck._verify.sightings.reproduce import Source
-from crosscheck._verify.sightings.sight import Sought, sight, there
+from crosscheck._verify.sightings.sight import Sought, runnable_implementations, sight
 from crosscheck._verify.sightings.uncovered import Uncovered, sight_uncovered, uncovered
 from crosscheck._verify.verify import verify
 
@@ -71,14 +71,17 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     in_use = [one for one in regions_here(deviation, here) if one.anchors] or [
         one for one in deviation.regions if one.anchors
     ]
-    run = [one for one in in_use if any(there(deviation, lacking, dtype) for dtype in one.dtypes)]
+    run = [one for one in in_use if any(runnable_implementations(deviation, lacking, dtype) for dtype in one.dtypes)]
     if not run:
         return None
     examined = [one for one in run if examined_here(one, here)] or run
     region = next((one for one in examined if seen_here(deviation, here, one)), examined[0])
-    anchor, dtypes = region.anchors[0], [dtype for dtype in region.dtypes if there(deviation, lacking, dtype)]
+    anchor, dtypes = (
+        region.anchors[0],
+        [dtype for dtype in region.dtypes if runnable_implementations(deviation, lacking, dtype)],
+    )
     dtype = "float32" if "float32" in dtypes else dtypes[0]
-    implementations = there(deviation, lacking, dtype)
+    implementations = runnable_implementations(deviation, lacking, dtype)
     on_record = by_name()
     seen_in = [name for name, record in on_record.items() if deviation.id in record.deviations]
     return Disagreement(

@@ -27,7 +27,7 @@ from crosscheck._records.records import Activation
 from crosscheck._report.report import Report
 from crosscheck._verdict.deviations import settle
 from crosscheck._verdict.environments import Environment, nearest, of_here, on_record
-from crosscheck._verdict.judged import Judged
+from crosscheck._verdict.judged import ComparisonCauses
 from crosscheck._verify.inputs.search import THOROUGH_EFFORT
 from crosscheck._verify.run.run import Progress, run
 from crosscheck._verify.run.task import EVERY_LENGTH, Plan
@@ -142,7 +142,7 @@ def verify(
     return report
 
 
-Look = Callable[[Activation, Sequence[Judged], Report], Any]
+Look = Callable[[Activation, Sequence[ComparisonCauses], Report], Any]
 
 
 def verified(
@@ -258,7 +258,7 @@ def _judge(
     with formulas_of(given):
         looked = look(activation, judged, report) if look else None
     if several:
-        let_go()  # the programs of all activations would fill the memory
+        release_programs()  # the programs of all activations would fill the memory
     return report, looked
 
 
@@ -278,7 +278,7 @@ def pool(processes: int) -> Iterator[Workers | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def let_go() -> None:
+def release_programs() -> None:
     """Release the frameworks' compiled programs."""
     for name in ("jax", "torch"):
         with suppress(MissingFrameworkError):

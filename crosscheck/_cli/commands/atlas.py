@@ -17,7 +17,7 @@ from crosscheck._records.implementations import MODES
 from crosscheck._records.names import DTYPES
 
 if TYPE_CHECKING:
-    from crosscheck._atlas.record_report import RecordDiff, Recording
+    from crosscheck._atlas.record_report import AtlasRecording, RecordDiff
 
 
 WRITTEN = ("--processes", "--json", "--markdown")
@@ -35,13 +35,16 @@ WRITTEN = ("--processes", "--json", "--markdown")
 @click.option(
     "--diff",
     "old",
-    type=paths.Input(),
+    type=paths.InputPath(),
     metavar="OLD.json",
     help="Print what changed from OLD to NEW.json, or to a run in this environment.",
 )
 @click.option("--record", is_flag=True, help="Measure what the frameworks do here, and write this environment's file.")
 @click.option(
-    "--out", type=paths.Input(), metavar="FOLDER", help="The folder for the file of --record; by default the current one."
+    "--out",
+    type=paths.InputPath(),
+    metavar="FOLDER",
+    help="The folder for the file of --record; by default the current one.",
 )
 @click.option("--check", is_flag=True, help="Print the differences between the record of this environment and a run.")
 @click.option("--without", multiple=True, metavar="ID", help="Treat this declared deviation as undeclared.")
@@ -182,7 +185,7 @@ def _check(
     _written(made, json_path, markdown_path)
 
 
-def _written(made: Recording | RecordDiff, json_path: str | None, markdown_path: str | None) -> NoReturn:
+def _written(made: AtlasRecording | RecordDiff, json_path: str | None, markdown_path: str | None) -> NoReturn:
     from crosscheck._report.terminal import layout
 
     show(layout(made.document()))

@@ -72,10 +72,13 @@ def compare(
 
 
 @click.command(cls=Command)
-@click.argument("a", type=paths.Input())
-@click.argument("b", type=paths.Input())
+@click.argument("a", type=paths.InputPath())
+@click.argument("b", type=paths.InputPath())
 @click.option(
-    "--truth", type=paths.Input(), metavar="PATH", help="A file of the true values in float64, to find the side at fault."
+    "--truth",
+    type=paths.InputPath(),
+    metavar="PATH",
+    help="A file of the true values in float64, to find the side at fault.",
 )
 @click.option("--ulp", type=float, metavar="N", help="Allow N ULP of the larger element; 4 if no limit is given.")
 @click.option("--rtol", type=float, metavar="R", help="Allow a difference of R times the element of B.")

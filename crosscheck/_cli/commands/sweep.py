@@ -22,7 +22,7 @@ from crosscheck._records.implementations import IMPLEMENTATIONS
 @options.implementations(*IMPLEMENTATIONS[:-1])
 @click.option("--range", "ends", nargs=2, metavar="LOW HIGH", help="The first and last input, or their bits: 0x3f800000.")
 @options.device()
-@click.option("--out", type=paths.Input(), metavar="FOLDER", help="Keep a journal there, to continue with --resume.")
+@click.option("--out", type=paths.InputPath(), metavar="FOLDER", help="Keep a journal there, to continue with --resume.")
 @click.option("--resume", is_flag=True, help="Continue with the journal in --out.")
 @sharing.option("the pieces")
 @paths.activations()
@@ -30,7 +30,7 @@ from crosscheck._records.implementations import IMPLEMENTATIONS
 @paths.figure("--figure", "Draw the errors")
 @click.option(
     "--table",
-    type=paths.Input(),
+    type=paths.InputPath(),
     metavar="FOLDER",
     help="Without NAME: print the results that --json wrote to FOLDER as one table.",
 )

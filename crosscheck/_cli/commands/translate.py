@@ -9,14 +9,19 @@ from crosscheck._cli.command import Command
 from crosscheck._cli.ending import refuse
 from crosscheck._cli.options import refuse_besides
 from crosscheck._cli.output import finish, one_message, save_all, show, written
-from crosscheck._cli.paths import Input
+from crosscheck._cli.paths import InputPath
 from crosscheck._cli.progress import entries_done
 
 
 @click.command(cls=Command)
 @click.argument("name", required=False)
 @click.option(
-    "--file", "files", multiple=True, type=Input(), metavar="PATH", help="Look up every call in this file, which is not run."
+    "--file",
+    "files",
+    multiple=True,
+    type=InputPath(),
+    metavar="PATH",
+    help="Look up every call in this file, which is not run.",
 )
 @click.option("--run", is_flag=True, help="Judge again, with the installed versions.")
 @written

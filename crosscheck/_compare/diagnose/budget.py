@@ -29,15 +29,15 @@ class SpentError(Exception):
     """A search would cost more than is left."""
 
 
-class Budget:
+class SearchBudget:
     """What is left for a search, and for those after it: a part takes from the whole, and never more than its own."""
 
-    def __init__(self, most: float = MOST, whole: Budget | None = None) -> None:
+    def __init__(self, most: float = MOST, whole: SearchBudget | None = None) -> None:
         self._left, self._whole = most, whole
 
-    def part(self, most: float) -> Budget:
+    def part(self, most: float) -> SearchBudget:
         """A budget for one of several searches."""
-        return Budget(most, self)
+        return SearchBudget(most, self)
 
     @property
     def left(self) -> float:
@@ -68,7 +68,7 @@ def cost_of(side: int, work: Work) -> float:
 class Paid:
     """A lifted program whose runs are paid for before they start."""
 
-    def __init__(self, lifted: Lifted, cost: float, budget: Budget) -> None:
+    def __init__(self, lifted: Lifted, cost: float, budget: SearchBudget) -> None:
         self.lifted, self.cost, self.budget = lifted, cost, budget
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:

@@ -53,7 +53,7 @@ Lift = Callable[[FloatArray], Lifted]
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _LiftedValues:
     """The lifted function's values at some inputs, and how much rounding may move them."""
 
     x: FloatArray
@@ -62,7 +62,7 @@ class _Seen:
     fmt: Format
     run: Callable[[Float64Array], Float64Array]
 
-    def probes(self, more: Float64Array) -> _Seen:
+    def probes(self, more: Float64Array) -> _LiftedValues:
         """The same at the probes and at more inputs in float64, which rounding does not move across a jump."""
         wide = self.run(np.resize(more, self.x.shape))[: more.size] if more.size else more
         rounding = SPECIAL_FUNCTIONS * np.nan_to_num(np.abs(wide)) + FLUSHED
@@ -118,7 +118,7 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
     return replace(best, also=tuple(i.name for (_, i), one in zip(others, same, strict=True) if one == alike))
 
 
-def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
+def _look(lift: Lift, x: FloatArray, fmt: Format) -> _LiftedValues | None:
     """None if it fails on this array, or its result has neither this shape, nor half of it, nor one number for each row."""
     wide = widen(x)
     unit = drawn_roundoff(fmt)
@@ -138,10 +138,10 @@ def _look(lift: Lift, x: FloatArray, fmt: Format) -> _Seen | None:
         spread = largest * np.sqrt(np.mean((moved / np.where(largest > 0, largest, 1.0)) ** 2, axis=0))
         own = SPECIAL_FUNCTIONS * np.nan_to_num(np.abs(clean[0]))
         rounding = quantile(x.size) * 2.0**-53 / unit * spread + own + FLUSHED
-    return _Seen(x, clean[0], rounding, fmt, lambda wide: np.asarray(lifted.run([wide])[0], np.float64))
+    return _LiftedValues(x, clean[0], rounding, fmt, lambda wide: np.asarray(lifted.run([wide])[0], np.float64))
 
 
-def _jumps(seen: _Seen) -> Float64Array:
+def _jumps(seen: _LiftedValues) -> Float64Array:
     """The float64 numbers on either side of each jump, by bisection; none if there are many jumps.
 
     Bisection continues in the half where the function's middle is farther from the straight line between the ends.
@@ -164,12 +164,14 @@ def _jumps(seen: _Seen) -> Float64Array:
     return sides if sides.size <= 2 * MOST_JUMPS else np.empty(0)
 
 
-def _middle(seen: _Seen, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
+def _middle(seen: _LiftedValues, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
     middle = low / 2 + high / 2
     return middle, seen.run(np.append(middle, 0.0))[:-1]
 
 
-def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation], jumps: Float64Array) -> Iterator[tuple[int, Identity]]:
+def _elementwise(
+    seen: _LiftedValues, catalogue: Mapping[str, Activation], jumps: Float64Array
+) -> Iterator[tuple[int, Identity]]:
     """Each function that it is, and the number of inputs at which float64 still tells them apart."""
     probes = seen.probes(jumps)
     # Rounding hides all of x + x.mean(), since the mean is of inputs up to 1e38: no candidate could be told from it.
@@ -193,7 +195,7 @@ def _elementwise(seen: _Seen, catalogue: Mapping[str, Activation], jumps: Float6
             yield int((compared & inside & another).sum()), Identity(activation.name, parameters, count, exceptions)
 
 
-def _fitted(activation: Activation, probes: _Seen, jumps: Float64Array) -> dict[str, float] | None:
+def _fitted(activation: Activation, probes: _LiftedValues, jumps: Float64Array) -> dict[str, float] | None:
     """The parameters, of few digits, with which it is this function at the probes; None if there are none."""
     names = list(activation.parameters)
 
@@ -296,7 +298,7 @@ def evaluated(definition: Callable[[Any, Any], Any], at: FloatArray) -> Float64A
     return np.array(values)
 
 
-def _of_rows(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[tuple[int, Identity]]:
+def _of_rows(seen: _LiftedValues, catalogue: Mapping[str, Activation]) -> Iterator[tuple[int, Identity]]:
     for activation in catalogue.values():
         for axis in (-1, 0) if activation.rows else ():
             x = np.ascontiguousarray(np.moveaxis(seen.x, axis, -1))
@@ -315,7 +317,7 @@ def _of_rows(seen: _Seen, catalogue: Mapping[str, Activation]) -> Iterator[tuple
 
 
 def _rows_differ(
-    seen: _Seen, activation: Activation, axis: int, x: FloatArray, names: list[str], values: list[float]
+    seen: _LiftedValues, activation: Activation, axis: int, x: FloatArray, names: list[str], values: list[float]
 ) -> tuple[Any, Any]:
     """Where it is not the function of rows with these parameters; ``x`` has the rows along its last axis."""
     truth = row_truth(activation, x, np.ones_like(x), (0,), dict(zip(names, values, strict=True)))[0].approximate()

@@ -11,7 +11,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Format, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._compare.diagnose.budget import COMPILING, Budget, SpentError, cost_of
+from crosscheck._compare.diagnose.budget import COMPILING, SearchBudget, SpentError, cost_of
 from crosscheck._compare.judge.comparisons import Judged, Request
 from crosscheck._compare.judge.evidence import same_bits, to_float64
 from crosscheck._compare.judge.results import directions
@@ -39,7 +39,7 @@ FEW = 32
 
 
 @dataclass(frozen=True)
-class Fault:
+class FaultKind:
     """The fault that simpler inputs must still show: this cause, with this side at fault, in this result."""
 
     request: Request
@@ -86,7 +86,7 @@ class Simplest:
     evaluations: int = 0
 
 
-def simplest(fault: Fault, budget: Budget) -> Simplest:
+def simplest(fault: FaultKind, budget: SearchBudget) -> Simplest:
     """Search near the worst input for a worse one, then simplify."""
     inputs = fault.request.inputs
     if fault.judged.x is not None and len(inputs.floats) == 1 and fault.takes_numbers():
@@ -101,7 +101,7 @@ def simplest(fault: Fault, budget: Budget) -> Simplest:
 # Elementwise functions: many inputs are tried in one call.
 
 
-def _search(fault: Fault) -> Point:
+def _search(fault: FaultKind) -> Point:
     """The worst input that is found near the given one, in steps of ULP and by powers of two."""
     inputs = fault.request.inputs
     (at,) = inputs.floats
@@ -126,7 +126,7 @@ def _around(x: float, fmt: Format) -> Array:
     return _filled(near[np.isfinite(widen(near))])
 
 
-def _simplest_number(fault: Fault, worst: Point) -> tuple[Inputs, Judged] | None:
+def _simplest_number(fault: FaultKind, worst: Point) -> tuple[Inputs, Judged] | None:
     inputs = fault.request.inputs
     (at,) = inputs.floats
     shape = (1,) * max(1, inputs.leaves[at].ndim)
@@ -176,7 +176,7 @@ def _plainness(x: float) -> tuple[bool, int, float, bool]:
 # Any other function: first sizes, then values, by the distance of the results; what is found is judged.
 
 
-def _shrunk(fault: Fault, gap: _Gap) -> tuple[Inputs, Judged] | None:
+def _shrunk(fault: FaultKind, gap: _Gap) -> tuple[Inputs, Judged] | None:
     start = fault.request.inputs
     far = gap(start)
     if far is None:
@@ -206,7 +206,7 @@ def _shrunk(fault: Fault, gap: _Gap) -> tuple[Inputs, Judged] | None:
 class _Gap:
     """The distance of both sides' results, relative to the largest element; cheap, and compiled once for each shape."""
 
-    def __init__(self, fault: Fault, budget: Budget) -> None:
+    def __init__(self, fault: FaultKind, budget: SearchBudget) -> None:
         record = fault.judged.record
         self.request, self.order = replace(fault.request, order=record.order), record.order
         self.place = record.output, record.order, record.wrt
@@ -274,7 +274,7 @@ Parts = Mapping[int, tuple[int, int]]
 """For each group of axes of one size, the begin and the end of the part that is left."""
 
 
-def _smallest(fault: Fault, keeps: Keeps) -> Inputs:
+def _smallest(fault: FaultKind, keeps: Keeps) -> Inputs:
     """The inputs with all axes cut as far as the results still differ."""
     start = fault.request.inputs
     failing = fault.judged.failing

@@ -11,8 +11,8 @@ import torch
 
 from crosscheck._compare.how.trials import JAX, TORCH, Trials, near, sizes_of
 from crosscheck._explain.facts import Edit, Fact
-from crosscheck._explain.search import Budget, Explaining, Search
-from crosscheck._explain.segment import Segment, moments, order
+from crosscheck._explain.search import Budget, Explaining, MistakeSearch
+from crosscheck._explain.segment import GraphSegment, moments, order
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._graph.graph import Edits, Graph
@@ -58,7 +58,7 @@ class EditsOfFunction:
         return "; ".join(dict.fromkeys(one.words() for one in edits))
 
     @cached_property
-    def _search(self) -> Search | None:
+    def _search(self) -> MistakeSearch | None:
         trials, jax = self._trials, self._trials.lifted[JAX]
         target = trials.result(JAX)
         if target is None or not np.isfinite(target).any() or not isinstance(jax, JaxLifted):
@@ -139,11 +139,11 @@ class Function:
         """The graph."""
         return self._recording.graph
 
-    def segment(self, arguments: Sequence[Array], edits: Edits, **more: Any) -> Segment:
+    def segment(self, arguments: Sequence[Array], edits: Edits, **more: Any) -> GraphSegment:
         """The whole function at some arguments, with edits."""
         leaves = zip(self._recording.inputs, arguments, strict=False)
         known = {number: torch.from_numpy(np.array(one)) for number, one in leaves}
-        return Segment(self.graph, known, [self._target], weights=self._weight, edits=edits, **more)
+        return GraphSegment(self.graph, known, [self._target], weights=self._weight, edits=edits, **more)
 
     def _weight(self, name: str) -> Any:
         return self._weights[name].double()

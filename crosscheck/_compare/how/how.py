@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from crosscheck._compare.diagnose.budget import FOR_HOW, Budget
+from crosscheck._compare.diagnose.budget import FOR_HOW, SearchBudget
 from crosscheck._compare.how.dependence import of_dependence
 from crosscheck._compare.how.edits import EditsOfFunction
 from crosscheck._compare.how.inputs import fitted, of_inputs
 from crosscheck._compare.how.nan import of_nan
 from crosscheck._compare.how.outputs import of_outputs, swapped
-from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Change, Trials
+from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Trial, Trials
 from crosscheck._compare.judge.comparisons import Judged, Request
 from crosscheck._explain.facts import Fact
 
@@ -28,7 +28,7 @@ class How:
     facts: tuple[Fact, ...] = ()
 
 
-def how(request: Request, judged: Judged, budget: Budget) -> How | None:
+def how(request: Request, judged: Judged, budget: SearchBudget) -> How | None:
     """How the two sides differ in one result; None if no hypothesis is proven."""
     if judged.x is None and sum(leaf.size for leaf in request.inputs.leaves) > MOST_ELEMENTS:
         return None
@@ -39,7 +39,7 @@ def how(request: Request, judged: Judged, budget: Budget) -> How | None:
     if said := of_nan(trials):
         return How(said)
     # A proof is coarser than the verdict. If no change at all is proven, each change that does nothing would be.
-    if trials.proves(Change("", partial(trials.run, TORCH), JAX)):
+    if trials.proves(Trial("", partial(trials.run, TORCH), JAX)):
         return _of_dependence(trials)
     edits = EditsOfFunction(trials)
     if trials.order == 0 and (said := edits.of_functions()):
@@ -62,7 +62,7 @@ def _of_dependence(trials: Trials) -> How | None:
     return How(said) if said else None
 
 
-def cast(request: Request, judged: Judged, budget: Budget, side: int) -> str | None:
+def cast(request: Request, judged: Judged, budget: SearchBudget, side: int) -> str | None:
     """To which dtypes of fewer digits one side casts, as a clause; None if to none."""
     trials = Trials(request, judged, budget.part(FOR_HOW))
     trials.result(side)  # what a program contains is known after a run
@@ -70,7 +70,7 @@ def cast(request: Request, judged: Judged, budget: Budget, side: int) -> str | N
     return f"{NAMES[side]} casts to {' and '.join(dtypes)}" if dtypes else None
 
 
-def _changes(trials: Trials) -> Iterator[Change]:
+def _changes(trials: Trials) -> Iterator[Trial]:
     """The hypotheses, simplest first: changes of the results and of the inputs."""
     yield from of_outputs(trials)
     if trials.order == 0:
@@ -78,7 +78,7 @@ def _changes(trials: Trials) -> Iterator[Change]:
         yield from of_inputs(trials)
 
 
-def _others(trials: Trials) -> Iterator[Change]:
+def _others(trials: Trials) -> Iterator[Trial]:
     """What says less than an edit: changes that explain a part of the results, and an input times a number."""
     yield from (one for one in of_outputs(trials) if one.is_part)
     if trials.order == 0:

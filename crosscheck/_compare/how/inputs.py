@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck._compare.how.fit import Fit
 from crosscheck._compare.how.numbers import of_counts, plain
-from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Change, Trials, near
+from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Trial, Trials, near
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.base import Noise
 
@@ -23,7 +23,7 @@ Arguments = Sequence[Array]
 Moving = Callable[[Arguments], Arguments]
 
 
-def of_inputs(trials: Trials, *, with_result: bool = False) -> Iterator[Change]:
+def of_inputs(trials: Trials, *, with_result: bool = False) -> Iterator[Trial]:
     """The changes of the inputs that make the sides agree at the given inputs, so that they are worth a proof.
 
     ``with_result``: those that change the result's order too.
@@ -41,12 +41,12 @@ def of_inputs(trials: Trials, *, with_result: bool = False) -> Iterator[Change]:
             yield change
 
 
-def _change(trials: Trials, said: str, moved: Moving, side: int, after: Callable[[Array], Array] = np.asarray) -> Change:
+def _change(trials: Trials, said: str, moved: Moving, side: int, after: Callable[[Array], Array] = np.asarray) -> Trial:
     def run(arguments: Arguments, noise: Noise | None) -> Array:
         return after(trials.run(side, moved(arguments), noise))
 
     other = 1 - side
-    return Change(f"{NAMES[other]} gives what {NAMES[side]} gives {said}", run, other)
+    return Trial(f"{NAMES[other]} gives what {NAMES[side]} gives {said}", run, other)
 
 
 def _with(at: int, function: Callable[[Array], Array], arguments: Arguments) -> list[Array]:
@@ -124,7 +124,7 @@ def _replaced(trials: Trials) -> Iterator[Rearranged]:
                 yield said.format(name), partial(_with, at, function), side, np.asarray
 
 
-def fitted(trials: Trials) -> Iterator[Change]:
+def fitted(trials: Trials) -> Iterator[Trial]:
     """An input times a number, or plus a number."""
     fit = Fit(trials, JAX)
     for at in trials.inputs.floats:

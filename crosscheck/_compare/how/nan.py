@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Change, Trials
+from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Trial, Trials
 
 
 def of_nan(trials: Trials) -> str | None:
@@ -14,7 +14,7 @@ def of_nan(trials: Trials) -> str | None:
     if not any(np.isnan(trials.given[at]).any() for at in trials.inputs.floats):
         return None
     numbers = trials.without_nan()
-    if not numbers.proves(Change("", partial(numbers.run, TORCH), JAX)):
+    if not numbers.proves(Trial("", partial(numbers.run, TORCH), JAX)):
         return None
     nan = [np.isnan(result) for result in trials.given_results]
     for passes, other in ((TORCH, JAX), (JAX, TORCH)):

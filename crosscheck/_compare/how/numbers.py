@@ -58,7 +58,7 @@ OF_COUNTS: Mapping[str, tuple[Function, str]] = {
 
 
 @dataclass(frozen=True)
-class Number:
+class NamedNumber:
     """A number, its text, and the explanation that follows the text."""
 
     value: float
@@ -72,23 +72,23 @@ class Number:
         return len(digits.lstrip("0.")), self.value < 0, "1" not in digits
 
 
-def plain(value: float) -> Number:
+def plain(value: float) -> NamedNumber:
     """The number itself, or the inverse of a small integer or the constant of mathematics that it is near to."""
     if abs(value) < NOTHING:
-        return Number(0.0, "0")
+        return NamedNumber(0.0, "0")
     sign = "-" if value < 0 else ""
     size = abs(value)
     for digits in range(1, DIGITS + 1):
         short = float(f"{value:.{digits}g}")
         if _close(short, value, CLOSE):
-            return Number(short, f"{short:g}")
+            return NamedNumber(short, f"{short:g}")
     for n in range(3, 13):
         if _close(size, 1 / n, CLOSE):
-            return Number(value / size / n, f"{sign}1/{n}")
+            return NamedNumber(value / size / n, f"{sign}1/{n}")
     for said, constant in CONSTANTS.items():
         if _close(size, constant, CLOSE):
-            return Number(value / size * constant, f"{sign}{said} = {value:.6g}")
-    return Number(value, unlike(value, copysign(1, value)))
+            return NamedNumber(value / size * constant, f"{sign}{said} = {value:.6g}")
+    return NamedNumber(value, unlike(value, copysign(1, value)))
 
 
 def unlike(value: float, other: float) -> str:
@@ -97,27 +97,27 @@ def unlike(value: float, other: float) -> str:
     return next((text for text, of_other in texts if text != of_other), f"{value:g}")
 
 
-def of_shapes(trials: Trials, value: float) -> Iterator[Number]:
+def of_shapes(trials: Trials, value: float) -> Iterator[NamedNumber]:
     """The factor between the sides as a function of the number of elements, if it changes with that number."""
     for number, (count, function) in _of_counts(trials.inputs, value):
         if _follows(trials, count, function):
             yield number
 
 
-def of_counts(inputs: Inputs, value: float) -> Iterator[Number]:
+def of_counts(inputs: Inputs, value: float) -> Iterator[NamedNumber]:
     """A number as a function of the number of elements. Small integers and their inverses need no such explanation."""
     if plain(value).said.removeprefix("-") not in map(str, range(10)):
         yield from (number for number, _ in _of_counts(inputs, value))
 
 
-def _of_counts(inputs: Inputs, value: float) -> Iterator[tuple[Number, tuple[Count, Function]]]:
+def _of_counts(inputs: Inputs, value: float) -> Iterator[tuple[NamedNumber, tuple[Count, Function]]]:
     sign = "-" if value < 0 else ""
     for name, count in _counts(inputs):
         n = count(inputs)
         for said, (function, why) in OF_COUNTS.items() if n > 1 else ():
             if _close(abs(value), function(n), CLOSE):
                 because = f" (n = {n}, the number of elements of {name}{why and ', '}{why})"
-                yield Number(float(np.sign(value)) * function(n), f"{sign}{said}", because), (count, function)
+                yield NamedNumber(float(np.sign(value)) * function(n), f"{sign}{said}", because), (count, function)
 
 
 def _counts(inputs: Inputs) -> Iterator[tuple[str, Count]]:

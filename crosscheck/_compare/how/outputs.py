@@ -11,7 +11,7 @@ from scipy.special import expit, logsumexp
 
 from crosscheck._arithmetic.formats import Float64Array, IntArray
 from crosscheck._compare.how.numbers import factor, of_shapes, plain
-from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Change, Trials, near
+from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Trial, Trials, near
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.base import Noise
 
@@ -49,13 +49,13 @@ MOST_AXES = 4
 MOST_LISTED = 8
 
 
-def of_outputs(trials: Trials) -> Iterator[Change]:
+def of_outputs(trials: Trials) -> Iterator[Trial]:
     """The ways in which one side's result may follow from the other's, as far as the given inputs show."""
     for said, function, source, view in _found(trials):
         target = 1 - source
 
         run = partial(_applied, trials, source, function)
-        yield Change(f"{NAMES[target]} gives {said.format(NAMES[source])}", run, target, view)
+        yield Trial(f"{NAMES[target]} gives {said.format(NAMES[source])}", run, target, view)
 
 
 def _applied(
@@ -242,7 +242,7 @@ def _axes(axes: Sequence[int]) -> str:
     return f"axes {', '.join(first)} and {last}" if first else f"axis {last}"
 
 
-def swapped(trials: Trials) -> Iterator[Change]:
+def swapped(trials: Trials) -> Iterator[Trial]:
     """Another output of PyTorch instead of this one."""
     jax = trials.given_results[JAX]
     names = trials.outputs.names
@@ -250,7 +250,7 @@ def swapped(trials: Trials) -> Iterator[Change]:
         if k == trials.index or trials.outputs.shapes[k] != jax.shape:
             continue
         other = trials.of(k)
-        yield Change(
+        yield Trial(
             f"JAX gives as `{names[trials.index]}` what PyTorch gives as `{name}`",
             partial(other.run, TORCH),
             JAX,

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array
-from crosscheck._compare.diagnose.budget import Budget, cost_of
+from crosscheck._compare.diagnose.budget import SearchBudget, cost_of
 from crosscheck._compare.judge.comparisons import Judged, Request
 from crosscheck._compare.judge.evidence import drawn_roundoff, wide, without_nan
 from crosscheck._compare.judge.results import directions
@@ -40,7 +40,7 @@ Run = Callable[[Sequence[Array], Noise | None], Array]
 
 
 @dataclass(frozen=True)
-class Change:
+class Trial:
     """A change of one side that makes it give what the other side gives.
 
     Attributes:
@@ -64,7 +64,7 @@ class Change:
 class Trials:
     """One result of a pair, from both sides: first at the given inputs, then at new ones."""
 
-    def __init__(self, request: Request, judged: Judged, budget: Budget) -> None:
+    def __init__(self, request: Request, judged: Judged, budget: SearchBudget) -> None:
         record = judged.record
         self.request, self.order = request, record.order
         inputs = request.inputs
@@ -155,7 +155,7 @@ class Trials:
         assert jax is not None
         return torch, jax
 
-    def first(self, changes: Iterable[Change]) -> Change | None:
+    def first(self, changes: Iterable[Trial]) -> Trial | None:
         """The first change that is proven; None if enough was tried before."""
         for change in changes:
             if self.spent:
@@ -164,7 +164,7 @@ class Trials:
                 return change
         return None
 
-    def proves(self, change: Change) -> bool:
+    def proves(self, change: Trial) -> bool:
         """Whether the changed side gives what the other side gives, at the given and at new inputs that both accept."""
         confirmed = 0
         for trial, arguments in enumerate(self.arguments):
@@ -178,7 +178,7 @@ class Trials:
             confirmed += bool(same)
         return confirmed > 1
 
-    def _same(self, change: Change, arguments: Sequence[Array], target: Array) -> bool | None:
+    def _same(self, change: Trial, arguments: Sequence[Array], target: Array) -> bool | None:
         """None if nothing finite is left to compare."""
         try:
             got = change.run(arguments, None)

@@ -15,7 +15,7 @@ from crosscheck._arithmetic.profile import Columns, Profile, profile
 from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._compare.judge.evidence import is_float, to_float64
 from crosscheck._compare.judge.figures import figures
-from crosscheck._compare.judge.verdict import BOTH, SIDES, Sides, Verdict
+from crosscheck._compare.judge.verdict import BOTH, SIDES, ElementVerdict, Sides
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._records.names import CAUSES, ORDER_NAMES, SIGN_OF_ZERO
 from crosscheck._records.records import Activation
@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Place:
+class ComparisonPlace:
     """The comparison of a request: output, order, the input to differentiate by, mode; and the index of the result."""
 
     request: Request
@@ -102,9 +102,9 @@ class Judged:
 
 
 def comparison(
-    place: Place,
+    place: ComparisonPlace,
     results: tuple[Array, Array],
-    verdict: Verdict,
+    verdict: ElementVerdict,
     x: Array | None,
     elementwise: bool,
     notes: Sequence[str],
@@ -159,7 +159,9 @@ def comparison(
     return Judged(record, codes, verdict.sides, failing, setting[1])
 
 
-def _profile(results: tuple[Array, Array], verdict: Verdict, x: Array | None, compared: BoolArray, fmt: Format) -> Profile:
+def _profile(
+    results: tuple[Array, Array], verdict: ElementVerdict, x: Array | None, compared: BoolArray, fmt: Format
+) -> Profile:
     """The profile of distances in ULP of the larger result: over ``x``, or over the elements without it."""
     _, _, ulp = _apart(results, fmt)
     columns = Columns.of_elements(0, ulp.size, ulp.size) if x is None or not is_float(x) else Columns.of(x.ravel())
@@ -193,7 +195,7 @@ def _of_all(causes: Mapping[str, CauseCount], total: int, equal: int) -> dict[st
 def _count(
     where: BoolArray,
     results: tuple[Array, Array],
-    verdict: Verdict,
+    verdict: ElementVerdict,
     x: Array | None,
     request: Request,
     excerpt: Excerpt | None,

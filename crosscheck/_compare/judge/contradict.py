@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array
-from crosscheck._compare.judge.evidence import Runs
+from crosscheck._compare.judge.evidence import ProgramRuns
 from crosscheck._frameworks.programs import Array, Directions, Inputs
 
 STEP = 2.0**-17
@@ -23,7 +23,7 @@ class Contradiction:
 
     def __init__(
         self,
-        runs: Runs,
+        runs: ProgramRuns,
         places: Sequence[tuple[int, int, int | None]],
         along: Directions,
         inputs: Inputs,

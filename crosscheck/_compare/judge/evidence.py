@@ -63,7 +63,7 @@ class Measured:
     sources: IntArray
 
 
-class Runs:
+class ProgramRuns:
     """The lifted programs of both sides, and their runs so far."""
 
     def __init__(self, inputs: Inputs, along: Directions, lifted: tuple[Lifted, Flushing], seed: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format
 from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._compare.judge.evidence import is_float, to_float64
-from crosscheck._compare.judge.verdict import Verdict
+from crosscheck._compare.judge.verdict import ElementVerdict
 from crosscheck._frameworks.programs import Array
 
 TORCH_DEFAULTS = {
@@ -27,7 +27,7 @@ TINY = 1e-300
 
 
 def figures(
-    results: tuple[Array, Array], verdict: Verdict, compared: BoolArray, fmt: Format, sampled: BoolArray | None = None
+    results: tuple[Array, Array], verdict: ElementVerdict, compared: BoolArray, fmt: Format, sampled: BoolArray | None = None
 ) -> dict[str, float | bool]:
     """Measures of the differences, over the elements that were compared and are finite on both sides.
 

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, widen
-from crosscheck._compare.judge.comparisons import EVALUATE, Excerpt, Judged, Place, Request, comparison
+from crosscheck._compare.judge.comparisons import EVALUATE, ComparisonPlace, Excerpt, Judged, Request, comparison
 from crosscheck._compare.judge.contradict import Contradiction
-from crosscheck._compare.judge.evidence import Measured, Runs, is_float
-from crosscheck._compare.judge.results import NAMES, Ran
+from crosscheck._compare.judge.evidence import Measured, ProgramRuns, is_float
+from crosscheck._compare.judge.results import NAMES, SideResults
 from crosscheck._compare.judge.verdict import JAX, NEITHER, TORCH, Question, judge
 from crosscheck._compare.truth.jax_balls import enclose
 from crosscheck._compare.truth.proven import proven
@@ -39,14 +39,14 @@ def judge_results(
     sides: tuple[TorchProgram, JaxProgram],
     outputs: Outputs,
     along: Directions,
-    ran: Ran,
+    ran: SideResults,
     alone: BoolArray | None,
     excerpt: Excerpt | None = None,
     lifted: Lifting | None = None,
 ) -> Iterator[Judged]:
     """The comparisons of both sides' results."""
     lifted = lifted or lift(sides, request.order, along)
-    runs = Runs(request.inputs, along, lifted, request.seed)
+    runs = ProgramRuns(request.inputs, along, lifted, request.seed)
     measured = runs.measure()
     places = layout(outputs, request.inputs, request.order)
     contradiction = Contradiction(runs, places, along, request.inputs, alone)
@@ -93,7 +93,7 @@ def judge_results(
             if i in lacking:
                 failing = (verdict.codes < FIRST_PASSING) & lacking[i].elements
                 verdict.codes[failing], verdict.sides[failing] = CODE["missing"], lacking[i].side
-            place = Place(request, outputs.names[k], order, by, mode, i)
+            place = ComparisonPlace(request, outputs.names[k], order, by, mode, i)
             if order and single:  # it is reported without its factor
                 got, jax = (widen(one) / factors[i] if is_float(one) else one for one in (got, jax))
                 verdict.truth /= factors[i]
@@ -154,7 +154,10 @@ class _Lacking:
 
 
 def _lacking(
-    places: Sequence[tuple[int, int, int | None]], ran: Ran, measured: Sequence[Measured], contradiction: Contradiction
+    places: Sequence[tuple[int, int, int | None]],
+    ran: SideResults,
+    measured: Sequence[Measured],
+    contradiction: Contradiction,
 ) -> dict[int, _Lacking]:
     """The gradients that one side lacks: they are None or zero everywhere, although its values change with the input.
 

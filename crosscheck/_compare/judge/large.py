@@ -15,8 +15,8 @@ from crosscheck._compare.judge.in_place import InPlace, alike
 from crosscheck._compare.judge.judging import Lifting, judge_results, lift
 from crosscheck._compare.judge.results import (
     SUBSET,
-    Outcome,
-    Ran,
+    Comparisons,
+    SideResults,
     directions,
     first_runs,
     independent_outputs,
@@ -33,7 +33,7 @@ LARGE = 2**17
 LEAST_ROWS = 8
 
 
-def large(request: Request, at: int) -> Outcome | None:
+def large(request: Request, at: int) -> Comparisons | None:
     """Compare functions of very many elements: all with each other, and a part thoroughly.
 
     The part consists of the elements that differ most and a sample of all; or of rows, along the first axis, if each result
@@ -54,13 +54,13 @@ def _takes_elements(request: Request, at: int) -> bool:
     return all(at_any_number(measure, request.inputs, at, SUBSET) for measure in both)
 
 
-def _of_items(request: Request, at: int, whole: Array) -> Outcome | None:
+def _of_items(request: Request, at: int, whole: Array) -> Comparisons | None:
     """The same for the items along the first axis: elements of an array with one axis, or rows."""
     rows = whole.ndim > 1
     count = max(SUBSET // 2 // (whole.size // len(whole)), LEAST_ROWS)
     sample = np.unique(np.linspace(0, len(whole) - 1, count).astype(np.int64))
     part = replace(request, inputs=request.inputs.with_leaf(at, whole[sample]))
-    first = first_runs(part, programs(part), Outcome())
+    first = first_runs(part, programs(part), Comparisons())
     if first is None:
         return None
     outputs, values = first
@@ -69,7 +69,7 @@ def _of_items(request: Request, at: int, whole: Array) -> Outcome | None:
         return None
     alone = None if rows else elementwise
 
-    outcome = Outcome()
+    outcome = Comparisons()
     mode = "jit" if "jit" in request.modes else request.modes[0]
     everything = replace(request, inputs=request.inputs.with_leaf(at, whole), modes=(mode,))
     every_output = replace(outputs, shapes=tuple((len(whole), *shape[1:]) for shape in outputs.shapes))
@@ -137,21 +137,21 @@ class _Part:
         found = independent(function, inputs.leaves[self.at], values, rows=rows)
         return found is not None and bool(found.all())
 
-    def judged(self, ran: Ran, *, in_place: bool) -> list[Judged]:
+    def judged(self, ran: SideResults, *, in_place: bool) -> list[Judged]:
         excerpt = replace(self.excerpt, in_place=in_place)
         lifted = self.lifted_in_place if in_place else self.lifted
         sides = programs(self.request)
         return list(judge_results(self.request, sides, self.outputs, self.own_along, ran, self.alone, excerpt, lifted))
 
 
-def _judged(part: _Part, ran: Ran, mode: str, outcome: Outcome) -> Outcome | None:
+def _judged(part: _Part, ran: SideResults, mode: str, outcome: Comparisons) -> Comparisons | None:
     """Judge the part alone, which is cheap. Where it gives something else than in its place, judge it there."""
     chosen, fmt = part.excerpt.chosen, part.request.inputs.fmt
     torch, jax = (picked(found, chosen) for found in (ran.torch, ran.jax[mode]))
-    again = results_of(part.request, programs(part.request), part.own_along, Outcome())
+    again = results_of(part.request, programs(part.request), part.own_along, Comparisons())
     if again is not None and mode in again.jax and near(torch, again.torch, fmt):
         alone = [*again.torch, *again.jax[mode]]
-        judged = part.judged(Ran(torch, {**again.jax, mode: jax}), in_place=False)
+        judged = part.judged(SideResults(torch, {**again.jax, mode: jax}), in_place=False)
         passed = all(one.record.passed for one in judged) and near([*torch, *jax], alone, fmt, VISIBLE_ULPS)
         if passed or not part.depends_on_position():
             outcome.request = part.request
@@ -161,6 +161,6 @@ def _judged(part: _Part, ran: Ran, mode: str, outcome: Outcome) -> Outcome | Non
         return None
     every = results_of(part.whole, programs(part.whole), part.along, outcome) if len(part.whole.modes) > 1 else ran
     if every is not None:
-        found = Ran(torch, {name: picked(results, chosen) for name, results in every.jax.items()})
+        found = SideResults(torch, {name: picked(results, chosen) for name, results in every.jax.items()})
         outcome.add(part.judged(found, in_place=True))
     return outcome

@@ -23,7 +23,7 @@ NAMES = {"torch": "torch", "jax": "JAX"}
 
 
 @dataclass
-class Outcome:
+class Comparisons:
     """The comparisons, the failing ones with their arrays, and the exceptions that a side raised."""
 
     comparisons: list[Comparison] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Ran:
+class SideResults:
     """What both sides gave: JAX's results by mode, without modes that raised."""
 
     torch: list[Result]
@@ -55,7 +55,7 @@ def programs(request: Request) -> tuple[TorchProgram, JaxProgram]:
 
 
 def first_runs(
-    request: Request, sides: tuple[TorchProgram, JaxProgram], outcome: Outcome
+    request: Request, sides: tuple[TorchProgram, JaxProgram], outcome: Comparisons
 ) -> tuple[Outputs, list[Array]] | None:
     """Run both functions twice without derivatives; None if that already decides the verdict."""
     found: list[tuple[Outputs, list[Array]]] = []
@@ -180,7 +180,9 @@ def _sizes(x: Float64Array) -> Float64Array:
     return np.where(ordinary, np.resize([1.0, 2.0, 16.0], x.shape), 1.0)
 
 
-def results_of(request: Request, sides: tuple[TorchProgram, JaxProgram], along: Directions, outcome: Outcome) -> Ran | None:
+def results_of(
+    request: Request, sides: tuple[TorchProgram, JaxProgram], along: Directions, outcome: Comparisons
+) -> SideResults | None:
     """All results in the dtype, twice in torch, whose backward pass may draw too; None if nothing is left to judge."""
     torch, jax = sides
     results: dict[str, list[Result]] = {}
@@ -216,7 +218,7 @@ def results_of(request: Request, sides: tuple[TorchProgram, JaxProgram], along: 
             outcome.exceptions["jax"] = error
             outcome.comparisons.append(raised(request, {"jax": error}, order=request.order))
     modes = {mode: found for mode, found in results.items() if mode != "torch"}
-    return Ran(results["torch"], modes) if modes else None
+    return SideResults(results["torch"], modes) if modes else None
 
 
 def _repeats(side: TorchProgram | JaxProgram, first: Sequence[Result], again: Sequence[Result]) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from crosscheck._compare.judge.comparisons import Request
 from crosscheck._compare.judge.judging import judge_results
 from crosscheck._compare.judge.large import LARGE, large
-from crosscheck._compare.judge.results import Outcome, directions, first_runs, independent_outputs, programs, results_of
+from crosscheck._compare.judge.results import Comparisons, directions, first_runs, independent_outputs, programs, results_of
 from crosscheck._records.errors import UsageError
 
 
-def run(request: Request) -> Outcome:
+def run(request: Request) -> Comparisons:
     """Compare two functions. What running them shows is in the outcome; only wrong arguments raise.
 
     If only derivatives raise, the lower orders are still judged.
@@ -25,14 +25,14 @@ def run(request: Request) -> Outcome:
     return replace(lower, exceptions=outcome.exceptions)
 
 
-def _run(request: Request) -> Outcome:
+def _run(request: Request) -> Comparisons:
     inputs = request.inputs
     at = inputs.floats[0] if len(inputs.floats) == 1 else None
     if at is not None and inputs.leaves[at].size > LARGE:
         outcome = large(request, at)
         if outcome is not None:
             return outcome
-    outcome = Outcome()
+    outcome = Comparisons()
     sides = programs(request)
     first = first_runs(request, sides, outcome)
     if first is None:

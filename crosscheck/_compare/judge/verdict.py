@@ -75,7 +75,7 @@ class Question:
 
 
 @dataclass
-class Verdict:
+class ElementVerdict:
     """The code and the side of each element; the truth, NaN where unknown; errors against it; further remarks."""
 
     codes: Codes
@@ -110,7 +110,7 @@ def judge(
     at_nan: BoolArray | None = None,
     count: int | None = None,
     elementwise: bool = False,
-) -> Verdict:
+) -> ElementVerdict:
     """Judge one result, given in the dtype by both sides.
 
     ``exact`` is the proven truth, NaN where there is none. ``enclosed`` is what JAX's program gives in exact arithmetic, NaN
@@ -141,7 +141,7 @@ def judge(
     if not_judged is not None:
         codes[not_judged], sides[not_judged] = NOT_JUDGED, NEITHER
     errors = rule.torch_error, rule.jax_error
-    return Verdict(codes, sides, rule.truth, *errors, rule.terms, opposite, rule.notes, rule.jumps)
+    return ElementVerdict(codes, sides, rule.truth, *errors, rule.terms, opposite, rule.notes, rule.jumps)
 
 
 class _Rule:

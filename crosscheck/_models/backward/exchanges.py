@@ -12,13 +12,13 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import source_of
-from crosscheck._models.run.running import on_the_cpu
-from crosscheck._shadow.devices.sharing import Sharing, Site
+from crosscheck._models.run.interpreter import on_the_cpu
+from crosscheck._shadow.devices.sharing import SharedPlace, Sharing
 from crosscheck._shadow.devices.whole import results_of_all, whole
 from crosscheck._shadow.jax.lift import Interpreter
 from crosscheck._shadow.jax_equations import wide_of, widened
 
-Edit = tuple[Site, str]
+Edit = tuple[SharedPlace, str]
 Wrong = Callable[[ClosedJaxpr], frozenset[Any]]
 """The results of a program that are not PyTorch's."""
 
@@ -159,7 +159,7 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
     return None
 
 
-def _placed(edits: Sequence[Edit], sites: Sequence[Site], shared: ClosedJaxpr) -> Exchanged:
+def _placed(edits: Sequence[Edit], sites: Sequence[SharedPlace], shared: ClosedJaxpr) -> Exchanged:
     """The edits in words; a mean that is only missing because it is taken later is said to be late."""
     (site, option), after = edits[0], Sharing({site.key: option for site, option in edits})
     if site.kind in ADDED and option == "pmean":
@@ -176,7 +176,7 @@ def _placed(edits: Sequence[Edit], sites: Sequence[Site], shared: ClosedJaxpr) -
     return _said(edits, sites)
 
 
-def _said(edits: Sequence[Edit], sites: Sequence[Site]) -> Exchanged:
+def _said(edits: Sequence[Edit], sites: Sequence[SharedPlace]) -> Exchanged:
     site, option = edits[0]
     what, _, other = (option, "", "") if (site.kind, option) in WORDS else option.partition(" ")
     names = {CALLED.get(one.kind, one.kind) for one in sites if one.axes == site.axes}
@@ -198,7 +198,7 @@ def _numbers(jaxpr: Jaxpr) -> int:
     )
 
 
-def _source(site: Site) -> str:
+def _source(site: SharedPlace) -> str:
     return next(filter(None, map(source_of, (site.equation, *site.callers))), "")
 
 

@@ -29,8 +29,8 @@ from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.torch_recording import TorchRecord, widened
 from crosscheck._models.report.records import Gradient
-from crosscheck._models.run.fixed import Fixed
-from crosscheck._models.run.running import Run, on_the_cpu
+from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.run.interpreter import ModelRun, on_the_cpu
 from crosscheck._models.values.spilled import Store, Stored
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch.lift import TorchLifted
@@ -80,7 +80,7 @@ def gradients(
     def run(noise: Noise | None = None, *, constants_only: bool = False) -> Iterator[tuple[int, Array]]:
         known = fixed.values(wide=True, noisy=noise is not None, loose=loose)
         options: dict[str, Any] = {"loose": loose, "known": known, "keep": False, "results_first": True}
-        running = Run(flat, wide=True, noise=noise, constants_only=constants_only, **options)
+        running = ModelRun(flat, wide=True, noise=noise, constants_only=constants_only, **options)
         return running.one_by_one(model.weights, [*jax_leaves, *cotangents])
 
     unit = 2.0**-program.inputs.fmt.precision
@@ -109,7 +109,7 @@ def gradients(
             return False
         with on_the_cpu(wide=True):
             judging = Judging(function, record, model, accounted, mine)
-            for place, one in Run(traced, wide=True, keep=False, results_first=True).one_by_one(
+            for place, one in ModelRun(traced, wide=True, keep=False, results_first=True).one_by_one(
                 model.weights, [*jax_leaves, *cotangents]
             ):
                 judging.add(place, one)

@@ -15,7 +15,7 @@ from crosscheck._records.errors import UsageError
 from crosscheck._records.interface import both_frameworks
 
 if TYPE_CHECKING:
-    from crosscheck._models.copy.carrying import Carrying
+    from crosscheck._models.copy.number_tracing import NumberTracer
     from crosscheck._models.copy.state import State
 
 PROVEN = "a run with random weights"
@@ -86,13 +86,13 @@ def copied(
     A comparison then shows whether they were right. Their records still say that no run proved them.
     """
     from crosscheck._frameworks.torch_program import TorchProgram
-    from crosscheck._models.copy.carrying import Carrying
+    from crosscheck._models.copy.number_tracing import NumberTracer
     from crosscheck._models.pair.listing import listing
     from crosscheck._models.run.recording import fitting, recorded
     from crosscheck._models.values.distances import blank
 
     model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order=0)
-    _, record = recorded(drawn(torch_model, seed), inputs)
+    _, record = recorded(with_random_weights(torch_model, seed), inputs)
     if all(blank(one.wide) for one in record.results) and all(
         map(blank, TorchProgram(torch_model, inputs, "cpu").outputs()[1])
     ):
@@ -100,14 +100,14 @@ def copied(
             "inputs: torch_model returns nothing but NaN or infinity for them, which proves no match; expected inputs with "
             "finite outputs"
         )
-    carrying = Carrying(record, model, flat, jax_inputs.leaves)
-    state = carrying.find()
+    tracer = NumberTracer(record, model, flat, jax_inputs.leaves)
+    state = tracer.find()
     tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
     given = {name: tensor.detach().double().cpu().numpy() for name, tensor in tensors}
-    arrays, found, reasons = _results(carrying, state, given, likeliest=likeliest)
+    arrays, found, reasons = _results(tracer, state, given, likeliest=likeliest)
     filled, held = _filled(jax_given, params, arrays)
     matches = [replace(one, difference=_apart(arrays, held, str(one.jax), mask)) for one, mask in found]
-    return filled, listing(carrying.torch, carrying.model, carrying.flat, matches, reasons)
+    return filled, listing(tracer.torch, tracer.model, tracer.flat, matches, reasons)
 
 
 def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, mask: Array | None) -> float:
@@ -116,7 +116,7 @@ def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, ma
     return float(apart.max(initial=0.0) if mask is None else apart[mask.reshape(apart.shape)].max(initial=0.0))
 
 
-def drawn(module: Any, seed: int) -> Any:
+def with_random_weights(module: Any, seed: int) -> Any:
     """A copy with random numbers: no two weights alike, none 0, and positive ones where they must be.
 
     A parameter that is not trained, where others are, keeps its numbers: JAX may compute them, as those of positions.
@@ -149,12 +149,12 @@ def drawn(module: Any, seed: int) -> Any:
 
 
 def _results(
-    carrying: Carrying, state: State, given: Mapping[str, Array], *, likeliest: bool
+    tracer: NumberTracer, state: State, given: Mapping[str, Array], *, likeliest: bool
 ) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
     from crosscheck._models.run.places import TorchPlaces, regions
 
-    mine = carrying.mine
+    mine = tracer.mine
     values = TorchPlaces({name: given[name] for name in mine.names})
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}

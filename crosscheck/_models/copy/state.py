@@ -6,27 +6,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.copy.alignment import Product
-from crosscheck._models.copy.choice import Choice
+from crosscheck._models.copy.candidate import Candidate
+from crosscheck._models.copy.value_matching import Product
 
 
 class DeadEndError(Exception):
-    """A choice leads nowhere."""
+    """A candidate leads nowhere."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision: the step, the numbers, the choices, and the state before it."""
+    """A decision: the step, the numbers, the candidates, and the state before it."""
 
     step: int
     key: tuple[int, int]
-    choices: tuple[Choice, ...]
+    candidates: tuple[Candidate, ...]
     taken: int
     before: State
 
     @property
-    def choice(self) -> Choice:
-        return self.choices[self.taken]
+    def candidate(self) -> Candidate:
+        return self.candidates[self.taken]
 
 
 @dataclass

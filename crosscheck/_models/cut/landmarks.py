@@ -13,11 +13,11 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.pair.pairing import Pair, in_order
+from crosscheck._models.pair.pairing import WeightPair, in_order
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.values.distances import distance
-from crosscheck._models.values.layouts import View
+from crosscheck._models.values.layouts import AxesView
 from crosscheck._models.values.uses import DATA, MOVES, Operation, Use, Values
 from crosscheck._shadow.jax_equations import is_float
 
@@ -56,7 +56,7 @@ class Landmark:
     place: int
     operation: int | None
     expected: Values
-    view: View
+    view: AxesView
     strong: bool
     fixed: bool = False
     known: BoolArray | None = None
@@ -80,7 +80,7 @@ def landmarks(
     torch: TorchRecord,
     flat: JaxProgramFlat,
     jax_uses: Sequence[tuple[Step, Use, int]],
-    pairs: Sequence[Pair],
+    pairs: Sequence[WeightPair],
     ends: Sequence[Landmark] = (),
     *,
     jumps: bool = False,
@@ -89,11 +89,11 @@ def landmarks(
 
     With ``jumps``, also the results of operations that jump, such as ``floor``.
     """
-    by_torch: dict[tuple[int, int], list[Pair]] = defaultdict(list)
+    by_torch: dict[tuple[int, int], list[WeightPair]] = defaultdict(list)
     for pair in pairs:
         by_torch[pair.torch].append(pair)
     found: dict[tuple[int, int], Landmark] = {}
-    pieces: dict[tuple[int, int], list[tuple[Use, Pair, int]]] = defaultdict(list)
+    pieces: dict[tuple[int, int], list[tuple[Use, WeightPair, int]]] = defaultdict(list)
     for use in torch.uses:
         for pair in by_torch[use.index, 0]:
             step, other, position = jax_uses[pair.jax[0]]
@@ -140,7 +140,7 @@ def landmarks(
     return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] == -1, key[1]))]
 
 
-def _operand(use: Use, pair: Pair) -> Values | None:
+def _operand(use: Use, pair: WeightPair) -> Values | None:
     assert use.operand is not None
     assert use.given is not None
     found = []
@@ -156,7 +156,7 @@ def _operand(use: Use, pair: Pair) -> Values | None:
     return Values(*found)
 
 
-def _part(matrix: Array, pair: Pair) -> Array:
+def _part(matrix: Array, pair: WeightPair) -> Array:
     number, of = pair.part
     if len(matrix) % of:
         return matrix
@@ -165,8 +165,8 @@ def _part(matrix: Array, pair: Pair) -> Array:
 
 
 def _results(
-    use: Use, by_torch: Mapping[tuple[int, int], list[Pair]], jax_uses: Sequence[tuple[Step, Use, int]]
-) -> list[Pair]:
+    use: Use, by_torch: Mapping[tuple[int, int], list[WeightPair]], jax_uses: Sequence[tuple[Step, Use, int]]
+) -> list[WeightPair]:
     """The pairs at which JAX has the result of a use in torch: those of the weight that is applied last."""
     slots = range(len(use.names))
     if use.kind == "norm":  # its bias comes last in JAX, if none of its weights has the place of another one
@@ -250,7 +250,7 @@ def _summed(torch: TorchRecord, operation: int, sums: int) -> int | None:
     return operation
 
 
-def _joined(torch: TorchRecord, view: View, pieces: Sequence[tuple[Use, Pair, int]]) -> Values | None:
+def _joined(torch: TorchRecord, view: AxesView, pieces: Sequence[tuple[Use, WeightPair, int]]) -> Values | None:
     """What JAX's array must hold, made of the results of one or several operations of torch; 0 where torch has nothing."""
     values = [(use.result, pair, torch.values[made]) for use, pair, made in pieces]
     narrow = _whole(view, [(pair, result.matrix(one.narrow)) for result, pair, one in values])
@@ -258,7 +258,7 @@ def _joined(torch: TorchRecord, view: View, pieces: Sequence[tuple[Use, Pair, in
     return None if narrow is None or wide is None else Values(narrow, wide)
 
 
-def _whole(view: View, pieces: Sequence[tuple[Pair, Array]]) -> Array | None:
+def _whole(view: AxesView, pieces: Sequence[tuple[WeightPair, Array]]) -> Array | None:
     rows, features = view.size
     whole = np.zeros((rows, features), pieces[0][1].dtype)
     for pair, array in pieces:
@@ -284,7 +284,7 @@ def _unmarked(
     torch: TorchRecord,
     flat: JaxProgramFlat,
     jax_uses: Sequence[tuple[Step, Use, int]],
-    pairs: Sequence[Pair],
+    pairs: Sequence[WeightPair],
     taken: set[tuple[int, int]],
     *,
     jumps: bool,
@@ -349,7 +349,7 @@ def whole(
     shape = tuple(flat.avals[step.outputs[0]].shape)
     order = axes_of(shape, values.wide.shape)
     expected = Values(*(reordered(one, shape, order).reshape(-1, 1) for one in (values.narrow, values.wide)))
-    return Landmark(name, path, step.operation.index, -1, operation, expected, View(shape, ()), strong=end, fixed=end)
+    return Landmark(name, path, step.operation.index, -1, operation, expected, AxesView(shape, ()), strong=end, fixed=end)
 
 
 def axes_of(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...] | None:

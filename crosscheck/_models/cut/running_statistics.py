@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.pair.pairing import Pair
+from crosscheck._models.pair.pairing import WeightPair
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
@@ -61,7 +61,7 @@ class Owners:
         model: JaxModel,
         flat: JaxProgramFlat,
         uses: Sequence[tuple[Step, Use, int]],
-        pairs: Iterable[Pair],
+        pairs: Iterable[WeightPair],
     ) -> None:
         """``uses`` are those of JAX, and ``pairs`` are their weights that have partners in torch."""
         self._torch, self._flat = torch, flat

@@ -14,7 +14,7 @@ import torch
 from crosscheck._arithmetic.formats import BoolArray, IntArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._graph.graph import Edits
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.reruns import steps_before
 from crosscheck._models.judge.forcing import FLOOR
 from crosscheck._models.judge.fresh import other_numbers
@@ -58,7 +58,7 @@ class There:
         return self.size != theirs.size or same_numbers(here, theirs, self.limit)
 
 
-def there(found: Found, at: int, own: Array) -> There | None:
+def there(found: ModelResults, at: int, own: Array) -> There | None:
     """What JAX has at a landmark, where torch has ``own``; None if it does not tell enough."""
     landmark = found.landmarks[at]
     theirs = found.located.values.get(at)
@@ -89,7 +89,7 @@ class Proof:
 
     def __init__(
         self,
-        found: Found,
+        found: ModelResults,
         at: int,
         fits: There,
         run: Callable[[Mapping[int, Any], Edits], Any],

@@ -15,15 +15,15 @@ from jax.extend.core import Literal
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import behind
-from crosscheck._explain.search import Explaining, Search
-from crosscheck._explain.segment import Segment, moments, order
+from crosscheck._explain.search import Explaining, MistakeSearch
+from crosscheck._explain.segment import GraphSegment, moments, order
 from crosscheck._frameworks.programs import Array
 from crosscheck._graph.graph import Edits
 from crosscheck._models.cut.landmarks import Landmark
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edit_proofs import Proof, there
 from crosscheck._models.explain.reruns import steps_before
-from crosscheck._models.judge.forcing import FLOOR, Fault
+from crosscheck._models.judge.forcing import FLOOR, LocatedFault
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.values.distances import same_numbers
 from crosscheck._models.values.uses import CONSTANT, DATA
@@ -47,18 +47,18 @@ Kind = tuple[str, ...]
 class EditSearch:
     """Looks for the edits that explain a fault, for one fault after the other."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: ModelResults) -> None:
         self._found = found
         self._explaining = Explaining()
-        self._searches: dict[int, Search] = {}
-        self._done: dict[int, Search] = {}
+        self._searches: dict[int, MistakeSearch] = {}
+        self._done: dict[int, MistakeSearch] = {}
         self._chosen: dict[int, Sequence[Edit]] = {}
         self.of_mask = False
         """Whether the last edits are of a mask, or of another table that PyTorch computes without the data."""
         self.corrected: set[int] = set()
         """The landmarks at which PyTorch has JAX's numbers after the edits that were found."""
 
-    def explanation(self, fault: Fault, *, late: bool = False) -> str:
+    def explanation(self, fault: LocatedFault, *, late: bool = False) -> str:
         """What JAX does otherwise, as a clause; empty if no edit gives JAX's numbers.
 
         ``late``: try those that take longer, after the others.
@@ -80,20 +80,20 @@ class EditSearch:
         )
         return self._words(fault, edits)
 
-    def _words(self, fault: Fault, edits: Sequence[Edit]) -> str:
+    def _words(self, fault: LocatedFault, edits: Sequence[Edit]) -> str:
         said = "; ".join(dict.fromkeys(one.words() for one in edits))
         return said + self._between(fault, edits) if said else ""
 
-    def facts(self, fault: Fault) -> tuple[Fact, ...]:
+    def facts(self, fault: LocatedFault) -> tuple[Fact, ...]:
         """The facts that explain a fault; none if no edit does."""
         return tuple(dict.fromkeys(one.fact for one in self._chosen.get(fault.landmark, ())))
 
-    def forget(self, fault: Fault) -> None:
+    def forget(self, fault: LocatedFault) -> None:
         """Drop the edits of a fault, which something else explains better."""
         self._chosen.pop(fault.landmark, None)
         self.corrected.discard(fault.landmark)
 
-    def alike(self, faults: Sequence[Fault]) -> dict[int, str]:
+    def alike(self, faults: Sequence[LocatedFault]) -> dict[int, str]:
         """New words for faults of one line of the program, such as of the steps of a recurrence, by landmark.
 
         The first step, which begins with zeros, may fit what no other step does: what explains most of them is said of all,
@@ -112,9 +112,9 @@ class EditSearch:
                     self._chosen[fault.landmark] = edits
         return found
 
-    def _by_line(self, faults: Sequence[Fault]) -> list[list[Fault]]:
+    def _by_line(self, faults: Sequence[LocatedFault]) -> list[list[LocatedFault]]:
         """The faults of each line of the program that has several."""
-        lines: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+        lines: dict[tuple[str, str], list[LocatedFault]] = defaultdict(list)
         for fault in faults:
             number = self._reader(fault) if self._is_of_input(fault) else self._nodes.get(fault.operation)
             call = self._found.torch.graph.graph.call(number) if number is not None else None
@@ -122,7 +122,7 @@ class EditSearch:
                 lines[call.path, call.source].append(fault)
         return [group for group in lines.values() if len(group) > 1]
 
-    def _of_most(self, group: Sequence[Fault], named: Sequence[frozenset[Kind]]) -> frozenset[Kind]:
+    def _of_most(self, group: Sequence[LocatedFault], named: Sequence[frozenset[Kind]]) -> frozenset[Kind]:
         """The kinds of edits that explain most faults of a group; empty if none explains two."""
         shared = {kinds: sum(kinds <= other for other in named) for kinds in named}
         kinds, most = max(shared.items(), key=lambda one: one[1], default=(frozenset[Kind](), 0))
@@ -135,7 +135,7 @@ class EditSearch:
         common = frozenset.intersection(*(one.of_values() for one in searches))
         return frozenset([min(common)]) if common else frozenset()
 
-    def moved(self, faults: Sequence[Fault]) -> dict[int, str]:
+    def moved(self, faults: Sequence[LocatedFault]) -> dict[int, str]:
         """New words for an operation that one fault has too much and a later one lacks, by landmark."""
         single = {one.landmark: edits[0] for one in faults if len(edits := self._chosen.get(one.landmark, ())) == 1}
         found = {}
@@ -148,10 +148,10 @@ class EditSearch:
                 found[first] = found[second] = f"JAX applies {extra.kind[1]} before {layer}, PyTorch after it"
         return found
 
-    def _kinds(self, fault: Fault) -> frozenset[Kind]:
+    def _kinds(self, fault: LocatedFault) -> frozenset[Kind]:
         return frozenset(edit.kind for edit in self._chosen[fault.landmark])
 
-    def _between(self, fault: Fault, edits: Sequence[Edit]) -> str:
+    def _between(self, fault: LocatedFault, edits: Sequence[Edit]) -> str:
         """The layers behind which the mistake is, where the module that runs the operation has others inside."""
         search = self._done.get(fault.landmark)
         operation = self._found.torch.operations[fault.operation] if fault.operation >= 0 else None
@@ -168,7 +168,7 @@ class EditSearch:
             return f", before {owner}" if owner in self._found.torch.modules and owner else ""
         return f", behind {' and '.join(layers[:2])}"
 
-    def _search(self, fault: Fault) -> Search | None:
+    def _search(self, fault: LocatedFault) -> MistakeSearch | None:
         try:
             segment = self._segment(fault)
         except Exception:  # torch may refuse to run it in float64 in any way
@@ -177,7 +177,7 @@ class EditSearch:
             return None
         return self._explaining.search(segment)
 
-    def _segment(self, fault: Fault) -> Segment | None:
+    def _segment(self, fault: LocatedFault) -> GraphSegment | None:
         found, torch_ = self._found, self._found.torch
         landmark = found.landmarks[fault.landmark]
         graph, operation = torch_.graph.graph, landmark.operation
@@ -198,11 +198,11 @@ class EditSearch:
         theirs = np.asarray(found.located.values[fault.landmark], np.float64)
 
         def values(before: Mapping[int, Any], edits: Edits) -> Any:
-            return Segment(graph, before, [target], weights=self._weight, edits=edits).values[target]
+            return GraphSegment(graph, before, [target], weights=self._weight, edits=edits).values[target]
 
         steps = steps_before(found, fault.landmark)
         values_there = list(self._theirs(landmark, fault, steps))
-        return Segment(
+        return GraphSegment(
             graph,
             known,
             [target],
@@ -248,12 +248,12 @@ class EditSearch:
         weights = self._found.torch.weights
         return _tensor(weights[self._found.torch.tied.get(name, name)])
 
-    def _is_of_input(self, fault: Fault) -> bool:
+    def _is_of_input(self, fault: LocatedFault) -> bool:
         """Whether the data at a landmark is a view of an input."""
         landmark = self._found.landmarks[fault.landmark]
         return landmark.operation is None and landmark.place >= 0
 
-    def _reader(self, fault: Fault) -> int | None:
+    def _reader(self, fault: LocatedFault) -> int | None:
         """The node that reads a view of an input, with the numbers that are expected at a landmark."""
         landmark = self._found.landmarks[fault.landmark]
         wide = landmark.expected.wide
@@ -265,7 +265,7 @@ class EditSearch:
         )
         return next(filter(None, readers), None)
 
-    def _target(self, fault: Fault) -> int | None:
+    def _target(self, fault: LocatedFault) -> int | None:
         """The node whose value is at a landmark: that of its operation, or a view of that, which an operation reads."""
         landmark, graph = self._found.landmarks[fault.landmark], self._found.torch.graph.graph
         if self._is_of_input(fault):
@@ -294,10 +294,10 @@ class EditSearch:
         before = self._inputs
         if landmark.operation is not None:
             before = {self._nodes[landmark.operation]: self._value(landmark.operation)}
-        alone = Segment(self._found.torch.graph.graph, before, [target], weights=self._weight)
+        alone = GraphSegment(self._found.torch.graph.graph, before, [target], weights=self._weight)
         return np.asarray(alone.values[target], np.float64)
 
-    def _theirs(self, landmark: Landmark, fault: Fault, steps: Sequence[Any]) -> Iterator[Array]:
+    def _theirs(self, landmark: Landmark, fault: LocatedFault, steps: Sequence[Any]) -> Iterator[Array]:
         """JAX's values there, before any was replaced."""
         run, flat = self._found.located.run, self._found.flat
         assert run is not None
@@ -321,7 +321,7 @@ def _tensor(array: Array) -> Any:
     return torch.from_numpy(np.array(array, np.float64 if floats else None))
 
 
-def casts(found: Found, at: int) -> str:
+def casts(found: ModelResults, at: int) -> str:
     """To which dtypes of fewer digits JAX casts values before a landmark, as a clause; empty if to none."""
     own, names = FORMATS[found.flat.dtype].precision, dict[str, str]()
     for step in steps_before(found, at):
@@ -332,7 +332,7 @@ def casts(found: Found, at: int) -> str:
     return f"JAX casts to {said}" * bool(said)
 
 
-def _tables(found: Found, steps: Sequence[Any]) -> Iterator[Array]:
+def _tables(found: ModelResults, steps: Sequence[Any]) -> Iterator[Array]:
     """The arrays of floats that JAX computes from constants alone, or holds, each once."""
     run, flat, seen = found.kept, found.flat, set[bytes]()
     for number in dict.fromkeys(one for step in steps for one in (*step.inputs, *step.outputs) if isinstance(one, int)):
@@ -350,7 +350,7 @@ def _is_plain(flat: JaxProgramFlat, number: int) -> bool:
     return isinstance(flat.avals[number].dtype, np.dtype)
 
 
-def _numbers(found: Found, steps: Sequence[Any]) -> Iterator[float]:
+def _numbers(found: ModelResults, steps: Sequence[Any]) -> Iterator[float]:
     """The numbers in JAX's program there."""
     run, flat = found.located.run, found.flat
     assert run is not None

@@ -7,8 +7,8 @@ from dataclasses import replace
 from math import isfinite
 
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._models.cut.crossings import is_in
-from crosscheck._models.engine import ROUNDINGS, Found
+from crosscheck._models.cut.reordered_modules import is_in
+from crosscheck._models.engine import ROUNDINGS, ModelResults
 from crosscheck._models.explain.edits import EditSearch, casts
 from crosscheck._models.explain.fills import other_fill
 from crosscheck._models.explain.masks import other_mask
@@ -18,7 +18,7 @@ from crosscheck._models.explain.precision import in_fewer_digits
 from crosscheck._models.explain.reruns import draws_random_numbers
 from crosscheck._models.explain.rounded import rounded
 from crosscheck._models.explain.weight_reasons import of_weights, repeated_weights
-from crosscheck._models.judge.forcing import Fault as LocatedFault
+from crosscheck._models.judge.forcing import LocatedFault
 from crosscheck._models.report.report import Fault, Layer
 from crosscheck._models.values.uses import DATA, WEIGHT, Operation, Use
 from crosscheck._records.errors import said
@@ -39,7 +39,7 @@ SAID = {
 }
 
 
-def faults(found: Found) -> list[Fault]:
+def faults(found: ModelResults) -> list[Fault]:
     """Everything that goes wrong by itself: in float64, only in the dtype, in gradients."""
     if (exchange := other_exchange(found)) is not None:
         return [exchange]
@@ -60,13 +60,13 @@ def faults(found: Found) -> list[Fault]:
     return wrong or ([] if found.open else list(_unseen(found)))
 
 
-def layers(found: Found, wrong: Sequence[Fault]) -> list[Layer]:
+def layers(found: ModelResults, wrong: Sequence[Fault]) -> list[Layer]:
     """A record of every landmark."""
     shows = {number: k for k, fault in enumerate(wrong) for number in fault.layers}
     return [_layer(found, number, shows.get(number), wrong) for number in range(len(found.landmarks))]
 
 
-def _layer(found: Found, number: int, fault: int | None, wrong: Sequence[Fault]) -> Layer:
+def _layer(found: ModelResults, number: int, fault: int | None, wrong: Sequence[Fault]) -> Layer:
     landmark = found.landmarks[number]
     step = found.flat.steps[landmark.step]
     error = found.located.errors[number]
@@ -94,7 +94,7 @@ def _layer(found: Found, number: int, fault: int | None, wrong: Sequence[Fault])
     )
 
 
-def _merged(found: Found, wrong: list[Fault], corrected: Container[int]) -> list[Fault]:
+def _merged(found: ModelResults, wrong: list[Fault], corrected: Container[int]) -> list[Fault]:
     """The faults, without those of a module that contains another one whose number corrects the same landmark."""
     located = found.located.faults
     kept = [
@@ -110,7 +110,7 @@ def _merged(found: Found, wrong: list[Fault], corrected: Container[int]) -> list
     return [wrong[number] for number in kept]
 
 
-def _located(found: Found, fault: LocatedFault, edits: EditSearch) -> Fault:
+def _located(found: ModelResults, fault: LocatedFault, edits: EditSearch) -> Fault:
     landmark = found.landmarks[fault.landmark]
     operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
     path = fault.path or (_path(found, operation, fault.how) if operation is not None else "")
@@ -134,7 +134,7 @@ def _located(found: Found, fault: LocatedFault, edits: EditSearch) -> Fault:
     )
 
 
-def _explanation(found: Found, fault: LocatedFault, edits: EditSearch) -> str:
+def _explanation(found: ModelResults, fault: LocatedFault, edits: EditSearch) -> str:
     """What JAX does otherwise, as a clause; empty if nothing shows it."""
     if fault.how == "moved" or fault.later:
         return fault.relation
@@ -159,7 +159,7 @@ def _explanation(found: Found, fault: LocatedFault, edits: EditSearch) -> str:
     return explanation
 
 
-def _path(found: Found, operation: Operation, how: str) -> str:
+def _path(found: ModelResults, operation: Operation, how: str) -> str:
     """The module of an operation, or of a value, such as positions, that torch computes from weights and JAX lacks."""
     operations = found.torch.operations
     if how == "changed":  # by a module of torch that does nothing here, such as dropout
@@ -191,13 +191,13 @@ def _plainly(error: float) -> str:
     return f"JAX computes something else; {error:.2g} apart in float64"
 
 
-def _hidden(found: Found, error: float) -> str:
+def _hidden(found: ModelResults, error: float) -> str:
     """The remark on a difference that the dtype rounds away."""
     dtype = found.flat.dtype
     return f"; at these inputs too little for {dtype} to show" if error < 2.0 ** -FORMATS[dtype].precision else ""
 
 
-def _inaccurate(found: Found) -> Iterator[Fault]:
+def _inaccurate(found: ModelResults) -> Iterator[Fault]:
     for number, accuracy in found.accuracy.items():
         if accuracy.side is None:
             continue
@@ -224,7 +224,7 @@ def _inaccurate(found: Found) -> Iterator[Fault]:
         )
 
 
-def _gradients(found: Found) -> Iterator[Fault]:
+def _gradients(found: ModelResults) -> Iterator[Fault]:
     """Where gradients begin to go wrong: backward, after the last parameter whose gradient is wrong."""
     differ = [one for one in found.gradients if one.cause]
     if not differ:
@@ -255,7 +255,7 @@ def _gradients(found: Found) -> Iterator[Fault]:
     )
 
 
-def _raised(found: Found) -> Iterator[Fault]:
+def _raised(found: ModelResults) -> Iterator[Fault]:
     """A backward pass that raised: one model has a gradient, and the other has none."""
     if found.raised is not None:
         who = {"torch": "PyTorch", "jax": "JAX"}[found.raised.side]
@@ -264,7 +264,7 @@ def _raised(found: Found) -> Iterator[Fault]:
         yield Fault("", "", "gradient", "", "", "error", side, float("inf"), text, ())
 
 
-def _stopped(found: Found, begins: int, after: Use | None) -> str:
+def _stopped(found: ModelResults, begins: int, after: Use | None) -> str:
     """The module between the last wrong gradient and the next right one; only the input of a norm may be wrong."""
     first = found.torch.uses[begins].operation.index if begins >= 0 else -1
     last = after.operation.index if after is not None else len(found.torch.operations)
@@ -275,7 +275,7 @@ def _stopped(found: Found, begins: int, after: Use | None) -> str:
     return computing[-1] if computing else ""
 
 
-def _unseen(found: Found) -> Iterator[Fault]:
+def _unseen(found: ModelResults) -> Iterator[Fault]:
     """An output whose difference is larger than rounding explains, although no stretch is wrong."""
     for name, number in found.outputs.items():
         accuracy = found.accuracy.get(number)

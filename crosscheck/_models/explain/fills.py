@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 
 SAME = 1e-6
 """Numbers that differ by less, relative to the largest there, are the same."""
 
 
-def other_fill(found: Found, number: int) -> str:
+def other_fill(found: ModelResults, number: int) -> str:
     """That one side has only one number, such as 0, in all rows of a landmark that differ, as a clause; empty if not."""
     landmark = found.landmarks[number]
     mine, theirs = landmark.compared(landmark.expected.wide), found.located.values.get(number)

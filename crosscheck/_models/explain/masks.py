@@ -6,14 +6,14 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.cut.landmarks import Landmark, orders_of, reordered
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.values.uses import DATA
 
 SUM = 1e-6
 """The sum of probabilities differs from 1 by less than this."""
 
 
-def other_mask(found: Found, landmark: Landmark, operation: int) -> str:
+def other_mask(found: ModelResults, landmark: Landmark, operation: int) -> str:
     """How the masks differ on the way from an operation to a landmark; empty if they agree or there are none."""
     mine = _of_torch(found, landmark, operation)
     orders = [] if mine is None else _of_jax(found, landmark, mine)
@@ -30,7 +30,7 @@ def other_mask(found: Found, landmark: Landmark, operation: int) -> str:
     return ", and ".join(said)
 
 
-def _of_torch(found: Found, landmark: Landmark, operation: int) -> Array | None:
+def _of_torch(found: ModelResults, landmark: Landmark, operation: int) -> Array | None:
     last = landmark.operation if landmark.operation is not None else operation
     for one in found.torch.operations[operation : last + 1]:
         if one.name in ("_softmax", "_safe_softmax") and one.index in found.torch.values:
@@ -38,7 +38,7 @@ def _of_torch(found: Found, landmark: Landmark, operation: int) -> Array | None:
     return None
 
 
-def _of_jax(found: Found, landmark: Landmark, mine: Array) -> list[Array]:
+def _of_jax(found: ModelResults, landmark: Landmark, mine: Array) -> list[Array]:
     """The last probabilities of the same size that JAX computes on the way to a landmark, with their axes in all orders.
 
     There are none if only the order of the rows differs, where JAX joins or splits axes.

@@ -13,7 +13,7 @@ from crosscheck._explain.names import listed
 from crosscheck._explain.segment import SAME, moments
 from crosscheck._explain.tables import MOVING, SAID
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 
 BESIDE = 8
 """So many landmarks before and after a fault are looked at for the module."""
@@ -22,7 +22,7 @@ NEAR = 64
 MOST_BETWEEN = 3
 
 
-def moved_module(found: Found, at: int) -> str:
+def moved_module(found: ModelResults, at: int) -> str:
     """The module near a landmark that JAX applies to another value, as a clause; empty if there is none."""
     for path, theirs in _wrong_modules(found, at):
         calls = [first for name, first in found.torch.calls if name == path]
@@ -39,7 +39,7 @@ def moved_module(found: Found, at: int) -> str:
     return ""
 
 
-def _wrong_modules(found: Found, at: int) -> Iterator[tuple[str, Array]]:
+def _wrong_modules(found: ModelResults, at: int) -> Iterator[tuple[str, Array]]:
     """The modules, without others inside, of which JAX has other results near a landmark: the nearest first, with these."""
     numbers = range(max(0, at - BESIDE), min(len(found.landmarks), at + BESIDE + 1))
     for number in sorted(numbers, key=lambda one: abs(one - at)):
@@ -53,13 +53,13 @@ def _wrong_modules(found: Found, at: int) -> Iterator[tuple[str, Array]]:
             yield mark.path, np.asarray(theirs, np.float64)
 
 
-def _given(found: Found, path: str, first: int) -> int | None:
+def _given(found: ModelResults, path: str, first: int) -> int | None:
     """The operation that gives a module its data."""
     inside = (one for one in found.torch.operations[first:] if one.path == path)
     return next((k for one in inside for k in one.inputs if k < first and k in found.torch.values), None)
 
 
-def _values(found: Found, first: int, given: int) -> list[int]:
+def _values(found: ModelResults, first: int, given: int) -> list[int]:
     """The operations near a module with as many numbers, and as many in a row, as what it is given; nearest first."""
     values = found.torch.values
     size, width = values[given].wide.size, values[given].wide.shape[-1:]
@@ -81,7 +81,7 @@ def _gives(module: Callable[..., Any], value: Array, theirs: Array) -> bool:
     return bool(other[0] > 0 and (np.abs(mine - other) <= SAME * other[0]).all())
 
 
-def _said(found: Found, path: str, theirs: int, mine: int) -> str:
+def _said(found: ModelResults, path: str, theirs: int, mine: int) -> str:
     """Where JAX and PyTorch apply a module: before and after what is between, if one value leads to the other."""
     for first, last, way in ((theirs, mine, ("before", "after")), (mine, theirs, ("after", "before"))):
         if names := _between(found, first, last):
@@ -90,7 +90,7 @@ def _said(found: Found, path: str, theirs: int, mine: int) -> str:
     return f"JAX applies {path} to what {made.path or 'the model'} computes ({made.name}), PyTorch to another value"
 
 
-def _between(found: Found, first: int, last: int) -> list[str]:
+def _between(found: ModelResults, first: int, last: int) -> list[str]:
     """The operations that lead from a value to another one, in words; none if it does not lead there."""
     operations, behind = found.torch.operations, {first}
     for one in operations[first + 1 : last + 1]:

@@ -8,11 +8,11 @@ from jax.extend.core import ClosedJaxpr
 
 from crosscheck._models.backward.exchanges import Exchanged, evaluated, exchanged, is_close, unlike
 from crosscheck._models.cut.landmarks import axes_of
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.report.report import Fault
 
 
-def other_exchange(found: Found) -> Fault | None:
+def other_exchange(found: ModelResults) -> Fault | None:
     """One fault in place of all, if one change in what devices exchange makes the results right."""
     shared, located = found.flat.shared, found.located.faults
     for name, (device, apart) in found.model.unlike.items():
@@ -54,7 +54,7 @@ def other_exchange(found: Found) -> Fault | None:
     )
 
 
-def _of_devices(found: Found, other: Exchanged) -> Fault:
+def _of_devices(found: ModelResults, other: Exchanged) -> Fault:
     """The fault of devices that hold other numbers than the first, whose numbers are PyTorch's."""
     kind = type(found.torch.modules[""]).__name__
     return Fault("", kind, "sharding", "", other.source, "definition", "jax", other.error, other.words, ())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._explain.names import listed
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.reruns import steps_before
 
 FUNCTIONS = ("cos", "sin", "tan", "exp", "exp2", "log", "tanh", "erf", "rsqrt", "sqrt", "log1p", "expm1", "cumsum")
@@ -28,7 +28,7 @@ SAID = {"mm": "matrix products", "mul": "products", "div": "quotients", "add": "
 MOST_SAID = 3
 
 
-def in_fewer_digits(found: Found, at: int, side: str) -> str:
+def in_fewer_digits(found: ModelResults, at: int, side: str) -> str:
     """The operations before a landmark that a side computes in fewer digits than the other does, as a clause; or empty."""
     torch, jax = _dtypes(_of_torch(found, at)), _dtypes(_of_jax(found, at))
     own, other = (torch, jax) if side == "torch" else (jax, torch)
@@ -58,7 +58,7 @@ def _digits(dtype: str) -> int:
     return FORMATS[dtype].precision
 
 
-def _of_torch(found: Found, at: int) -> Iterator[tuple[str, str]]:
+def _of_torch(found: ModelResults, at: int) -> Iterator[tuple[str, str]]:
     """The operations of torch that lead to a landmark from the landmarks before."""
     operations = found.torch.operations
     own = found.landmarks[at].operation
@@ -73,6 +73,6 @@ def _of_torch(found: Found, at: int) -> Iterator[tuple[str, str]]:
         left += operations[index].inputs
 
 
-def _of_jax(found: Found, at: int) -> Iterator[tuple[str, str]]:
+def _of_jax(found: ModelResults, at: int) -> Iterator[tuple[str, str]]:
     for step in steps_before(found, at):
         yield step.operation.name, str(found.flat.avals[step.outputs[0]].dtype)

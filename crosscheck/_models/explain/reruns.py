@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._shadow.jax_equations import DRAWS
 
 
-def steps_before(found: Found, at: int) -> list[Step]:
+def steps_before(found: ModelResults, at: int) -> list[Step]:
     """The steps of JAX's program that lead to a landmark from the landmarks at which JAX gets torch's values."""
     landmark = found.landmarks[at]
     step = found.flat.steps[landmark.step]
@@ -18,12 +18,12 @@ def steps_before(found: Found, at: int) -> list[Step]:
     return _steps(found.flat, target, _forced(found) - {target})
 
 
-def draws_random_numbers(found: Found, at: int) -> bool:
+def draws_random_numbers(found: ModelResults, at: int) -> bool:
     """Whether JAX draws random numbers on the way to a landmark from those before."""
     return any(step.operation.name in DRAWS for step in steps_before(found, at))
 
 
-def _forced(found: Found) -> set[Any]:
+def _forced(found: ModelResults) -> set[Any]:
     """The values of JAX that torch's replace."""
     given = [(one, found.flat.steps[one.step]) for k, one in enumerate(found.landmarks) if k not in found.located.left]
     return {step.outputs[0] if one.place < 0 else step.inputs[one.place] for one, step in given}

@@ -13,7 +13,7 @@ from crosscheck._explain.facts import digits
 from crosscheck._explain.names import listed
 from crosscheck._frameworks.programs import Array
 from crosscheck._graph.graph import Call, Leaf, Ref
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.reruns import steps_before
 from crosscheck._models.judge.roundings import ARITHMETIC, Rounding, roundings
 from crosscheck._models.record.jax_recording import Step
@@ -23,7 +23,7 @@ SAME = 1e-6
 """Two numbers are the same if their relative difference is smaller."""
 
 
-def rounded(found: Found, others: Collection[int]) -> Iterator[Fault]:
+def rounded(found: ModelResults, others: Collection[int]) -> Iterator[Fault]:
     """A fault for each landmark that shows such a number, but for those ``others``, at which something else is wrong."""
     for one in roundings(found.forcing, found.located):
         if one.landmark in others:
@@ -55,7 +55,7 @@ def rounded(found: Found, others: Collection[int]) -> Iterator[Fault]:
         )
 
 
-def _candidates(found: Found, one: Rounding) -> Iterator[tuple[Step, Any, Array]]:
+def _candidates(found: ModelResults, one: Rounding) -> Iterator[tuple[Step, Any, Array]]:
     """The numbers between the landmarks before and this one that may be those, in float64, with the steps that use them."""
     fixed = found.forcing.fixed.values(wide=True, every=True)
     for step in steps_before(found, one.landmark):
@@ -82,7 +82,7 @@ def _apart(value: Array, dtype: str) -> float:
     return float(np.sqrt(np.mean((held - value) ** 2))) / size if size else 0.0
 
 
-def _said(found: Found, operand: Any, value: Array, dtype: str) -> str:
+def _said(found: ModelResults, operand: Any, value: Array, dtype: str) -> str:
     """Which numbers are rounded to a dtype, in words."""
     if _is_one_number(value):
         held = float(value.flat[0].astype(FORMATS[dtype].dtype))
@@ -92,7 +92,7 @@ def _said(found: Found, operand: Any, value: Array, dtype: str) -> str:
     return f"{f'what it computes of {listed(mine)}' if mine else f'{value.size} constants'} to {dtype}"
 
 
-def _operation(found: Found, at: int, value: Array) -> Call | None:
+def _operation(found: ModelResults, at: int, value: Array) -> Call | None:
     """The arithmetic of torch with this number on the way to a landmark, or with these numbers at the landmark itself."""
     graph, nodes = found.torch.graph.graph, found.torch.nodes
     made = found.landmarks[at].operation
@@ -108,7 +108,7 @@ def _operation(found: Found, at: int, value: Array) -> Call | None:
     return next((one for one in calls if one is not None and one.name in ARITHMETIC and _has(found, one, number)), None)
 
 
-def _has(found: Found, call: Call, number: float) -> bool:
+def _has(found: ModelResults, call: Call, number: float) -> bool:
     """Whether an operation has a number, or its inverse, as an argument: exactly, or in a tensor of few digits."""
     unit = 2.0 ** -FORMATS[found.flat.dtype].precision
     for one in call.args:

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.engine import Found
-from crosscheck._models.judge.searching import FOUND
+from crosscheck._models.engine import ModelResults
+from crosscheck._models.judge.fault_search import FOUND
 from crosscheck._models.record.jax_code import Form, NoCodeError, code, result
 from crosscheck._models.record.jax_recording import Step
-from crosscheck._models.record.torch_code import Code, TorchCode, identifier, unused
+from crosscheck._models.record.torch_code import FunctionCode, TorchCode, identifier, unused
 from crosscheck._models.report.report import Fault
 from crosscheck._models.report.script import Segment, file_name
-from crosscheck._models.run.running import Run
+from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.values.distances import distance
 from crosscheck._models.values.uses import DATA
 from crosscheck._report.snippet import snippet
@@ -33,7 +33,7 @@ WIDTH = 120
 WIDE = 'arrays = {name: x.astype(np.float64) if x.dtype.kind == "f" else x for name, x in arrays.items()}'
 
 
-def segments(found: Found, faults: Sequence[Fault]) -> tuple[list[Segment], list[str]]:
+def segments(found: ModelResults, faults: Sequence[Fault]) -> tuple[list[Segment], list[str]]:
     """The segments of faults that can be run alone, and remarks on the others."""
     if not found.located.faults:
         return [], []
@@ -47,7 +47,9 @@ def segments(found: Found, faults: Sequence[Fault]) -> tuple[list[Segment], list
     return made, notes
 
 
-def _segment(found: Found, number: int, fault: Fault, run: Run, graph: TorchCode, forms: dict[object, Form]) -> Segment:
+def _segment(
+    found: ModelResults, number: int, fault: Fault, run: ModelRun, graph: TorchCode, forms: dict[object, Form]
+) -> Segment:
     at = found.located.faults[number].landmark
     landmark, order = found.landmarks[at], found.forcing.orders[at]
     theirs, got = _jax(found, at, run, forms)
@@ -77,7 +79,7 @@ def _kept(arrays: dict[str, Array], name: str, value: Array) -> str:
     return name
 
 
-def _call(side: Code, names: Sequence[str]) -> str:
+def _call(side: FunctionCode, names: Sequence[str]) -> str:
     """Code that runs a side on the arrays of these names."""
     make, end = ("torch.tensor({})", ".numpy()") if side.name == "torch_segment" else ("{}", "")
     given = [make.format(f'arrays["{name}"]') for name in names]
@@ -87,19 +89,19 @@ def _call(side: Code, names: Sequence[str]) -> str:
     return call if end else f"np.asarray({call})"
 
 
-def _settled(found: Found, at: int) -> Iterator[int]:
+def _settled(found: ModelResults, at: int) -> Iterator[int]:
     """The earlier landmarks at which JAX got torch's values."""
     return (number for number in range(at) if number not in found.located.left)
 
 
-def _value(found: Found, number: int) -> Any:
+def _value(found: ModelResults, number: int) -> Any:
     """The value of JAX at a landmark."""
     landmark = found.landmarks[number]
     step = found.flat.steps[landmark.step]
     return step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
 
 
-def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Code, Array]:
+def _jax(found: ModelResults, at: int, run: ModelRun, forms: dict[object, Form]) -> tuple[FunctionCode, Array]:
     """JAX's steps from the known landmarks to this one, and their result."""
     flat, mends = found.flat, found.forcing.mends
     target = _value(found, at)
@@ -128,7 +130,7 @@ def _jax(found: Found, at: int, run: Run, forms: dict[object, Form]) -> tuple[Co
         return made, result(made)
 
 
-def _between(found: Found, target: int, ends: Mapping[int, str]) -> tuple[list[Step], list[int]]:
+def _between(found: ModelResults, target: int, ends: Mapping[int, str]) -> tuple[list[Step], list[int]]:
     """The steps from the ends to a value, in order, and the ends at which they begin."""
     flat = found.flat
     steps, starts, left, seen = set[int](), set[int](), [target], set[int]()
@@ -145,7 +147,7 @@ def _between(found: Found, target: int, ends: Mapping[int, str]) -> tuple[list[S
     return [flat.steps[one] for one in sorted(steps)], sorted(starts)
 
 
-def _names(found: Found, starts: Sequence[int]) -> list[str]:
+def _names(found: ModelResults, starts: Sequence[int]) -> list[str]:
     """The names of JAX's arguments: weights keep theirs, others are called x."""
     weights = dict(zip(found.flat.weights, found.flat.names, strict=True))
     names: list[str] = []
@@ -154,12 +156,12 @@ def _names(found: Found, starts: Sequence[int]) -> list[str]:
     return names
 
 
-def _place(found: Found, number: int) -> str:
+def _place(found: ModelResults, number: int) -> str:
     landmark = found.landmarks[number]
     return f"{'result' if landmark.place < 0 else 'operand'} at {landmark.name}"
 
 
-def _torch(found: Found, at: int, graph: TorchCode, whole: Array) -> Code | None:
+def _torch(found: ModelResults, at: int, graph: TorchCode, whole: Array) -> FunctionCode | None:
     """torch's operations there; None if torch.fx gives another result than the record."""
     operations, mends = found.torch.operations, found.forcing.mends
     last = found.landmarks[at].operation
@@ -179,12 +181,12 @@ def _torch(found: Found, at: int, graph: TorchCode, whole: Array) -> Code | None
     return made
 
 
-def _where(found: Found, operation: int) -> str:
+def _where(found: ModelResults, operation: int) -> str:
     one = found.torch.operations[operation]
     return f"what {one.name} gives in {one.path or 'the model'}"
 
 
-def _script(fault: Fault, error: float, calls: Mapping[Code, str], again: str, whole: bool) -> str:
+def _script(fault: Fault, error: float, calls: Mapping[FunctionCode, str], again: str, whole: bool) -> str:
     """The script, which does not need the models; ``whole`` is whether torch has all of the features."""
     where = " ".join(filter(None, (fault.jax, fault.source)))
     said = f"The report: {fault.explanation}; an error of {error:.2g}."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crosscheck._models.copy.copying import AMBIGUOUS, NOT_PROVEN
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edits import EditSearch
-from crosscheck._models.judge.forcing import Fault
+from crosscheck._models.judge.forcing import LocatedFault
 from crosscheck._models.pair.listing import IN_JAX, UNUSED
 from crosscheck._models.report.records import INTEGERS, WeightMatch
 from crosscheck._models.report.uncompared import statistics
@@ -17,7 +17,7 @@ OF_SETTINGS = frozenset(["setting", "form", "padding"])
 """The kinds of facts that other weights seldom explain, as they may explain another function or order of numbers."""
 
 
-def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
+def not_copied(found: ModelResults, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
     """The weights of PyTorch that were not copied, although JAX has an array for them; ``matches`` are of the copying.
 
     If JAX has none of that size, nothing could be copied: the port is another model there.
@@ -33,7 +33,7 @@ def not_copied(found: Found, matches: Sequence[WeightMatch]) -> tuple[str, ...]:
     )
 
 
-def set_aside(found: Found) -> None:
+def set_aside(found: ModelResults) -> None:
     """Take away the faults that weights explain which no run proved. JAX's layers may be right.
 
     A fault stays if another setting explains it: with that, PyTorch has JAX's values, so that the weights are right.
@@ -48,7 +48,7 @@ def set_aside(found: Found) -> None:
             applied.setdefault(use.operation.index, set()).update(unproven)
     edits = EditSearch(found)
     # a fault before such weights cannot be corrected by a run, and what follows shows it again
-    doubtful, kept, wrong = set(applied), list[Fault](), set[str]()
+    doubtful, kept, wrong = set(applied), list[LocatedFault](), set[str]()
     for fault in found.located.faults:
         landmark = found.landmarks[fault.landmark]
         if landmark.operation is None and landmark.name in found.uncopied:  # a statistic
@@ -69,7 +69,7 @@ def set_aside(found: Found) -> None:
     found.uncopied = tuple(name for name in found.uncopied if name not in held)
 
 
-def _before(found: Found, operations: Sequence[int | None]) -> set[int]:
+def _before(found: ModelResults, operations: Sequence[int | None]) -> set[int]:
     """These operations of PyTorch, and those on data before them, back to values that JAX got from PyTorch."""
     known = {one for landmark in found.landmarks for one in (landmark.operation, *landmark.beside) if one is not None}
     seen: set[int] = set()

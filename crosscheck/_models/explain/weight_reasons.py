@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.engine import Found
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.masks import other_mask
 from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_recording import Step
@@ -19,7 +19,7 @@ SAME_RATIO = 1e-6
 """Ratios that differ by less than this, relatively, count as equal."""
 
 
-def of_weights(found: Found, number: int, operation: int) -> str:
+def of_weights(found: ModelResults, number: int, operation: int) -> str:
     """What is known without further runs: weights that differ, that one side lacks, statistics that move differently."""
     if operation < 0:
         return _statistics(found, number)
@@ -54,7 +54,7 @@ def of_weights(found: Found, number: int, operation: int) -> str:
     return ""
 
 
-def _of_rows(found: Found, name: str, mine: Array) -> str:
+def _of_rows(found: ModelResults, name: str, mine: Array) -> str:
     """What JAX applies of a weight instead of some of its rows, or of its numbers."""
     weight = found.torch.weights[name]
     if weight.ndim < 2:
@@ -81,7 +81,7 @@ def _rows(weight: Array, matrix: Array) -> list[int] | None:
     return [int(first[0]) + k for k in range(len(wanted))]
 
 
-def repeated_weights(found: Found, uses: Sequence[Use]) -> tuple[str, str] | None:
+def repeated_weights(found: ModelResults, uses: Sequence[Use]) -> tuple[str, str] | None:
     """The module whose weights one side applies more often than the other, and the explanation."""
     mine = Counter(name for use in found.torch.uses for name in use.names)
     rows: Counter[str] = Counter()  # torch may apply a weight to all steps at once, and JAX to each
@@ -114,7 +114,7 @@ def repeated_weights(found: Found, uses: Sequence[Use]) -> tuple[str, str] | Non
     return module, f"PyTorch applies {names[0]} {times[0]} time{'s' * (times[0] > 1)}, JAX {times[1]}"
 
 
-def _tied(found: Found, there: str, name: str) -> str:
+def _tied(found: ModelResults, there: str, name: str) -> str:
     """That JAX applies the weight of another layer in place of one of PyTorch's, and in that layer too."""
     owners = {match.torch for match in found.weights.matches if match.jax == there and match.torch not in (None, name)}
     for pair in found.pairs:
@@ -124,14 +124,14 @@ def _tied(found: Found, there: str, name: str) -> str:
     return ""
 
 
-def _is_mask(found: Found, name: str) -> bool:
+def _is_mask(found: ModelResults, name: str) -> bool:
     """Whether a buffer of torch holds two numbers, such as 0 and minus infinity."""
     module, _, last = name.rpartition(".")
     buffers = dict(found.torch.modules[module].named_buffers(recurse=False)) if module in found.torch.modules else {}
     return last in buffers and len(np.unique(found.torch.weights.get(name, np.empty(0)))) <= 2
 
 
-def _misfit(found: Found, use: Use, slot: int) -> str:
+def _misfit(found: ModelResults, use: Use, slot: int) -> str:
     """Say in which shapes the two sides hold a weight, if JAX has an array of another shape in its place.
 
     JAX uses that array in the same kind of operation, between the same neighbouring weights. The text is empty if there is
@@ -159,20 +159,20 @@ def _misfit(found: Found, use: Use, slot: int) -> str:
     return f"PyTorch has {mine_has}a weight of shape {mine.shape}, JAX {theirs_have}one of shape {theirs.shape} in its place"
 
 
-def _other_groups(found: Found, step: Step, operation: Operation) -> tuple[int, int] | None:
+def _other_groups(found: ModelResults, step: Step, operation: Operation) -> tuple[int, int] | None:
     """The numbers of groups in which torch and JAX convolve, if they differ."""
     mine = getattr(found.torch.modules.get(operation.path), "groups", None)
     theirs = step.equation.params.get("feature_group_count") if step.equation is not None else None
     return None if mine is None or theirs is None or mine == theirs else (mine, theirs)
 
 
-def _is_joined(found: Found, name: str) -> bool:
+def _is_joined(found: ModelResults, name: str) -> bool:
     """Whether a larger array of JAX holds the numbers of a weight."""
     mine = found.torch.weights[name] if name in found.torch.weights else np.empty(0)
     return any(mine.size < one.size and np.isin(mine, one.astype(np.float64)).all() for one in found.model.weights)
 
 
-def _has_all(found: Found, name: str) -> bool:
+def _has_all(found: ModelResults, name: str) -> bool:
     """Whether JAX uses an array that holds the numbers of a weight of torch."""
     mine = found.torch.weights.get(name)
     used = {one for _, use, _ in found.uses for names in use.names for one in names.split("+")}
@@ -182,7 +182,7 @@ def _has_all(found: Found, name: str) -> bool:
     )
 
 
-def _statistics(found: Found, number: int) -> str:
+def _statistics(found: ModelResults, number: int) -> str:
     """How JAX updates running statistics: with another momentum, or with another variance."""
     landmark = found.landmarks[number]
     before = found.torch.weights.get(landmark.name)

@@ -17,9 +17,9 @@ from crosscheck._models.cut.landmarks import CLOSE, Landmark, reordered, row_ord
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.run.compiling import repeated
-from crosscheck._models.run.fixed import Fixed
+from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.run.interpreter import ModelRun, Seen, Watch
 from crosscheck._models.run.kept_runs import KeptRuns
-from crosscheck._models.run.running import Run, Seen, Watch
 from crosscheck._models.values.distances import distance, distances
 from crosscheck._models.values.spilled import Spilled
 from crosscheck._shadow.base import Noise
@@ -31,7 +31,7 @@ AHEAD = 4
 
 
 @dataclass(frozen=True)
-class Mend:
+class Replacement:
     """A value of JAX, the operation of torch whose result replaces it, and the axis of torch for each of its axes."""
 
     value: int
@@ -40,7 +40,7 @@ class Mend:
 
 
 @dataclass
-class Fault:
+class LocatedFault:
     """A fault: the operation of torch, the landmark that shows it first, and all landmarks that show it.
 
     The operation is negative if only the landmark is known.
@@ -69,11 +69,11 @@ class Forced:
     errors: dict[int, float] = field(default_factory=dict)
     parts: dict[int, Array] = field(default_factory=dict)
     """The same errors in each row, and in each feature, one after the other."""
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[LocatedFault] = field(default_factory=list)
     values: MutableMapping[int, Array] = field(default_factory=Spilled)
     left: set[int] = field(default_factory=set)
     """Landmarks where JAX's value was kept."""
-    run: Run | None = None
+    run: ModelRun | None = None
     key: str = ""
     """Its name in the file that keeps runs."""
 
@@ -100,7 +100,7 @@ def _order_of(order: list[int] | None) -> tuple[int, ...] | None:
     return None if order is None else tuple(order)
 
 
-Look = Callable[[Forced, int, Array, Array, Run], bool]
+Look = Callable[[Forced, int, Array, Array, ModelRun], bool]
 """A function of the run's results so far, and of a landmark: its number, JAX's value, and torch's. It may decide whether
 JAX gets torch's value there."""
 Progress = Callable[[str], None]
@@ -119,7 +119,7 @@ class Measuring:
     parts: bool = False
     in_parts: bool = True
 
-    def __call__(self, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+    def __call__(self, forced: Forced, number: int, matrix: Array, expected: Array, run: ModelRun) -> bool:
         if self.values:
             forced.values[number] = matrix
         other = expected if self.against is None else self.against.values[number]
@@ -130,7 +130,7 @@ class Measuring:
 
 
 @dataclass(frozen=True)
-class Setup:
+class ForcedRun:
     """How JAX runs, with torch's values at the landmarks ``put``; None if it is decided on the way.
 
     With ``only``, JAX computes what these landmarks need, and no others are looked at. ``rounded`` are operands of steps.
@@ -142,7 +142,7 @@ class Setup:
     noise: Noise | None = None
     constants_only: bool = False
     keep: bool = False
-    mends: Mapping[int, Mend] = field(default_factory=dict)
+    mends: Mapping[int, Replacement] = field(default_factory=dict)
     only: frozenset[int] | None = None
     rounded: Mapping[int, Collection[int]] = field(default_factory=dict)
 
@@ -164,7 +164,7 @@ class Forcing:
         self.fixed, self.weights, self.inputs = fixed, weights, inputs
         self._every = frozenset(range(len(landmarks)))
         self.tolerances = dict.fromkeys(self._every, FLOOR)
-        self.mends: dict[int, Mend] = {}
+        self.mends: dict[int, Replacement] = {}
         """For each landmark, the replacements that correct what follows it."""
         self.local: set[int] = set()
         """Landmarks whose value JAX needs elsewhere as it is: torch's replaces it for the step of the landmark alone."""
@@ -180,7 +180,7 @@ class Forcing:
 
     def free(self, *, wide: bool, noise: Noise | None = None, values: bool = False, against: Forced | None = None) -> Forced:
         """A run without replacements: the errors that have accumulated at each landmark, relative to all numbers there."""
-        return self._run(Measuring(values, against, in_parts=False), Setup(frozenset(), wide, noise=noise))
+        return self._run(Measuring(values, against, in_parts=False), ForcedRun(frozenset(), wide, noise=noise))
 
     def replaced(
         self,
@@ -208,12 +208,12 @@ class Forcing:
         """
         mends = self.mends if mended and only is None else {}
         chosen = None if only is None else frozenset(only)
-        setup = Setup(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends, chosen, rounded)
+        setup = ForcedRun(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends, chosen, rounded)
         return self._run(Measuring(values, against, parts, in_parts), setup)
 
     def watched(self, look: Look) -> Forced:
         """A clean run in float64 in which a function decides where JAX gets torch's values; every value is kept."""
-        return self._run(look, Setup(None, wide=True, keep=True))
+        return self._run(look, ForcedRun(None, wide=True, keep=True))
 
     @cached_property
     def everywhere(self) -> Forced:
@@ -222,7 +222,7 @@ class Forcing:
         tried: list[tuple[int, Forced, dict[int, tuple[int, ...] | None]]] = []
         for orders, swapped in ((dict.fromkeys(self._every), False), ({}, False), ({}, True)):
             self.orders, self._seen_orders, self._swapped = dict(orders), {}, swapped
-            found = self._run(Measuring(), Setup(self._every, wide=True))
+            found = self._run(Measuring(), ForcedRun(self._every, wide=True))
             wrong = sum(not error < CLOSE for error in found.errors.values())
             if not wrong:
                 return found
@@ -249,7 +249,7 @@ class Forcing:
             self.orders[number] = order if fits else self._seen_orders.get(like, swapped)
         return self.orders[number]
 
-    def _run(self, seen: Look, setup: Setup) -> Forced:
+    def _run(self, seen: Look, setup: ForcedRun) -> Forced:
         """A run, or what a file keeps of the same run in an earlier process."""
         if self.kept is None or not isinstance(seen, Measuring) or setup.keep or setup.mends or setup.rounded:
             return self._made(seen, setup)
@@ -272,7 +272,7 @@ class Forcing:
         forced.key = key
         return forced
 
-    def _made(self, seen: Look, setup: Setup) -> Forced:
+    def _made(self, seen: Look, setup: ForcedRun) -> Forced:
         """A run with torch's values at landmarks."""
         put, wide, narrow_values, mends = setup.put, setup.wide, setup.narrow_values, setup.mends
         how = "in float64" if setup.noise is None and wide else "under noise" if wide else f"in {self.flat.dtype}"
@@ -284,7 +284,7 @@ class Forcing:
         results: dict[int, Seen] = {}
 
         def callback(number: int, landmark: Landmark) -> Seen:
-            def call(run: Run, value: Any) -> Any:
+            def call(run: ModelRun, value: Any) -> Any:
                 self.progress(f"JAX {how}: {landmark.path}")
                 expected = landmark.expected.narrow if narrow_values or not wide else landmark.expected.wide
                 order = self._order(number, value, expected)
@@ -323,7 +323,7 @@ class Forcing:
         whole = wide and not (setup.keep or mends or self.local or setup.constants_only or setup.rounded)
         # whoever looks at every value finds those too that no step on data needs
         known = self.fixed.values(wide=wide, every=setup.keep, noisy=setup.noise is not None, loose=self.loose)
-        run = Run(
+        run = ModelRun(
             self.flat,
             wide=wide,
             watched=watched,
@@ -383,7 +383,7 @@ class Forcing:
                 replaced.update(one for one in (flat.maker[value],) if len(flat.steps[one].outputs) == 1)
         return replaced
 
-    def mended(self, mend: Mend, *, wide: bool) -> Array:
+    def mended(self, mend: Replacement, *, wide: bool) -> Array:
         """The result of an operation of torch, with the axes of the value of JAX that it replaces."""
         values = self.torch.values[mend.operation]
         return reordered(values.wide if wide else values.narrow, tuple(self.flat.avals[mend.value].shape), mend.order)

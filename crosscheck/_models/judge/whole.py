@@ -17,17 +17,17 @@ import torch
 
 from crosscheck._frameworks.programs import Array, Inputs, Outputs
 from crosscheck._frameworks.torch_program import TorchProgram
-from crosscheck._models.cut.ends import ends
+from crosscheck._models.cut.returned_values import ends
 from crosscheck._models.judge.forcing import Forced, Forcing
 from crosscheck._models.judge.fresh import other_inputs, other_weights
 from crosscheck._models.judge.tolerances import UNITS, allowed, factor_and_draws, finite, tolerances
-from crosscheck._models.pair.pairing import Pair
+from crosscheck._models.pair.pairing import WeightPair
 from crosscheck._models.pair.weights import Accounted
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.record.torch_recording import TorchRecord, ending
-from crosscheck._models.run.fixed import Fixed
-from crosscheck._models.run.running import Run
+from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.values.distances import distance
 from crosscheck._models.values.uses import Use, Values
 from crosscheck._shadow.base import Noise
@@ -66,7 +66,7 @@ class Models:
     jax_inputs: Inputs
     lay_out: Callable[[Inputs], Inputs] | None
     uses: Sequence[tuple[Step, Use, int]]
-    pairs: Sequence[Pair]
+    pairs: Sequence[WeightPair]
     accounted: Accounted
 
 
@@ -91,7 +91,7 @@ def without_hidden(models: Models, forcing: Forcing, located: Forced, seed: int)
     return forcing.replaced(set(first.errors) - results if left & results else left, wide=True)
 
 
-def _is_equal(forcing: Forcing, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+def _is_equal(forcing: Forcing, forced: Forced, number: int, matrix: Array, expected: Array, run: ModelRun) -> bool:
     forced.errors[number] = distance(matrix, expected)
     return forced.errors[number] <= forcing.tolerances[number]
 

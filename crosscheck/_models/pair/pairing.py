@@ -51,7 +51,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Pair:
+class WeightPair:
     """A weight of a use in torch, and its partner in JAX.
 
     Attributes:
@@ -94,7 +94,7 @@ def entries(uses: Sequence[Use], operations: Sequence[Operation]) -> list[Entry]
 
 def pair(
     torch_uses: Sequence[Use], torch: Sequence[Operation], jax_uses: Sequence[Use], jax: Sequence[Operation]
-) -> list[Pair]:
+) -> list[WeightPair]:
     """Every weight of a use that has a partner, with it; ``torch`` and ``jax`` are all operations."""
     matching = _Matching(entries(torch_uses, torch), entries(jax_uses, jax))
     matching.by_values()
@@ -119,7 +119,7 @@ def in_order(points: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 class _Matching:
     def __init__(self, torch: list[Entry], jax: list[Entry]) -> None:
         self.torch, self.jax = torch, jax
-        self.pairs: list[Pair] = []
+        self.pairs: list[WeightPair] = []
         self._taken: tuple[set[int], set[int]] = (set(), set())
         self.plain = False
         """Whether equal numbers are paired too: first, their neighbours must have a partner."""
@@ -171,7 +171,7 @@ class _Matching:
             )
             self._zip(here, there)
 
-    def _next_to(self, products: Sequence[Pair]) -> Mapping[Hashable, tuple[list[int], list[int]]]:
+    def _next_to(self, products: Sequence[WeightPair]) -> Mapping[Hashable, tuple[list[int], list[int]]]:
         """The weights of equal numbers that have the same ones, and are next to the same products of torch."""
         torchs: dict[int, set[int]] = defaultdict(set)
         for pair in products:
@@ -233,7 +233,7 @@ class _Matching:
         inputs, outputs, layout = arranged or arrange(one.matrix, other.matrix) or (None, None, None)
         features = np.arange(one.shape[1])
         self.pairs.append(
-            Pair(
+            WeightPair(
                 (one.use, one.slot),
                 (other.use, other.slot),
                 features if outputs is None else outputs,
@@ -326,7 +326,7 @@ class _Matching:
         inputs = None
         if not _close(one.matrix[:, theirs], other.matrix[:, mine]):
             inputs = _matched(one.matrix[:, theirs], other.matrix[:, mine])
-        self.pairs.append(Pair((one.use, one.slot), (other.use, other.slot), theirs, mine, inputs, "values"))
+        self.pairs.append(WeightPair((one.use, one.slot), (other.use, other.slot), theirs, mine, inputs, "values"))
 
     def by_order(self) -> None:
         """Pair the remaining weights of one shape between the same neighbours: their values differ."""

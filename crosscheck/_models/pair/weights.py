@@ -13,7 +13,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.pair.listing import UNMATCHED, listing
 from crosscheck._models.pair.neighbours import neighbours
-from crosscheck._models.pair.pairing import Pair
+from crosscheck._models.pair.pairing import WeightPair
 from crosscheck._models.pair.prints import Prints, groups
 from crosscheck._models.pair.sums import Sum, summed
 from crosscheck._models.pair.whole_weights import Sources, Whole
@@ -63,7 +63,7 @@ def account(
     jax_model: JaxModel,
     flat: JaxProgramFlat,
     uses: Sequence[tuple[Step, Use, int]],
-    pairs: Sequence[Pair],
+    pairs: Sequence[WeightPair],
 ) -> Accounted:
     """Match the weights of two models."""
     found = _Account(torch, jax_model, flat, uses, pairs)
@@ -78,7 +78,7 @@ class _Account:
         model: JaxModel,
         flat: JaxProgramFlat,
         uses: Sequence[tuple[Step, Use, int]],
-        pairs: Sequence[Pair],
+        pairs: Sequence[WeightPair],
     ) -> None:
         self.torch, self.model, self.flat = torch, model, flat
         self.uses, self.pairs = [use for _, use, _ in uses], pairs

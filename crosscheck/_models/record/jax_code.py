@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, primitives
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import NOT_INLINED
-from crosscheck._models.record.torch_code import Code, unused
+from crosscheck._models.record.torch_code import FunctionCode, unused
 from crosscheck._shadow.jax_equations import inner_program
 
 NAMES = {"lax": lax, "np": np, "primitives": primitives, "inf": np.inf, "nan": np.nan}
@@ -39,7 +39,7 @@ Form = tuple[Callable[[Any, Sequence[str]], str], bool]
 
 def code(
     name: str, closed: ClosedJaxpr, given: Mapping[str, Array], said: Mapping[str, str], forms: dict[object, Form]
-) -> Code:
+) -> FunctionCode:
     """A jaxpr with one result as a function: each equation is a line that was tried. Arrays in it become arguments.
 
     ``forms`` holds the forms found so far: equal equations are tried once.
@@ -52,10 +52,12 @@ def code(
     body = [*writer.lines, f"    return {result}"]
     needed = [line for used, line in IMPORTS.items() if any(re.search(used, one) for one in body)]
     arguments = {**given, **writer.constants}
-    return Code(name, [f"def {name}({', '.join(arguments)}):", *body], arguments, dict(said), ["import jax", *needed])
+    return FunctionCode(
+        name, [f"def {name}({', '.join(arguments)}):", *body], arguments, dict(said), ["import jax", *needed]
+    )
 
 
-def result(made: Code) -> Array:
+def result(made: FunctionCode) -> Array:
     """The result of the code."""
     names = dict(NAMES)
     exec("\n".join(made.lines), names)

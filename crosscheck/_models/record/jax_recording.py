@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_order import drop_unused, is_use, uses_first
-from crosscheck._models.values.layouts import View, broadcast_features
+from crosscheck._models.values.layouts import AxesView, broadcast_features
 from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Operation, Use
 from crosscheck._records.errors import name_of
 from crosscheck._shadow.base import tracing
@@ -389,10 +389,10 @@ def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, 
 
 def _described(
     flat: JaxProgramFlat, step: Step, weights: list[int], data: list[int], arrays: list[Array]
-) -> tuple[str, View | None, View, tuple[Array, ...]]:
+) -> tuple[str, AxesView | None, AxesView, tuple[Array, ...]]:
     name, params = step.operation.name, step.equation.params
     shape = tuple(step.equation.outvars[0].aval.shape)
-    last = View(shape, (len(shape) - 1,) if shape else ())
+    last = AxesView(shape, (len(shape) - 1,) if shape else ())
     place, other = weights[0], data[0]
     if name == "dot_general" and len(data) == 1:
         contract, batch = params["dimension_numbers"]
@@ -401,23 +401,23 @@ def _described(
         inside = int(np.prod([array.shape[axis] for axis in contract[place]], dtype=np.int64))
         matrix = array.transpose([*contract[place], *apart, *free]).reshape(inside, -1)
         given = tuple(step.equation.invars[other].aval.shape)
-        operand = None if apart else View(given, tuple(contract[other]))
+        operand = None if apart else AxesView(given, tuple(contract[other]))
         first = len(shape) - len(free) if place == 1 else len(apart)
         features = (*range(len(apart)), *range(first, first + len(free)))
-        return "other" if apart else "product", operand, View(shape, features), (matrix,)
+        return "other" if apart else "product", operand, AxesView(shape, features), (matrix,)
     if name == "conv_general_dilated" and place == 1:
         numbers = params["dimension_numbers"]
         out, inside, *space = numbers.rhs_spec
         matrix = arrays[0].transpose([inside, *space, out]).reshape(-1, arrays[0].shape[out])
-        operand = View(tuple(step.equation.invars[0].aval.shape), (numbers.lhs_spec[1],))
-        return "convolution", operand, View(shape, (numbers.out_spec[1],)), (matrix,)
+        operand = AxesView(tuple(step.equation.invars[0].aval.shape), (numbers.lhs_spec[1],))
+        return "convolution", operand, AxesView(shape, (numbers.out_spec[1],)), (matrix,)
     if name == "gather" and place == 0:
         offsets = tuple(params["dimension_numbers"].offset_dims)
         if arrays[0].ndim == 2 and len(offsets) == 1:
-            return "gather", None, View(shape, offsets), (arrays[0],)
+            return "gather", None, AxesView(shape, offsets), (arrays[0],)
     if name in ("add", "sub", "mul", "div", "add_any") and len(data) == 1:
         compact, axes = _before_broadcast(flat, step.inputs[place], shape)
-        view = View(shape, axes)
+        view = AxesView(shape, axes)
         kind = "scale" if name in ("mul", "div") else "sum"
         given = tuple(step.equation.invars[other].aval.shape)
         matrix = arrays[0][tuple(slice(None) if axis in compact else slice(1) for axis in range(arrays[0].ndim))]

@@ -24,7 +24,7 @@ IMPORTS = {"inf": "from math import inf", "nan": "from math import nan", "device
 
 
 @dataclass(frozen=True, eq=False)
-class Code:
+class FunctionCode:
     """A function as code.
 
     Attributes:
@@ -64,7 +64,7 @@ class TorchCode:
         self._record, self._graph = record, record.graph.graph
         self._inputs = dict(zip(record.graph.inputs, inputs.leaves, strict=True))
 
-    def segment(self, last: int, settled: Mapping[int, tuple[str, Array]]) -> Code:
+    def segment(self, last: int, settled: Mapping[int, tuple[str, Array]]) -> FunctionCode:
         """The operations from the settled ones to the last one, what the settled ones give, and the result.
 
         Raises:
@@ -93,7 +93,7 @@ class TorchCode:
         printed = graph.python_code("self")
         body = _FREED.sub("", printed.src.split(":\n", 1)[1]).rstrip().split("\n")
         names = {number: made[number].name for number in starts}
-        return Code(
+        return FunctionCode(
             "torch_segment",
             [f"def torch_segment({', '.join(names.values())}):", *(line for line in body if line.strip())],
             {name: starts[number][1] for number, name in names.items()},

@@ -22,7 +22,7 @@ from crosscheck._models.record.torch_uses import described, once
 from crosscheck._models.values.spilled import Store
 from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Operation, Use, Values
 from crosscheck._shadow.torch.lift import TorchLifted
-from crosscheck._shadow.torch.operations import Plan, tensors_in, written_by
+from crosscheck._shadow.torch.operations import OperationTraits, tensors_in, written_by
 
 _OF_SHAPE = frozenset(
     ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
@@ -150,7 +150,7 @@ class Observer:
         self._kept.append(StorageWeakRef(tensor.untyped_storage()))
 
     def __call__(
-        self, plan: Plan, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any], in_float64: bool
+        self, plan: OperationTraits, args: Any, kwargs: Any, result: Any, wide: Callable[[Any], Any], in_float64: bool
     ) -> None:
         """Record an operation that is not a view."""
         self.shadow = wide

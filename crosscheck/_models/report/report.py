@@ -19,7 +19,7 @@ from crosscheck._models.report.weights import MOST_ROWS, every_weight, number, o
 from crosscheck._report.document import Block, Document, Drawing, Folded, Heading, Table, Tree
 from crosscheck._report.headline import Verdict
 from crosscheck._report.json_file import Summary
-from crosscheck._report.told import Told
+from crosscheck._report.two_sided import TwoSidedReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,7 +133,7 @@ class ModelsSummary(Summary):
 
 @dataclass(frozen=True)
 class ModelsReport(
-    Told,
+    TwoSidedReport,
     schema=SCHEMA,
     written=("environment", "layers", "faults", "weights", "gradients", "_apart", "notes", "summary"),
     renamed={"_apart": "outputs"},

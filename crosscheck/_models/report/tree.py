@@ -16,18 +16,18 @@ HEAD = ("layer", "verdict", "cause", "made here", "accumulated", "rounding")
 
 
 @dataclass
-class _Node:
+class _ModuleNode:
     """A module: its own landmarks and faults, and the modules in it."""
 
     name: str
     layers: list[Layer] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    inside: dict[str, _Node] = field(default_factory=dict)
+    inside: dict[str, _ModuleNode] = field(default_factory=dict)
 
-    def at(self, path: str) -> _Node:
+    def at(self, path: str) -> _ModuleNode:
         node = self
         for name in filter(None, path.split(".")):
-            node = node.inside.setdefault(name, _Node(name))
+            node = node.inside.setdefault(name, _ModuleNode(name))
         return node
 
     @property
@@ -49,7 +49,7 @@ class _Node:
 
 def tree(layers: Sequence[Layer], faults: Sequence[Fault]) -> Tree:
     """Every module with landmarks or faults, in the order in which JAX reaches them; similar layers are grouped."""
-    root = _Node("")
+    root = _ModuleNode("")
     for number, layer in enumerate(layers):
         for fault in faults:
             if fault.layers[:1] == (number,):
@@ -61,7 +61,7 @@ def tree(layers: Sequence[Layer], faults: Sequence[Fault]) -> Tree:
     return Tree(HEAD, list(_inside(root, faults)))
 
 
-def _inside(node: _Node, faults: Sequence[Fault]) -> Iterator[Branch]:
+def _inside(node: _ModuleNode, faults: Sequence[Fault]) -> Iterator[Branch]:
     """The faults of a module, the modules in it, and its landmarks, such as the outputs of a model."""
     for fault in node.faults:
         yield Branch(
@@ -78,12 +78,12 @@ def _inside(node: _Node, faults: Sequence[Fault]) -> Iterator[Branch]:
         yield Branch(_of_layer(layer, faults))
 
 
-def _together(node: _Node) -> object:
+def _together(node: _ModuleNode) -> object:
     """Equal for layers that are shown as one: numbered, similar, and correct."""
     return node.alike if node.name.isdecimal() and not node.all_faults else id(node)
 
 
-def _of_nodes(nodes: Sequence[_Node], name: str) -> tuple[str, ...]:
+def _of_nodes(nodes: Sequence[_ModuleNode], name: str) -> tuple[str, ...]:
     layers = [layer for node in nodes for layer in node.all_layers]
     faults = [fault for node in nodes for fault in node.all_faults]
     own: Sequence[Fault | Layer] = faults or [

@@ -9,7 +9,7 @@ from crosscheck._models.report.records import BLANK
 from crosscheck._models.values.uses import DATA
 
 if TYPE_CHECKING:
-    from crosscheck._models.engine import Found
+    from crosscheck._models.engine import ModelResults
 
 ELSEWHERE = "JAX has another quantity there, as where it adds or scales in another order; what follows is compared"
 NOT_COPIED = "weights were not copied there"
@@ -23,7 +23,7 @@ def named(names: Sequence[str]) -> str:
     return f"{', '.join(names[:MOST_NAMES])}{more}"
 
 
-def left_out(found: Found) -> dict[int, str]:
+def left_out(found: ModelResults) -> dict[int, str]:
     """The landmarks that were not compared, each with the reason."""
     return {
         **dict.fromkeys(sorted(found.located.left), ELSEWHERE),
@@ -32,7 +32,7 @@ def left_out(found: Found) -> dict[int, str]:
     }
 
 
-def refusal(found: Found) -> str:
+def refusal(found: ModelResults) -> str:
     """Why models without a fault get no verdict; empty if they get one."""
     if where := blank_places(found):
         return f"{BLANK} {where}, so nothing was compared; give inputs at which both are finite"
@@ -41,7 +41,7 @@ def refusal(found: Found) -> str:
     return _unlike(found)
 
 
-def notes(found: Found, *, faults: bool) -> Iterator[str]:
+def notes(found: ModelResults, *, faults: bool) -> Iterator[str]:
     """Remarks on weights and statistics that were not compared."""
     if found.uncopied and faults:
         yield f"not copied: {named(found.uncopied)}: mend the first fault, then copy again"
@@ -54,7 +54,7 @@ def notes(found: Found, *, faults: bool) -> Iterator[str]:
 # places without a finite number
 
 
-def blank_places(found: Found) -> str:
+def blank_places(found: ModelResults) -> str:
     """Where both sides have no finite number: in an output, or in most places; empty if neither is so."""
     outputs = [name for name, number in found.outputs.items() if number in found.blank]
     if outputs:
@@ -73,7 +73,7 @@ def blank_places(found: Found) -> str:
 # statistics that the run changes
 
 
-def statistics(found: Found) -> dict[str, bool]:
+def statistics(found: ModelResults) -> dict[str, bool]:
     """The buffers that PyTorch changes and that were not compared: whether JAX returns others that may be their partners."""
     compared = {found.landmarks[number].step for number in found.outputs.values()}
     flat = found.flat
@@ -82,7 +82,7 @@ def statistics(found: Found) -> dict[str, bool]:
     return {name: value.size in sizes for name, value in found.torch.buffers.items() if name not in found.outputs}
 
 
-def _unlike(found: Found) -> str:
+def _unlike(found: ModelResults) -> str:
     names = [name for name, other in statistics(found).items() if other and name not in found.uncopied]
     why = "JAX's statistics differ from PyTorch's before the run; weights='copy' copies them"
     return f"not compared: the new values of {named(names)}; {why}" if names else ""

@@ -17,7 +17,7 @@ from jax import lax
 from jax.extend.core import Literal
 
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.run.stepping import Arithmetic
+from crosscheck._models.run.step_arithmetic import Arithmetic
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax.lift import Interpreter

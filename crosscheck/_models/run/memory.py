@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._models.record.jax_recording import JaxProgramFlat
-from crosscheck._models.run.fixed import moved, needed_by
+from crosscheck._models.run.constant_folding import moved, needed_by
 from crosscheck._models.values.spilled import IN_MEMORY
 from crosscheck._models.values.uses import DATA, WEIGHT
 from crosscheck._records.errors import UsageError

@@ -15,8 +15,8 @@ from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.jax_recording import uses as uses_of
 from crosscheck._models.run.index_maps import layout, ordinal
-from crosscheck._models.run.running import Run
-from crosscheck._models.run.stepping import as_it_is
+from crosscheck._models.run.interpreter import ModelRun
+from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
 
 Seen = tuple[Array | None, ...]
@@ -111,14 +111,14 @@ def without_inputs(
     flat: JaxProgramFlat, weights: Sequence[Array], *, wide: bool, keep: Container[int], known: Mapping[int, Any]
 ) -> dict[int, Array]:
     """The values of ``keep`` that JAX computes from weights and constants alone, by number, without those that are known."""
-    run = Run(flat, wide=wide, keep=keep, known=known)
+    run = ModelRun(flat, wide=wide, keep=keep, known=known)
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
     return {number: value for number, value in run.values.each() if flat.kinds[number] != DATA}
 
 
 def of_constants(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
     """The values that JAX computes from constants alone, by number; weights of floats are not even widened."""
-    run = Run(flat, wide=True, known=dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT))
+    run = ModelRun(flat, wide=True, known=dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT))
     run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=CONSTANT)
     return {number: value for number, value in run.values.each() if flat.kinds[number] == CONSTANT}
 
@@ -175,7 +175,7 @@ def is_moved(flat: JaxProgramFlat, number: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Region:
+class ArrayPart:
     """The part of one array of JAX that comes from one array of torch, and its layout."""
 
     torch: str
@@ -184,14 +184,14 @@ class Region:
     mask: Array
 
 
-def regions(sources: Mapping[str, Array], torch: Places) -> list[Region]:
+def regions(sources: Mapping[str, Array], torch: Places) -> list[ArrayPart]:
     """For each array of JAX, its parts from torch, by the place in torch of each number; -1 for an unknown place."""
     found = []
     for name, places in sources.items():
         masks = {owner: np.ones(places.shape, bool) if mask is ... else mask for owner, mask, _ in torch.split(places)}
         present = list(masks)
         for owner, mask in masks.items():
-            found.append(Region(owner, name, _region(places - torch.start(owner), mask, torch, owner, present), mask))
+            found.append(ArrayPart(owner, name, _region(places - torch.start(owner), mask, torch, owner, present), mask))
     return found
 
 

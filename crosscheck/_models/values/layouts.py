@@ -16,7 +16,7 @@ from crosscheck._frameworks.programs import Array
 
 
 @dataclass(frozen=True)
-class View:
+class AxesView:
     """The axes of an array that are rows, in order, and those that are features, in order."""
 
     shape: tuple[int, ...]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.values.layouts import View
+from crosscheck._models.values.layouts import AxesView
 
 CONSTANT, WEIGHT, DATA = range(3)
 """What a value depends on; a result has the largest of its operands' kinds."""
@@ -101,8 +101,8 @@ class Use:
     names: tuple[str, ...]
     matrices: tuple[Array, ...]
     kind: str
-    operand: View | None
-    result: View
+    operand: AxesView | None
+    result: AxesView
     given: Values | None = None
     origin: int | None = None
 

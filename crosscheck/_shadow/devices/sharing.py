@@ -10,7 +10,7 @@ Key = tuple[int, str]
 
 
 @dataclass(frozen=True)
-class Site:
+class SharedPlace:
     """A place in a program that several devices share.
 
     Attributes:
@@ -51,10 +51,10 @@ class Sharing:
 
     edits: Mapping[Key, str] = field(default_factory=dict)
     everywhere: tuple[str, tuple[str, ...], str] | None = None
-    sites: dict[Key, Site] = field(default_factory=dict)
+    sites: dict[Key, SharedPlace] = field(default_factory=dict)
     callers: tuple[Any, ...] = ()
     blocks: dict[str, set[int]] = field(default_factory=dict)
-    unlike: list[tuple[Site, Any]] = field(default_factory=list)
+    unlike: list[tuple[SharedPlace, Any]] = field(default_factory=list)
 
     def option(
         self,
@@ -72,7 +72,7 @@ class Sharing:
         It is empty if the program stays as it is there.
         """
         key = id(equation if result is None else result), f"{kind} {axes[0]}" if own else kind
-        self.sites.setdefault(key, Site(key, kind, tuple(axes), devices, equation, tuple(options), own, self.callers))
+        self.sites.setdefault(key, SharedPlace(key, kind, tuple(axes), devices, equation, tuple(options), own, self.callers))
         if self.everywhere and self.everywhere[:2] == (kind, tuple(axes)):
             return self.everywhere[2]
         return self.edits.get(key, "")

@@ -23,7 +23,7 @@ from crosscheck._shadow.devices.layouts import Axes, Held, Layouts, Shards
 from crosscheck._shadow.devices.loops import Loop
 from crosscheck._shadow.devices.otherwise import Otherwise, blocks
 from crosscheck._shadow.devices.rings import Ring
-from crosscheck._shadow.devices.sharing import Sharing, Site
+from crosscheck._shadow.devices.sharing import SharedPlace, Sharing
 from crosscheck._shadow.devices.splicing import Writer, argument
 from crosscheck._shadow.jax_equations import closed_program, inner_program, is_exp_of_minus_square, scanned
 
@@ -48,7 +48,7 @@ def _mesh(atom: Any) -> Any:
     return getattr(getattr(atom.aval, "sharding", None), "mesh", jax.sharding.AbstractMesh((), ()))
 
 
-def results_of_all(closed: ClosedJaxpr) -> tuple[ClosedJaxpr, list[Site]] | None:
+def results_of_all(closed: ClosedJaxpr) -> tuple[ClosedJaxpr, list[SharedPlace]] | None:
     """A program of the results of all devices that should be the same on each, stacked; None if there are none."""
     if not is_shared(closed.jaxpr):
         return None

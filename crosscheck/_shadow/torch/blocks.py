@@ -6,12 +6,12 @@ from typing import Any
 import torch
 
 from crosscheck._shadow.base import parts
-from crosscheck._shadow.torch.operations import Plan
+from crosscheck._shadow.torch.operations import OperationTraits
 
 _PRODUCTS = frozenset(["mm", "addmm"])
 
 
-def in_blocks(plan: Plan, args: Any, kwargs: Any, is_weight: Callable[[Any], bool]) -> Iterator[list[Any]] | None:
+def in_blocks(plan: OperationTraits, args: Any, kwargs: Any, is_weight: Callable[[Any], bool]) -> Iterator[list[Any]] | None:
     """The operands of an operation for each block of its columns, the weight in float64; None of another operation."""
     if plan.name not in _PRODUCTS or kwargs or not is_weight(args[-1]):
         return None

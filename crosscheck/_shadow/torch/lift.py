@@ -35,7 +35,7 @@ from crosscheck._shadow.torch.operations import (
     REAL,
     REDUCTIONS,
     WIDE,
-    Plan,
+    OperationTraits,
     decomposition,
     is_dense_float,
     is_exact,
@@ -48,7 +48,7 @@ from crosscheck._shadow.torch.operations import (
 from crosscheck._shadow.torch.pieces import in_pieces
 from crosscheck._shadow.torch.shadows import Shadows
 
-Observer = Callable[[Plan, Any, Any, Any, Callable[[Any], Any], bool], None]
+Observer = Callable[[OperationTraits, Any, Any, Any, Callable[[Any], Any], bool], None]
 """A function of an operation's plan, its arguments, its result, a function from a tensor to its shadow, and whether it ran
 in float64."""
 
@@ -158,7 +158,7 @@ class _Lifting(Mode):
                 self._observer(plan, args, kwargs, result, self._shadows.of, self._is_wide)
         return result
 
-    def _both(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
+    def _both(self, plan: OperationTraits, func: Any, args: Any, kwargs: Any) -> Any:
         """Run the operation unchanged, and on the shadows."""
         for value in written_by(plan, args, kwargs):
             self._shadows.changes(value)
@@ -198,14 +198,14 @@ class _Lifting(Mode):
             self._settle_opaque(plan, result, func, args, kwargs)
             return result
 
-    def _view(self, plan: Plan, func: Any, args: Any, kwargs: Any) -> Any:
+    def _view(self, plan: OperationTraits, func: Any, args: Any, kwargs: Any) -> Any:
         """Make the view of a storage also of its shadow; only a view of a float's bits has no shadow."""
         if plan.name == "view" and func._overloadname == "dtype" and args[0].dtype in WIDE:
             self._opaque.add("view")
             args[0].copy_(self._shadows.of(args[0]))
         return func(*args, **kwargs)
 
-    def _widened(self, plan: Plan, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    def _widened(self, plan: OperationTraits, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
         def wide(value: Any) -> Any:
             if isinstance(value, torch.Tensor):
                 return self._shadows.of(value)
@@ -225,7 +225,7 @@ class _Lifting(Mode):
                 place[key] = value.clone()
         return wide_args, wide_kwargs
 
-    def _drawn(self, plan: Plan, result: Any, args: Any, kwargs: Any, floats: Any) -> Any:
+    def _drawn(self, plan: OperationTraits, result: Any, args: Any, kwargs: Any, floats: Any) -> Any:
         if plan.name == "native_dropout":
             kept, p = result[1], args[1]
             scale = 1 / (1 - p) if args[2] is not False and p < 1 else 1.0
@@ -255,7 +255,7 @@ class _Lifting(Mode):
         self._shadows.put(narrow, wide.clone() if wide.untyped_storage()._cdata in used else wide)
         return narrow
 
-    def _settle_opaque(self, plan: Plan, result: Any, func: Any, args: Any, kwargs: Any) -> None:
+    def _settle_opaque(self, plan: OperationTraits, result: Any, func: Any, args: Any, kwargs: Any) -> None:
         def wide(value: Any) -> Any:
             found = value.to(WIDE[value.dtype], copy=True)
             return self._rounding.spoil(found) if self._rounding else found

@@ -71,7 +71,7 @@ DRAWN_FROM = _names("bernoulli multinomial rand_like randint_like randn_like")
 
 
 @dataclass(frozen=True)
-class Plan:
+class OperationTraits:
     """The properties of an operation."""
 
     name: str
@@ -86,7 +86,7 @@ class Plan:
 
 
 @functools.cache
-def plan_of(func: Any) -> Plan:
+def plan_of(func: Any) -> OperationTraits:
     schema = func._schema
     name = schema.name.split("::")[1]
     base = name.removesuffix("_") if not name.endswith("__") else name
@@ -97,7 +97,7 @@ def plan_of(func: Any) -> Plan:
         if argument.alias_info and argument.alias_info.is_write
     )
     in_place = base != name and written
-    return Plan(
+    return OperationTraits(
         name=base,
         composite=func._can_decompose(),
         view=func.is_view or torch.Tag.inplace_view in func.tags,
@@ -146,7 +146,7 @@ def is_dense_float(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype in WIDE and value.layout is torch.strided and not value.is_meta
 
 
-def is_exact(plan: Plan, args: Any, kwargs: Any) -> bool:
+def is_exact(plan: OperationTraits, args: Any, kwargs: Any) -> bool:
     if plan.name in _EXACT or kwargs.get("rounding_mode") or not any(True for _ in tensors_in(args)):
         return True
     if plan.name in ("index_put", "_unsafe_index_put", "_index_put_impl"):
@@ -156,7 +156,7 @@ def is_exact(plan: Plan, args: Any, kwargs: Any) -> bool:
     return False
 
 
-def summed(plan: Plan, args: Any, kwargs: Any) -> int | None:
+def summed(plan: OperationTraits, args: Any, kwargs: Any) -> int | None:
     """The number of terms of each sum in an operation; None if it has no sum."""
     if plan.name in REDUCTIONS:
         shape = args[0].shape
@@ -188,6 +188,6 @@ def storage_of(tensor: Any) -> int | None:
     return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else None
 
 
-def written_by(plan: Plan, args: Any, kwargs: Any) -> Iterator[Any]:
+def written_by(plan: OperationTraits, args: Any, kwargs: Any) -> Iterator[Any]:
     for k, name in plan.written:
         yield from tensors_in(args[k] if k < len(args) else kwargs.get(name))

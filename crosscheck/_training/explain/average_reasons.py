@@ -6,15 +6,15 @@ import numpy as np
 
 from crosscheck._explain.facts import digits
 from crosscheck._frameworks.programs import Array
-from crosscheck._training.steps.quantities import far, size_of
+from crosscheck._training.steps.quantities import relative_difference, size_of
 from crosscheck._training.steps.reason import SAME_RATIO
-from crosscheck._training.steps.steps import Departure, Found, Moment
+from crosscheck._training.steps.steps import Departure, Moment, StepResults
 
 SAME_SHARE = 1e-5
 """Shares of an average count as equal if their difference is below this: some decays are held in float32."""
 
 
-def of_average(found: Found, departure: Departure) -> str:
+def of_average(found: StepResults, departure: Departure) -> str:
     """What JAX does otherwise than PyTorch; empty if neither average is a sum of itself and of the weights.
 
     At the first step, the average often equals the weights of before, and shows less: later steps are looked at before it.
@@ -50,7 +50,7 @@ def _source(shares: Array) -> str:
     return "after and before" if after and before else "before" if before else "after"
 
 
-def _shares(found: Found, moment: Moment) -> tuple[Array, Array, int] | None:
+def _shares(found: StepResults, moment: Moment) -> tuple[Array, Array, int] | None:
     """For each side, the shares of the weights after and before the step in the new average, and how many can be told apart.
 
     None if they do not make the averages.
@@ -69,5 +69,5 @@ def _shares(found: Found, moment: Moment) -> tuple[Array, Array, int] | None:
         return None
     shares, _, rank, _ = np.linalg.lstsq(matrix, moves, rcond=SAME_SHARE)
     largest = max(size_of(moves), size_of(matrix))
-    explains = far(matrix @ shares, moves, largest) <= SAME_RATIO
+    explains = relative_difference(matrix @ shares, moves, largest) <= SAME_RATIO
     return (shares[:, 0], shares[:, 1], int(rank)) if rank and explains else None

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.steps.quantities import far
-from crosscheck._training.steps.steps import FLOOR, Departure, Found
+from crosscheck._training.steps.quantities import relative_difference
+from crosscheck._training.steps.steps import FLOOR, Departure, StepResults
 
 MOST_TRIED = 6
 """So many other arrays are tried, to see whether torch's loss depends on one."""
@@ -23,12 +23,15 @@ def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
     context = departure.context
     for words, leaves in _others(context.number - 1, context.batch, context.jax_batch, jax_batches):
         other = context.program.wide(context.state, leaves)
-        if far(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1])) <= FLOOR:
+        if (
+            relative_difference(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1]))
+            <= FLOOR
+        ):
             return f"JAX would have PyTorch's loss with {words}"
     return ""
 
 
-def ignored_data(found: Found, departure: Departure, jax_batches: Sequence[Inputs]) -> str:
+def ignored_data(found: StepResults, departure: Departure, jax_batches: Sequence[Inputs]) -> str:
     """The array of the batch on which torch's loss depends, and JAX's does not; empty if there is none.
 
     JAX may have read it when it traced the step, as Python's conditions do, or may never read it.
@@ -46,7 +49,7 @@ def ignored_data(found: Found, departure: Departure, jax_batches: Sequence[Input
             for other in islice((one for one in others if not np.array_equal(one, mine.leaves[k])), MOST_TRIED):
                 found.torch.restore(context.torch_state)
                 again = found.torch.observed(mine.with_leaf(k, other)).loss[1]
-                if far(np.asarray(again), np.asarray(context.torch.loss[1]), abs(again)) > FLOOR:
+                if relative_difference(np.asarray(again), np.asarray(context.torch.loss[1]), abs(again)) > FLOOR:
                     name = context.jax_batch.names[k]
                     return f"JAX's loss does not depend on {name} of the batch, on which PyTorch's depends"
         finally:

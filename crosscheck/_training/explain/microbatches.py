@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.steps.quantities import far
-from crosscheck._training.steps.steps import FLOOR, Departure, Found
+from crosscheck._training.steps.quantities import relative_difference
+from crosscheck._training.steps.steps import FLOOR, Departure, StepResults
 
 MOST_PARTS = 16
 """Into more parts, no batch is cut."""
@@ -17,7 +17,7 @@ MADE: Mapping[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum}
 """What is made of the losses."""
 
 
-def of_parts(found: Found, departure: Departure) -> str:
+def of_parts(found: StepResults, departure: Departure) -> str:
     """Of how many parts of the batch JAX's loss is the mean, or the sum; empty if of none."""
     context = departure.context
     for words, parts in _cuts(context.batch):
@@ -26,13 +26,16 @@ def of_parts(found: Found, departure: Departure) -> str:
         except Exception:  # the step may refuse a part in any way
             continue
         for name, make in MADE.items():
-            if far(np.asarray(make(np.array(losses))), np.asarray(context.jax.loss), abs(context.jax.loss)) <= FLOOR:
+            if (
+                relative_difference(np.asarray(make(np.array(losses))), np.asarray(context.jax.loss), abs(context.jax.loss))
+                <= FLOOR
+            ):
                 what = f"the {name} of those of {len(parts)} microbatches ({words})"
                 return f"JAX's loss is {what}, PyTorch's is that of the batch"
     return ""
 
 
-def _loss(found: Found, departure: Departure, batch: Inputs) -> float:
+def _loss(found: StepResults, departure: Departure, batch: Inputs) -> float:
     """torch's loss of a batch, with the state before the step."""
     found.torch.restore(departure.context.torch_state)
     try:

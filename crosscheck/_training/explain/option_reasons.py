@@ -15,9 +15,9 @@ from crosscheck._shadow.torch.lift import TorchLifted
 from crosscheck._training.optimizers.optimizer_calls import calls
 from crosscheck._training.optimizers.optimizer_edits import edits
 from crosscheck._training.optimizers.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
-from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, far, quantities
+from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, quantities, relative_difference
 from crosscheck._training.steps.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
-from crosscheck._training.steps.steps import Departure, Found, Moment
+from crosscheck._training.steps.steps import Departure, Moment, StepResults
 
 CHOSEN = "chosen by crosscheck"
 """The key of a group of parameters whose options are changed."""
@@ -25,7 +25,7 @@ FEW = 3
 """Options are tried on so many arrays first: a model has hundreds of arrays, and there are hundreds of options to try."""
 
 
-def of_optimizer(found: Found, departure: Departure) -> Reason:
+def of_optimizer(found: StepResults, departure: Departure) -> Reason:
     """The options of torch's optimiser that would give JAX's results, changed one or two at a time."""
     if len(found.torch.optimizers) != 1 or departure.cause == "special":
         return Reason(OPTIMISER, "")
@@ -49,7 +49,7 @@ def of_optimizer(found: Found, departure: Departure) -> Reason:
 class _Trial:
     """Runs torch's optimiser on the gradients of some steps again, with other options."""
 
-    def __init__(self, found: Found, departure: Departure) -> None:
+    def __init__(self, found: StepResults, departure: Departure) -> None:
         self.found, self.steps = found, found.torch
         self.moments = departure.moments
         self.theirs = [quantities(found.partners, one.context, one.made) for one in self.moments]
@@ -196,7 +196,7 @@ class _Trial:
             made = partners.of_weights({**moment.context.before, **weights}) | partners.of_slots(slots)
             for (kind, name), one in theirs.items():
                 if kind in (WEIGHTS, SLOTS) and name in made and (not few or partners.parameter(name) in few):
-                    largest = max(largest, far(made[name], one.theirs, one.size))
+                    largest = max(largest, relative_difference(made[name], one.theirs, one.size))
         return largest
 
     def _made(

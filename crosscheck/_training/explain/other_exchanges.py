@@ -8,14 +8,14 @@ from jax.extend.core import ClosedJaxpr
 
 from crosscheck._models.backward.exchanges import CLOSE, evaluated, exchanged
 from crosscheck._training.steps.quantities import called, quantities
-from crosscheck._training.steps.steps import Found
+from crosscheck._training.steps.steps import StepResults
 from crosscheck._training.training_report import TrainingFault
 
 PARTS = {"update": "optimiser"}
 """The part of a training, by the stage at which it departs, where they differ."""
 
 
-def other_exchange(found: Found) -> TrainingFault | None:
+def other_exchange(found: StepResults) -> TrainingFault | None:
     """One fault in place of all, if one change in what devices exchange makes the first wrong step right."""
     if not found.departures:
         return None

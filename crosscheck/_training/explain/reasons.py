@@ -19,12 +19,12 @@ from crosscheck._training.explain.microbatches import of_parts
 from crosscheck._training.explain.option_reasons import of_optimizer
 from crosscheck._training.explain.update_reasons import of_clipping, of_schedule, steady
 from crosscheck._training.steps.jax_steps import LOSS
-from crosscheck._training.steps.quantities import GRADIENTS, STATISTICS, WEIGHTS, Judged, far, size_of
+from crosscheck._training.steps.quantities import GRADIENTS, STATISTICS, WEIGHTS, JudgedTensor, relative_difference, size_of
 from crosscheck._training.steps.reason import AVERAGE, DATA, MODEL, OPTIMISER, SAME_RATIO, Reason, ratio_of
-from crosscheck._training.steps.steps import FLOOR, Departure, Found
+from crosscheck._training.steps.steps import FLOOR, Departure, StepResults
 
 
-def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], seed: int) -> Reason:
+def reason(found: StepResults, departure: Departure, jax_batches: Sequence[Inputs], seed: int) -> Reason:
     """Find out why the two differ."""
     if departure.cause == "inaccurate":
         by_itself = departure.stage in (LOSS, GRADIENTS, STATISTICS, AVERAGE)
@@ -60,7 +60,7 @@ def reason(found: Found, departure: Departure, jax_batches: Sequence[Inputs], se
     return of_schedule(found, departure) or of_optimizer(found, departure)
 
 
-def _frozen(found: Found, departure: Departure) -> str:
+def _frozen(found: StepResults, departure: Departure) -> str:
     """That JAX changes parameters which PyTorch leaves as they are, if it changes no others otherwise."""
     wrong = [name for kind, name in departure.wrong if kind == WEIGHTS]
     if not wrong or len(wrong) < len(departure.wrong) or any(found.partners.is_trained(one, found.trained) for one in wrong):
@@ -85,7 +85,7 @@ def _of_loss(departure: Departure) -> Reason | None:
     return None
 
 
-def _of_model(found: Found, departure: Departure, seed: int) -> Reason:
+def _of_model(found: StepResults, departure: Departure, seed: int) -> Reason:
     """The layer that ``compare_models`` finds in the forward pass of that step."""
     context = departure.context
     kept = found.torch.state()
@@ -121,7 +121,7 @@ def _named(words: str, names: Sequence[str]) -> str:
 # gradients and statistics
 
 
-def _of_gradients(found: Found, departure: Departure) -> str:
+def _of_gradients(found: StepResults, departure: Departure) -> str:
     wrong = {name: one for (kind, name), one in departure.wrong.items() if kind == GRADIENTS}
     nothing = [name for name, one in wrong.items() if not one.theirs.any()]
     if nothing and len(nothing) == len(wrong):
@@ -136,7 +136,7 @@ def _of_gradients(found: Found, departure: Departure) -> str:
     return f"in {len(wrong)} parameters, though the loss is the same"
 
 
-def _untied(found: Found, wrong: Mapping[str, Judged]) -> str:
+def _untied(found: StepResults, wrong: Mapping[str, JudgedTensor]) -> str:
     """That JAX has parameters of its own where PyTorch has one tensor in several places, if that explains the gradients."""
     tied = {owner: [leaf for leaf in wrong if found.partners.owners(leaf) == (owner,)] for owner in found.trained}
     tied = {owner: leaves for owner, leaves in tied.items() if len(leaves) > 1}
@@ -146,14 +146,14 @@ def _untied(found: Found, wrong: Mapping[str, Judged]) -> str:
         alone = [replace(found.partners, places={leaf: found.partners.places[leaf]}, sums={}) for leaf in leaves]
         mine = alone[0].in_torch({leaves[0]: wrong[leaves[0]].mine})[owner]
         theirs = [one.in_torch({leaf: wrong[leaf].theirs})[owner] for one, leaf in zip(alone, leaves, strict=True)]
-        if far(np.sum(theirs, axis=0), mine, size_of(mine)) > FLOOR:
+        if relative_difference(np.sum(theirs, axis=0), mine, size_of(mine)) > FLOOR:
             return ""
     owner, leaves = next(iter(tied.items()))
     as_tied = f"PyTorch {owner} in both places, as tied weights: its gradient is the sum of theirs"
     return f"JAX trains {listed(leaves)} apart, {as_tied}"
 
 
-def _of_statistics(found: Found, departure: Departure) -> str:
+def _of_statistics(found: StepResults, departure: Departure) -> str:
     """The momentum, or another variance, that would give JAX's numbers."""
     context = departure.context
     before = found.partners.of_weights(context.before)
@@ -169,7 +169,7 @@ def _of_statistics(found: Found, departure: Departure) -> str:
     return _of_variance(found, departure)
 
 
-def _of_momentum(found: Found, departure: Departure, ratio: float) -> str:
+def _of_momentum(found: StepResults, departure: Departure, ratio: float) -> str:
     """What JAX keeps of the statistics, where it moves them ``ratio`` times as far towards those of the batch."""
     moved = {_momentum(found, leaf) for _, leaf in departure.wrong}
     one = moved.pop() if len(moved) == 1 else None
@@ -180,14 +180,14 @@ def _of_momentum(found: Found, departure: Departure, ratio: float) -> str:
     return f"{where}the momentum: JAX keeps {digits(kept, 1 - one)} of the statistics, PyTorch {digits(1 - one, kept)}"
 
 
-def _momentum(found: Found, leaf: str) -> float | None:
+def _momentum(found: StepResults, leaf: str) -> float | None:
     """The momentum of the module that has this statistic, as torch defines it: how far it moves."""
     (name, *_) = found.partners.owners(leaf)
     momentum = getattr(found.torch.model.get_submodule(name.rpartition(".")[0]), "momentum", None)
     return momentum if isinstance(momentum, float) else None
 
 
-def _of_variance(found: Found, departure: Departure) -> str:
+def _of_variance(found: StepResults, departure: Departure) -> str:
     """Whether JAX divides by n, where PyTorch divides by n - 1."""
     counts = set()
     for (_, leaf), one in departure.wrong.items():

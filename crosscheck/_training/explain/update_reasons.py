@@ -10,7 +10,7 @@ from torch.optim import lr_scheduler
 from crosscheck._frameworks.programs import Array
 from crosscheck._training.optimizers.schedule_edits import argument_of
 from crosscheck._training.steps.jax_steps import JaxStep
-from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, far, quantities, size_of
+from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, quantities, relative_difference, size_of
 from crosscheck._training.steps.reason import (
     CLIPPING,
     MUCH,
@@ -22,7 +22,7 @@ from crosscheck._training.steps.reason import (
     explained,
     ratio_of,
 )
-from crosscheck._training.steps.steps import CONSTANT, FLOOR, Departure, Found, Moment, with_torchs_gradients
+from crosscheck._training.steps.steps import CONSTANT, FLOOR, Departure, Moment, StepResults, with_torchs_gradients
 
 LINEAR = ("exp_avg", "momentum_buffer")
 """The state of torch's optimisers that is linear in the gradients."""
@@ -34,7 +34,7 @@ ADDED = 1e-6
 """The number that torch adds to a norm before it divides by it; optax does not."""
 
 
-def of_clipping(found: Found, departure: Departure) -> Reason | None:
+def of_clipping(found: StepResults, departure: Departure) -> Reason | None:
     """The change of the gradients between the backward pass and the optimiser."""
     context = departure.context
     mine = context.torch
@@ -48,7 +48,7 @@ def of_clipping(found: Found, departure: Departure) -> Reason | None:
     if factor is None and (most := _cut(found, departure, theirs)) is not None:
         return Reason(CLIPPING, f"JAX cuts each number of the gradients off at {most:.6g}, PyTorch does not")
     # torch gives its optimiser unchanged gradients
-    if not any(far(one, other, size_of(one)) > FLOOR for one, other in pairs):
+    if not any(relative_difference(one, other, size_of(one)) > FLOOR for one, other in pairs):
         if factor is None:
             return None
         if steady(found, departure) and (why := as_sum(factor)):
@@ -70,21 +70,21 @@ def of_clipping(found: Found, departure: Departure) -> Reason | None:
     return Reason(CLIPPING, f"PyTorch gives its optimiser {what}, and JAX those themselves")
 
 
-def _right(found: Found, departure: Departure, other: JaxStep) -> bool:
+def _right(found: StepResults, departure: Departure, other: JaxStep) -> bool:
     """Whether a step of JAX gives torch's results for everything that was wrong."""
     again = quantities(found.partners, departure.context, other)
     wrong = {quantity: one for quantity, one in departure.wrong.items() if quantity[0] in (WEIGHTS, SLOTS)}
     return all(again[quantity].error <= explained(one.error) for quantity, one in wrong.items())
 
 
-def steady(found: Found, departure: Departure) -> bool:
+def steady(found: StepResults, departure: Departure) -> bool:
     """Whether JAX's optimiser seems to get the same multiple of torch's gradients at each step."""
     factors = [ratio_of(_given_to_optax(found, moment)) for moment in departure.moments]
     known = [one for one in factors if one is not None]
     return len(known) == len(factors) and float(np.ptp(known)) <= SAME_RATIO * abs(known[0])
 
 
-def _given_to_optax(found: Found, moment: Moment) -> list[tuple[Array, Array]]:
+def _given_to_optax(found: StepResults, moment: Moment) -> list[tuple[Array, Array]]:
     """By parameter, torch's gradients and those that JAX's optimiser seems to get, if its state is linear in them."""
     context = moment.context
     judged = quantities(found.partners, context, moment.made)
@@ -104,10 +104,14 @@ def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
     """The weight w of the gradient in mine = b kept + w gradient, by least squares."""
     columns = np.stack([kept.ravel(), gradient.ravel()], axis=1)
     found, *_ = np.linalg.lstsq(columns, mine.ravel(), rcond=None)
-    return float(found[1]) if found[1] and far(columns @ found, mine.ravel(), size_of(mine)) <= SAME_RATIO else None
+    return (
+        float(found[1])
+        if found[1] and relative_difference(columns @ found, mine.ravel(), size_of(mine)) <= SAME_RATIO
+        else None
+    )
 
 
-def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
+def _cut(found: StepResults, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
     """The size at which JAX clips each number of the gradients, if it does."""
     raw = found.partners.of_gradients(departure.context.torch.gradients.wide)
     owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
@@ -115,7 +119,7 @@ def _cut(found: Found, departure: Departure, pairs: Sequence[tuple[Array, Array]
         return None
     most = max(size_of(theirs) for _, theirs in pairs)
     cut = all(
-        far(np.clip(raw[owner], -most, most), theirs, most) <= SAME_RATIO
+        relative_difference(np.clip(raw[owner], -most, most), theirs, most) <= SAME_RATIO
         for owner, (_, theirs) in zip(owners, pairs, strict=True)
     )
     return most if cut and any(size_of(raw[owner]) > most for owner in owners) else None
@@ -126,7 +130,7 @@ def _norm(gradients: Mapping[str, Array]) -> float:
     return float(np.sqrt(sum(float(np.sum(one**2)) for one in gradients.values())))
 
 
-def _norms(found: Found, departure: Departure) -> tuple[float, float] | None:
+def _norms(found: StepResults, departure: Departure) -> tuple[float, float] | None:
     """The norms to which JAX and PyTorch clip; None if one of them does not clip to one norm, or both to the same."""
     norms = []
     for moment in departure.moments:
@@ -143,7 +147,7 @@ def _norms(found: Found, departure: Departure) -> tuple[float, float] | None:
     return (theirs, mine) if clipped and both and abs(theirs - mine) > SAME_RATIO * mine else None
 
 
-def of_schedule(found: Found, departure: Departure) -> Reason | None:
+def of_schedule(found: StepResults, departure: Departure) -> Reason | None:
     """The learning rate, if the optimiser's state agrees and each parameter moves by the same factor further."""
     context = departure.context
     if any(kind == SLOTS for moment in departure.moments for kind, _ in moment.wrong):
@@ -170,7 +174,7 @@ def of_schedule(found: Found, departure: Departure) -> Reason | None:
     return Reason(SCHEDULE, _of_rate(found, *ratios[0]) + why)
 
 
-def _of_scheduler(found: Found, theirs: Mapping[int, float]) -> str:
+def _of_scheduler(found: StepResults, theirs: Mapping[int, float]) -> str:
     """The argument with which PyTorch's schedule gives JAX's rates at these steps, and its own at the steps before."""
     schedulers = [one for one in found.torch.objects if isinstance(one, lr_scheduler.LRScheduler)]
     mine = [max(rates.values(), default=0.0) for rates in found.rates[: max(theirs)]]
@@ -178,7 +182,7 @@ def _of_scheduler(found: Found, theirs: Mapping[int, float]) -> str:
     return argument_of(schedulers[0], mine, wanted, min(theirs) - 1) if len(schedulers) == 1 else ""
 
 
-def _of_rates(found: Found, departure: Departure) -> Reason | None:
+def _of_rates(found: StepResults, departure: Departure) -> Reason | None:
     """Other learning rates for some parameters, if the moves of each parameter are the same multiple at all steps."""
     each: list[dict[str, float]] = []
     for moment in departure.moments:
@@ -221,7 +225,7 @@ def _of_order(rates: Sequence[tuple[float, float]]) -> str:
     return ": the rates are in reverse order" if list(theirs) == sorted(theirs, reverse=True) else ": rates are exchanged"
 
 
-def _of_warm_up(found: Found, ratios: Sequence[tuple[int, float]]) -> str:
+def _of_warm_up(found: StepResults, ratios: Sequence[tuple[int, float]]) -> str:
     """What it means that one side's rate grows by the same number at each step, and the other's by another one."""
     first = ratios[0][0]
     if first < 2 or [step for step, _ in ratios] != list(range(first, first + len(ratios))) or len(ratios) < FEWEST_RATES:
@@ -237,7 +241,7 @@ def _of_warm_up(found: Found, ratios: Sequence[tuple[int, float]]) -> str:
     return f"; it grows by {grows[1][0]:.6g} a step, PyTorch's by {grows[0][0]:.6g}: JAX's warm-up is {which}"
 
 
-def _of_rate(found: Found, step: int, ratio: float) -> str:
+def _of_rate(found: StepResults, step: int, ratio: float) -> str:
     """Words for a learning rate of JAX that is ``ratio`` times PyTorch's at a step."""
     rate = max(found.rates[step - 1].values())
     other = rate * ratio

@@ -22,7 +22,7 @@ INSIDE = ("_tensor.py", "functional.py", "overrides.py")
 
 
 @dataclass(frozen=True)
-class Site:
+class CallSite:
     """A call in a line of the step."""
 
     file: str
@@ -40,7 +40,9 @@ class Site:
 class _Calls(TorchFunctionMode):
     """Notes each call that gives a tensor of the shape of its first operand, or changes one."""
 
-    def __init__(self, found: dict[Site, tuple[Any, Any]], change: Callable[[Site, Any, Any], Any] | None = None) -> None:
+    def __init__(
+        self, found: dict[CallSite, tuple[Any, Any]], change: Callable[[CallSite, Any, Any], Any] | None = None
+    ) -> None:
         super().__init__()
         self._found, self._change = found, change
 
@@ -49,7 +51,7 @@ class _Calls(TorchFunctionMode):
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_filename.endswith(INSIDE):
             frame = frame.f_back
-        site = Site(frame.f_code.co_filename, frame.f_lineno, getattr(func, "__name__", ""))
+        site = CallSite(frame.f_code.co_filename, frame.f_lineno, getattr(func, "__name__", ""))
         tensors = bool(args) and isinstance(args[0], torch.Tensor)
         if self._change is not None and tensors and site in self._found:
             return self._change(site, func, (args, kwargs))
@@ -69,7 +71,7 @@ def calls(optimizer: Any, run: Callable[[Callable[[Any], None]], Any]) -> Iterat
     """
     if type(optimizer).__module__.startswith("torch."):
         return
-    found: dict[Site, tuple[Any, Any]] = {}
+    found: dict[CallSite, tuple[Any, Any]] = {}
     try:
         run(within(lambda _: _Calls(found)))
     except Exception:  # a step of the user may raise anything
@@ -90,22 +92,22 @@ def calls(optimizer: Any, run: Callable[[Callable[[Any], None]], Any]) -> Iterat
                     yield said, _edit(site, partial(_replaced, place, new))
 
 
-def _edit(site: Site, change: Callable[[Site, Any, Any], Any]) -> Callable[[Any], None]:
+def _edit(site: CallSite, change: Callable[[CallSite, Any, Any], Any]) -> Callable[[Any], None]:
     return within(lambda _: _Calls({site: ((), {})}, change))
 
 
-def _forgotten(site: Site, func: Any, given: Any) -> Any:
+def _forgotten(site: CallSite, func: Any, given: Any) -> Any:
     """The first operand as it is."""
     return given[0][0]
 
 
-def _cut(new: float, site: Site, func: Any, given: Any) -> Any:
+def _cut(new: float, site: CallSite, func: Any, given: Any) -> Any:
     """The result with other ends."""
     args, kwargs = given
     return func(args[0], -new, new, **kwargs)
 
 
-def _replaced(place: int | str, new: float, site: Site, func: Any, given: Any) -> Any:
+def _replaced(place: int | str, new: float, site: CallSite, func: Any, given: Any) -> Any:
     """The result with another number."""
     args, kwargs = given
     if isinstance(place, str):

@@ -18,7 +18,7 @@ from crosscheck._training.optimizers.optimizer_runs import (
     KINDS,
     OBJECTIVE,
     Gradients,
-    Pair,
+    OptimizerSides,
     Trajectory,
     gradients,
     in_optax,
@@ -40,17 +40,17 @@ SWITCHES = ("capturable", "differentiable", "foreach", "fused", "lr", "maximize"
 """Options that are not changed."""
 
 
-def judge(pair: Pair, steps: int, dtype: str, seed: int) -> tuple[OptimizerRun, ...]:
+def judge(pair: OptimizerSides, steps: int, dtype: str, seed: int) -> tuple[OptimizerRun, ...]:
     """Judge every kind of gradients; for an optimiser that evaluates the function itself, only the objective's."""
     kinds = (OBJECTIVE,) if needs_objective(pair) else tuple(KINDS)
     return tuple(_judged(pair, kind, steps, dtype, seed) for kind in kinds)
 
 
-def _given(pair: Pair, kind: str, steps: int, seed: int) -> Gradients | None:
+def _given(pair: OptimizerSides, kind: str, steps: int, seed: int) -> Gradients | None:
     return None if kind == OBJECTIVE else gradients(kind, pair.leaves, steps, seed)
 
 
-def _judged(pair: Pair, kind: str, steps: int, dtype: str, seed: int) -> OptimizerRun:
+def _judged(pair: OptimizerSides, kind: str, steps: int, dtype: str, seed: int) -> OptimizerRun:
     given = _given(pair, kind, steps, seed)
     mine, theirs = in_torch(pair, given, steps, "float64"), in_optax(pair, given, steps, "float64")
     moved = _moved(pair, mine, theirs)
@@ -86,7 +86,7 @@ def _judged(pair: Pair, kind: str, steps: int, dtype: str, seed: int) -> Optimiz
     )
 
 
-def _moved(pair: Pair, *trajectories: Trajectory) -> FloatArray:
+def _moved(pair: OptimizerSides, *trajectories: Trajectory) -> FloatArray:
     """(steps, parameters): how far a parameter has moved up to a step, on either side, at its element that moved most."""
     ways = []
     for trajectory in trajectories:
@@ -123,7 +123,7 @@ def _size(trajectory: Trajectory, moved: FloatArray) -> float:
 # why
 
 
-def explanation(pair: Pair, wrong: Sequence[OptimizerRun], seed: int) -> str:
+def explanation(pair: OptimizerSides, wrong: Sequence[OptimizerRun], seed: int) -> str:
     """The change that would make both the same in these runs; empty if none is found."""
     steps = min(wrong[0].steps, max(12, *((run.first or 0) + 6 for run in wrong)))
     tried_on = [

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from crosscheck._training.optimizers.optimizer_runs import Gradients, Pair, Trajectory, in_torch, with_schedulers
+from crosscheck._training.optimizers.optimizer_runs import Gradients, OptimizerSides, Trajectory, in_torch, with_schedulers
 from crosscheck._training.optimizers.schedule_edits import argument_of
 
 ALIKE, MOVING = 1e-5, 1e-6
 """Ratios of numbers differ by less if they are one ratio; numbers that are so much smaller than the largest are left out."""
 
 
-def rates(pair: Pair, given: Gradients | None, theirs: Trajectory, fits: Callable[[Callable[[Any], None]], bool]) -> str:
+def rates(
+    pair: OptimizerSides, given: Gradients | None, theirs: Trajectory, fits: Callable[[Callable[[Any], None]], bool]
+) -> str:
     """What optax's learning rates are, if with them PyTorch moves as optax does; empty if no rates make that so.
 
     Args:
@@ -81,7 +83,7 @@ def _ratio(mine: Any, theirs: Any, mine_before: Any, theirs_before: Any) -> floa
     return float(ratio[np.argmax(np.abs(a[moving]))]) if alike else None
 
 
-def _words(pair: Pair, factors: Any, mine: Any, first: int) -> str:
+def _words(pair: OptimizerSides, factors: Any, mine: Any, first: int) -> str:
     """Where the rates differ first, and which change of PyTorch's schedule gives JAX's."""
     optimizer, schedulers = with_schedulers(pair, [torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
     theirs = factors * np.where(mine == 0, optimizer.defaults["lr"], mine)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from crosscheck._report.document import Block, Document, Paragraph, Table
 from crosscheck._report.headline import Verdict
-from crosscheck._report.told import Told
+from crosscheck._report.two_sided import TwoSidedReport
 from crosscheck._report.written import Documented
 from crosscheck._training.records import OptimizerRun
 
@@ -33,7 +33,7 @@ class OptimizerPair:
 
 
 @dataclass(frozen=True)
-class OptimizerReport(Told, schema=SCHEMA, written=("environment", "pairs")):
+class OptimizerReport(TwoSidedReport, schema=SCHEMA, written=("environment", "pairs")):
     """The result of ``compare_optimizers``.
 
     Attributes:

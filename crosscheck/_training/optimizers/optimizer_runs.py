@@ -36,7 +36,7 @@ Trajectory = list[list[FloatArray]]
 
 
 @dataclass(frozen=True)
-class Pair:
+class OptimizerSides:
     """The two sides that are compared.
 
     Attributes:
@@ -94,7 +94,7 @@ def _said(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: it raised {said(error)}; expected it to run on params") from error
 
 
-def with_schedulers(pair: Pair, params: list[Any]) -> tuple[Any, list[Any]]:
+def with_schedulers(pair: OptimizerSides, params: list[Any]) -> tuple[Any, list[Any]]:
     """torch's optimiser of these parameters, and its schedules."""
     found = pair.torch(params)
     optimizer, *schedulers = found if isinstance(found, tuple | list) else (found,)
@@ -103,7 +103,7 @@ def with_schedulers(pair: Pair, params: list[Any]) -> tuple[Any, list[Any]]:
 
 @_said("torch_optimizer")
 def in_torch(
-    pair: Pair, given: Gradients | None, steps: int, dtype: str, change: Callable[[Any], None] | None = None
+    pair: OptimizerSides, given: Gradients | None, steps: int, dtype: str, change: Callable[[Any], None] | None = None
 ) -> Trajectory:
     """torch's parameters. Without ``given``, the gradients are the objective's. ``change`` alters the optimiser."""
     tensors = [torch.nn.Parameter(torch.tensor(leaf.astype(dtype))) for leaf in pair.leaves]
@@ -144,7 +144,7 @@ def in_torch(
 
 
 @_said("optax_transform")
-def in_optax(pair: Pair, given: Gradients | None, steps: int, dtype: str) -> Trajectory:
+def in_optax(pair: OptimizerSides, given: Gradients | None, steps: int, dtype: str) -> Trajectory:
     """optax's parameters after each step."""
     with scope(dtype, "cpu"):
         structure = jax.tree.structure(pair.params)
@@ -176,7 +176,7 @@ def in_optax(pair: Pair, given: Gradients | None, steps: int, dtype: str) -> Tra
 
 
 @_said("torch_optimizer")
-def made(pair: Pair) -> Any:
+def made(pair: OptimizerSides) -> Any:
     """torch's optimiser, before its first step."""
     optimizer, _ = with_schedulers(pair, [torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
     if not isinstance(optimizer, torch.optim.Optimizer):
@@ -184,7 +184,7 @@ def made(pair: Pair) -> Any:
     return optimizer
 
 
-def needs_objective(pair: Pair) -> bool:
+def needs_objective(pair: OptimizerSides) -> bool:
     """Whether torch's optimiser evaluates the function itself, as a line search does."""
     closure = inspect.signature(made(pair).step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty

@@ -100,10 +100,10 @@ def _compared(
     names: tuple[str, str] | None = None,
 ) -> OptimizerReport:
     from crosscheck._training.optimizers.optimizer_judge import explanation, judge
-    from crosscheck._training.optimizers.optimizer_runs import Pair, made
+    from crosscheck._training.optimizers.optimizer_runs import OptimizerSides, made
 
     steps, dtype, seed = settings
-    pair = Pair(make, transform, params, clip, every)
+    pair = OptimizerSides(make, transform, params, clip, every)
     runs = judge(pair, steps, dtype, seed)
     names = names or (type(made(pair)).__name__, "optax")
     report = OptimizerReport(*names, runs, "", {"steps": steps, "dtype": dtype, "seed": seed}, described)

@@ -8,10 +8,10 @@ import optax
 
 from crosscheck._frameworks.jax_backend import scope
 from crosscheck._training.perceptron.jax_model import apply
-from crosscheck._training.records import Setup, Steps
+from crosscheck._training.records import Steps, TrainingSetup
 
 
-def prepare(setup: Setup) -> Steps:
+def prepare(setup: TrainingSetup) -> Steps:
     """A step of ``optax.sgd`` on the whole batch, and the state that it starts from."""
     reduced = {"mean": jnp.mean, "sum": jnp.sum}[setup.reduction]
     optimizer = optax.sgd(setup.learning_rate)

@@ -18,7 +18,7 @@ from crosscheck._training.perceptron.faults import FAULTS
 from crosscheck._training.perceptron.model import check_weights
 from crosscheck._training.perceptron.report import OWN, PerceptronReport
 from crosscheck._training.perceptron.tasks import CORNERS, GATES
-from crosscheck._training.records import History, Prepare, Progress, Setup, Side, Weights
+from crosscheck._training.records import History, Prepare, Progress, Side, TrainingSetup, Weights
 from crosscheck._training.training_report import TrainingReport
 
 DTYPES = ("float32", "float64")
@@ -93,7 +93,7 @@ def perceptron(
     from crosscheck._training.perceptron.sides import compare
 
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
-    setup = Setup(x, y, start, float(learning_rate), epochs)
+    setup = TrainingSetup(x, y, start, float(learning_rate), epochs)
     made: dict[str, Prepare] = {"torch": torch_training.prepare, "jax": jax_training.prepare}
     own: dict[str, Side] = {name: (setup, prepare) for name, prepare in made.items()}
     others: dict[str, Side] = {name: (FAULTS[fault](setup), made[name]) for name, fault in planted.items()}

@@ -15,7 +15,7 @@ from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
 from crosscheck._report.written import Documented
-from crosscheck._training.records import History, Setup
+from crosscheck._training.records import History, TrainingSetup
 from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ MEANING = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class PerceptronDifference:
     """A difference between two trainings that rounding does not explain.
 
     Attributes:
@@ -114,28 +114,28 @@ class PerceptronReport(
     gate: str
     seed: int
     planted: Mapping[str, str]
-    setup: Setup
+    setup: TrainingSetup
     histories: Mapping[str, History]
     comparisons: Mapping[str, TrainingReport]
     environment: Mapping[str, object]
 
     @cached_property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[PerceptronDifference, ...]:
         """The differences that rounding does not explain, by framework."""
         return tuple(self._findings())
 
-    def _findings(self) -> Iterator[Finding]:
+    def _findings(self) -> Iterator[PerceptronDifference]:
         for judged, report in self.comparisons.items():
             for fault in report.faults:
                 side = fault.side or (None if judged == OWN else judged)
                 words = fault.explanation or f"{fault.tensor} {_error(fault)}"
-                yield Finding(side, fault.part, fault.step, fault.tensor, words, fault.cause)
+                yield PerceptronDifference(side, fault.part, fault.step, fault.tensor, words, fault.cause)
         for framework in FRAMEWORKS:
             loss = self.histories[framework]["loss"]
             lost = np.flatnonzero(~np.isfinite(loss))
             if lost.size:
                 words = f"the loss stopped being finite and is {loss[lost[0]]}; a smaller learning rate keeps it finite"
-                yield Finding(framework, "overflow", int(lost[0]) + 1, "loss", words, "special")
+                yield PerceptronDifference(framework, "overflow", int(lost[0]) + 1, "loss", words, "special")
 
     @property
     def cause(self) -> str:
@@ -257,7 +257,7 @@ def _error(fault: TrainingFault) -> str:
     return f"is {fault.error:.2g} apart, relatively"
 
 
-def _said(one: Finding) -> str:
+def _said(one: PerceptronDifference) -> str:
     whose = f"{one.framework}'s " if one.framework else ""
     return f"{whose}{one.part}, from epoch {one.epoch} on: {one.message}"
 

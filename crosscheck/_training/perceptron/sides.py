@@ -9,8 +9,8 @@ import numpy as np
 from crosscheck._compare.inputs import gather
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._records.errors import UsageError
-from crosscheck._training.records import History, Prepare, Progress, Setup, Side, Steps
-from crosscheck._training.steps.drift import Runs
+from crosscheck._training.records import History, Prepare, Progress, Side, Steps, TrainingSetup
+from crosscheck._training.steps.drift import FreeRuns
 from crosscheck._training.steps.jax_steps import JaxSteps
 from crosscheck._training.steps.torch_steps import TorchSteps
 from crosscheck._training.training import judge, objects_of
@@ -35,19 +35,19 @@ def compare(
     return report, _histories(mine, runs)
 
 
-def _batches(setup: Setup) -> list[Inputs]:
+def _batches(setup: TrainingSetup) -> list[Inputs]:
     """All data, once for each epoch."""
     return [gather([setup.x, setup.y], setup.dtype, None, 0, 0)] * setup.epochs
 
 
-def _made(setup: Setup, prepare: Prepare) -> Steps:
+def _made(setup: TrainingSetup, prepare: Prepare) -> Steps:
     made = prepare(setup)
     if not isinstance(made, tuple) or len(made) != 2:
         raise UsageError(f"replace: got {type(made).__name__} from its function, expected a pair: a step and its state")
     return made
 
 
-def _histories(setup: Setup, runs: Runs) -> dict[str, History]:
+def _histories(setup: TrainingSetup, runs: FreeRuns) -> dict[str, History]:
     """Losses and weights by framework, with weights in PyTorch's layout."""
     roles = {}
     for role, array in setup.weights.items():

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 
 from crosscheck._training.perceptron.torch_model import with_weights
-from crosscheck._training.records import Setup, Steps
+from crosscheck._training.records import Steps, TrainingSetup
 
 
-def prepare(setup: Setup) -> Steps:
+def prepare(setup: TrainingSetup) -> Steps:
     """A step of ``torch.optim.SGD`` on all data, and the model and optimiser that it changes."""
     model = with_weights(setup.weights, logits=True)
     loss_of = torch.nn.BCEWithLogitsLoss(reduction=setup.reduction)

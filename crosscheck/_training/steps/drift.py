@@ -11,7 +11,7 @@ from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._training.records import Drift
 from crosscheck._training.steps.partners import Partners
-from crosscheck._training.steps.steps import Found
+from crosscheck._training.steps.steps import StepResults
 
 MOST_KEPT = 2**28
 """The most bytes of a trajectory that are kept; of a longer one, only some steps are compared."""
@@ -22,7 +22,7 @@ Ran = tuple[float, Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
-class Runs:
+class FreeRuns:
     """Free runs of both trainings.
 
     Attributes:
@@ -42,7 +42,7 @@ class Runs:
     partners: Partners
 
 
-def free_runs(found: Found, start: object, batches: Sequence[Inputs], jax_batches: Sequence[Inputs]) -> Runs:
+def free_runs(found: StepResults, start: object, batches: Sequence[Inputs], jax_batches: Sequence[Inputs]) -> FreeRuns:
     """Run torch and JAX. Afterwards, torch has the state after its last step."""
     torch = found.torch
     torch.restore(start)
@@ -56,14 +56,14 @@ def free_runs(found: Found, start: object, batches: Sequence[Inputs], jax_batche
             if not np.isnan(array).any():
                 jax_start[leaf] = array.astype(jax_start[leaf].dtype).reshape(jax_start[leaf].shape)
     mine = tuple(_in_torch(found, batches, steps))
-    return Runs(steps, first, jax_start, mine, tuple(_in_jax(found, jax_start, jax_batches, steps)), found.partners)
+    return FreeRuns(steps, first, jax_start, mine, tuple(_in_jax(found, jax_start, jax_batches, steps)), found.partners)
 
 
 def drift(
-    found: Found,
+    found: StepResults,
     start: object,
     batches: Sequence[Inputs],
-    runs: Runs,
+    runs: FreeRuns,
     controls: int,
     seed: int,
     progress: Callable[[str, int], None] | None = None,
@@ -96,7 +96,7 @@ def drift(
     )
 
 
-def _in_torch(found: Found, batches: Sequence[Inputs], steps: Sequence[int]) -> Iterator[Ran]:
+def _in_torch(found: StepResults, batches: Sequence[Inputs], steps: Sequence[int]) -> Iterator[Ran]:
     kept = frozenset(steps)
     for k, batch in enumerate(batches):
         loss = found.torch.plain(batch)
@@ -105,7 +105,9 @@ def _in_torch(found: Found, batches: Sequence[Inputs], steps: Sequence[int]) -> 
             yield loss, {name: weights[name] for name in found.torch.parameters}
 
 
-def _in_jax(found: Found, start: Mapping[str, Array], batches: Sequence[Inputs], steps: Sequence[int]) -> Iterator[Ran]:
+def _in_jax(
+    found: StepResults, start: Mapping[str, Array], batches: Sequence[Inputs], steps: Sequence[int]
+) -> Iterator[Ran]:
     kept = frozenset(steps)
     state = start
     for k, batch in enumerate(batches):

@@ -18,8 +18,8 @@ from crosscheck._models.pair.listing import used_in_jax
 from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.run.interpreter import ModelRun, Seen, Watch
 from crosscheck._models.run.recording import traceable
-from crosscheck._models.run.running import Run, Seen, Watch
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import Noise
 
@@ -71,7 +71,7 @@ class JaxSteps:
         self._places = [k for k in self._places if k not in keyed]
         self.names = tuple(_name(paths[k][0]) for k in self._places)
         self.start = {name: np.asarray(self._leaves[k]) for name, k in zip(self.names, self._places, strict=True)}
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Any, TracedStep] = {}
         self._jitted = jax.jit(self.step)
 
     def built(self, arrays: Mapping[str, Any]) -> Any:
@@ -113,14 +113,14 @@ class JaxSteps:
 
     # runs
 
-    def program(self, batch: Inputs) -> Program:
+    def program(self, batch: Inputs) -> TracedStep:
         """The flat program for batches of these shapes."""
         key = tuple((leaf.shape, leaf.dtype) for leaf in batch.leaves)
         if key not in self._programs:
             self._programs[key] = self._traced(batch)
         return self._programs[key]
 
-    def _traced(self, batch: Inputs) -> Program:
+    def _traced(self, batch: Inputs) -> TracedStep:
         values: list[str] = []
 
         def function(weights: list[Any], inputs: list[Any]) -> list[Any]:
@@ -140,7 +140,7 @@ class JaxSteps:
         must = "it must be a function of the state and a batch in JAX's layout (torch_to_jax) that jax.jit can trace"
         with traceable("jax_step", must):
             flat = jax_recording.trace(function, arrays, self.names, batch.leaves, self.dtype)
-        return Program(flat, self.names, tuple(values), self.dtype)
+        return TracedStep(flat, self.names, tuple(values), self.dtype)
 
     def _with(self, weights: Sequence[Any]) -> Any:
         leaves = list(self._leaves)
@@ -186,7 +186,7 @@ class JaxSteps:
 
 
 @dataclass
-class Program:
+class TracedStep:
     """A step of JAX for batches of one shape.
 
     Attributes:
@@ -307,14 +307,14 @@ class Program:
 
     def _run(self, numbers: tuple[int, ...], arrays: Any, batch: Any, forced: Any) -> Any:
         held = {number: Watch({}, _always(one)) for number, one in zip(numbers, forced, strict=True)}
-        run = Run(self.flat, wide=True, watched={self.flat.maker[number]: one for number, one in held.items()})
+        run = ModelRun(self.flat, wide=True, watched={self.flat.maker[number]: one for number, one in held.items()})
         results = run.traced(arrays, batch)
         seen = {name: run.values[number] for name, number in self.gradients.items() if number not in held}
         return results, seen
 
     def noisy(self, state: Mapping[str, Array], batch: Sequence[Array], noise: Noise, *, constants_only: bool) -> JaxStep:
         """One step in float64 with noise."""
-        run = Run(self.flat, wide=True, noise=noise, constants_only=constants_only)
+        run = ModelRun(self.flat, wide=True, noise=noise, constants_only=constants_only)
         results = run([state[name] for name in self.names], batch)
         return self.as_step(results, {name: np.asarray(run.values[number]) for name, number in self.gradients.items()})
 

@@ -19,8 +19,8 @@ from crosscheck._models.pair.weights import BY_NAME, account
 from crosscheck._models.record import jax_recording
 from crosscheck._models.record.torch_recording import record
 from crosscheck._models.report.records import WeightMatch
+from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.places import TorchPlaces
-from crosscheck._models.run.running import Run
 from crosscheck._models.values.names import likeness
 from crosscheck._models.values.uses import WEIGHT
 from crosscheck._records.errors import UsageError
@@ -146,7 +146,7 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     finally:
         torch.restore(state)
     model, flat = jax.loss_program(jax_batch)
-    weights = Run(flat, wide=True)
+    weights = ModelRun(flat, wide=True)
     weights(model.weights, jax_batch.leaves, only=WEIGHT)
     uses = jax_recording.uses(flat, weights.values.__getitem__)
     pairs = pair(recorded.uses, recorded.operations, [use for _, use, _ in uses], [step.operation for step in flat.steps])

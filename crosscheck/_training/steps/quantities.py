@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models.values.distances import blank
-from crosscheck._training.steps.jax_steps import LOSS, JaxStep, Program
+from crosscheck._training.steps.jax_steps import LOSS, JaxStep, TracedStep
 from crosscheck._training.steps.partners import Partners, said
 from crosscheck._training.steps.torch_steps import TorchStep
 
@@ -30,7 +30,7 @@ Quantity = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedTensor:
     """One tensor, compared after one step.
 
     Attributes:
@@ -48,7 +48,7 @@ class Judged:
     @property
     def error(self) -> float:
         """The difference of the two in float64."""
-        return far(self.mine, self.theirs, self.size)
+        return relative_difference(self.mine, self.theirs, self.size)
 
     @property
     def blank(self) -> bool:
@@ -60,7 +60,9 @@ class Judged:
         """For each side, the difference between the dtype and float64."""
         if self.narrow is None:
             return 0.0, 0.0
-        return far(self.narrow[0], self.mine, self.size), far(self.narrow[1], self.theirs, self.size)
+        return relative_difference(self.narrow[0], self.mine, self.size), relative_difference(
+            self.narrow[1], self.theirs, self.size
+        )
 
     @property
     def usual_errors(self) -> tuple[float, float]:
@@ -84,12 +86,12 @@ class Context:
     state: Mapping[str, Array]
     batch: Inputs
     jax_batch: Inputs
-    program: Program
+    program: TracedStep
     torch_state: Any
     summed: Mapping[str, Array]
 
 
-def far(one: Array, other: Array, size: float) -> float:
+def relative_difference(one: Array, other: Array, size: float) -> float:
     """The largest difference, relative to a size; NaN and NaN, or equal infinities, count as equal."""
     a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
     with np.errstate(invalid="ignore"):
@@ -98,21 +100,21 @@ def far(one: Array, other: Array, size: float) -> float:
     return 0.0 if largest == 0.0 else largest / size if size else np.inf
 
 
-def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quantity, Judged]:
+def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quantity, JudgedTensor]:
     """Every tensor that both sides have. ``theirs`` is JAX's step in float64, with its own gradients or with torch's."""
     mine, narrow = context.torch, context.narrow
     loss = [np.asarray(one) for one in (mine.loss[1], theirs.loss, mine.loss[0], narrow.loss)]
-    result = {(LOSS, LOSS): Judged(loss[0], loss[1], size_of(loss[0]), (loss[2], loss[3]))}
+    result = {(LOSS, LOSS): JudgedTensor(loss[0], loss[1], size_of(loss[0]), (loss[2], loss[3]))}
     gradients = found.of_gradients(mine.gradients.wide)
     seen = _gradients(found, theirs)
     for name, array in seen.items():
-        result[GRADIENTS, name] = Judged(gradients[name], array, size_of(gradients[name]))
+        result[GRADIENTS, name] = JudgedTensor(gradients[name], array, size_of(gradients[name]))
     given = found.of_gradients(mine.given.wide)
     for name, array in _named(found, theirs.values, "clipped").items():
-        result[GIVEN, name] = Judged(given[name], array, size_of(given[name]))
+        result[GIVEN, name] = JudgedTensor(given[name], array, size_of(given[name]))
     if "learning_rate" in theirs.values and mine.rates:
         rate = max(mine.rates.values())
-        result[RATE, "learning_rate"] = Judged(np.asarray(rate), theirs.values["learning_rate"], abs(rate))
+        result[RATE, "learning_rate"] = JudgedTensor(np.asarray(rate), theirs.values["learning_rate"], abs(rate))
     wide, dtype = found.of_weights(mine.weights.wide), found.of_weights(mine.weights.narrow)
     before = found.of_weights(context.before)
     slots, slots_narrow = found.of_slots(mine.slots.wide), found.of_slots(mine.slots.narrow)
@@ -124,11 +126,11 @@ def quantities(found: Partners, context: Context, theirs: JaxStep) -> dict[Quant
     for name, array in wide.items():
         kind = STATISTICS if found.is_of_buffers(name) else WEIGHTS
         size = moved(name, array, before[name])
-        result[kind, name] = Judged(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
+        result[kind, name] = JudgedTensor(array, theirs.state[name], size, (dtype[name], narrow.state[name]))
     for name, array in slots.items():
         kind = AVERAGES if found.is_average(name) else SLOTS
         size = size_of(array) if kind == SLOTS else moved(name, array, np.asarray(context.state[name], np.float64))
-        result[kind, name] = Judged(array, theirs.state[name], size, (slots_narrow[name], narrow.state[name]))
+        result[kind, name] = JudgedTensor(array, theirs.state[name], size, (slots_narrow[name], narrow.state[name]))
     groups = {(kind, found.slots.get(name, ("", ""))[1]) for kind, name in result}
     for group in groups - {(LOSS, "")}:
         names = [one for one in result if (one[0], found.slots.get(one[1], ("", ""))[1]) == group]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._training.steps.quantities import far, size_of
+from crosscheck._training.steps.quantities import relative_difference, size_of
 
 DATA, MODEL, CLIPPING, SCHEDULE, OPTIMISER, AVERAGE = "data", "model", "clipping", "schedule", "optimiser", "average"
 SAME_RATIO = 1e-4
@@ -40,7 +40,7 @@ def ratio_of(pairs: Sequence[tuple[Array, Array]]) -> float | None:
     if not square or not np.isfinite(square):
         return None
     ratio = float(a @ b) / square
-    return ratio if ratio and far(ratio * a, b, size_of(b)) <= SAME_RATIO else None
+    return ratio if ratio and relative_difference(ratio * a, b, size_of(b)) <= SAME_RATIO else None
 
 
 def as_sum(ratio: float) -> str:

@@ -23,13 +23,13 @@ from crosscheck._training.steps.quantities import (
     STATISTICS,
     WEIGHTS,
     Context,
-    Judged,
+    JudgedTensor,
     Quantity,
-    far,
     quantities,
+    relative_difference,
 )
 from crosscheck._training.steps.reason import AVERAGE
-from crosscheck._training.steps.torch_steps import Slot, TorchSteps, drawn
+from crosscheck._training.steps.torch_steps import Slot, TorchSteps, check_reproducible
 
 FLOOR = 1e-8
 """The largest error of a loss or a gradient that is due to float64, relative to its size."""
@@ -60,7 +60,7 @@ class Moment:
     """
 
     context: Context
-    wrong: Mapping[Quantity, Judged]
+    wrong: Mapping[Quantity, JudgedTensor]
     made: JaxStep
 
 
@@ -94,13 +94,13 @@ class Departure:
         return self.moments[0].context
 
     @property
-    def wrong(self) -> Mapping[Quantity, Judged]:
+    def wrong(self) -> Mapping[Quantity, JudgedTensor]:
         """Every tensor that is wrong at the first step."""
         return self.moments[0].wrong
 
 
 @dataclass
-class Found:
+class StepResults:
     """The results of the step-by-step comparison."""
 
     torch: TorchSteps
@@ -137,12 +137,12 @@ def run(
     jax_batches: Sequence[Inputs],
     seed: int,
     progress: Callable[[str, int], None] | None = None,
-) -> Found:
+) -> StepResults:
     """Judge every step, from torch's state on both sides. Afterwards, torch has the state after the last step."""
-    drawn(torch, batches[0])
-    found = Found(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
+    check_reproducible(torch, batches[0])
+    found = StepResults(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
     found.trained = frozenset(torch.parameters)
-    limits = Limits(FORMATS[torch.dtype].precision, seed)
+    limits = DriftLimits(FORMATS[torch.dtype].precision, seed)
     # JAX gets torch's numbers in float64: the dtype does not hold the sum of two of them
     state: dict[str, Array] = {**jax.start, **found.partners.of_weights(torch.weights())}
     summed: dict[str, Array] = {}
@@ -177,7 +177,7 @@ def run(
     return found
 
 
-class Limits:
+class DriftLimits:
     """The largest differences of two correct trainings in float64, and the largest effects of rounding in the dtype.
 
     Both are measured, at the first steps with a doubt; in float64 also at every power of two.
@@ -198,18 +198,18 @@ class Limits:
             base = max(base, OWN * self.unit)
         return max(base, self._limits.get(quantity, 0.0))
 
-    def doubtful(self, one: Judged) -> bool:
+    def doubtful(self, one: JudgedTensor) -> bool:
         """Whether a difference may come from rounding: of constants, or in float64 itself of operations.
 
         In float64, terms may cancel until no digit is right, as in the gradient of a loss that hardly changes any more.
         """
         return self.unit == IN_FLOAT64 or one.error <= DOUBTFUL * self.unit
 
-    def beyond(self, quantity: Quantity, one: Judged) -> bool:
+    def beyond(self, quantity: Quantity, one: JudgedTensor) -> bool:
         """Whether the two compute different things."""
         return not one.error <= self.limit(quantity)
 
-    def inaccurate(self, quantity: Quantity, one: Judged) -> str | None:
+    def inaccurate(self, quantity: Quantity, one: JudgedTensor) -> str | None:
         """The side whose error is larger than the other's, and larger than rounding every operation explains."""
         errors, rounding = one.errors, self.rounding.get(quantity, (0.0, 0.0))
         if quantity[0] in (WEIGHTS, SLOTS, AVERAGES):
@@ -218,7 +218,7 @@ class Limits:
         beyond = [errors[k] > limits[1 - k] for k in (0, 1)]
         return "torch" if beyond[0] else "jax" if beyond[1] else None
 
-    def measure(self, found: Found, context: Context, base: Mapping[Quantity, Judged]) -> bool:
+    def measure(self, found: StepResults, context: Context, base: Mapping[Quantity, JudgedTensor]) -> bool:
         """Measure at a step, unless that was done there; return whether it was done."""
         if context.number in self.measured:
             return False
@@ -235,11 +235,18 @@ class Limits:
             noisy = replace(context, torch=found.torch.observed(context.batch, noise))
             in_torch = quantities(found.partners, noisy, context.jax)
             for quantity, clear in base.items():
-                moved = [_finite(far(run[quantity].theirs, clear.theirs, clear.size)) for run in (constants, operations)]
+                moved = [
+                    _finite(relative_difference(run[quantity].theirs, clear.theirs, clear.size))
+                    for run in (constants, operations)
+                ]
                 limit = float(allowed(moved[0], moved[1], self.unit))
                 self._limits[quantity] = max(self._limits.get(quantity, 0.0), limit)
                 before = self.rounding.get(quantity, (0.0, 0.0))
-                own = _finite(far(in_torch[quantity].mine, clear.mine, clear.size)) if quantity in in_torch else 0.0
+                own = (
+                    _finite(relative_difference(in_torch[quantity].mine, clear.mine, clear.size))
+                    if quantity in in_torch
+                    else 0.0
+                )
                 self.rounding[quantity] = max(before[0], own), max(before[1], moved[1])
         found.torch.restore(kept)
         return True
@@ -253,7 +260,7 @@ def _moves(before: Array, after: Array) -> bool:
     return after.dtype.kind == "f" and not np.array_equal(before, after, equal_nan=True)
 
 
-def _step(found: Found, context: Context, limits: Limits) -> None:
+def _step(found: StepResults, context: Context, limits: DriftLimits) -> None:
     """Judge one step, and note the faults."""
     base = quantities(found.partners, context, context.jax)
     largest: dict[str, float] = {}
@@ -270,10 +277,10 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
     if special and found.first_special is None:
         found.first_special = context.number
 
-    def wrong() -> dict[Quantity, Judged]:
+    def wrong() -> dict[Quantity, JudgedTensor]:
         return {quantity: one for quantity, one in base.items() if limits.beyond(quantity, one)}
 
-    def inaccurate() -> dict[Quantity, Judged]:
+    def inaccurate() -> dict[Quantity, JudgedTensor]:
         return {quantity: one for quantity, one in base.items() if limits.inaccurate(quantity, one)}
 
     beyond = wrong()
@@ -292,7 +299,7 @@ def _step(found: Found, context: Context, limits: Limits) -> None:
             break
 
 
-def _rounding(base: Mapping[Quantity, Judged], limits: Limits) -> float:
+def _rounding(base: Mapping[Quantity, JudgedTensor], limits: DriftLimits) -> float:
     """The root mean square effect of rounding on a step, over all parameters, on the side where it is larger.
 
     It is the difference between the dtype and float64, at least one rounding of each number, and at least noise's effect.
@@ -310,10 +317,10 @@ def _rounding(base: Mapping[Quantity, Judged], limits: Limits) -> float:
     return float(np.sqrt(largest / count)) if count and np.isfinite(largest) else 0.0
 
 
-def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quantity, Judged]) -> None:
+def _wrong(found: StepResults, context: Context, limits: DriftLimits, beyond: Mapping[Quantity, JudgedTensor]) -> None:
     """The differences in float64, each stage by itself: for the later stages, JAX gets torch's gradients."""
 
-    def of(*kinds: str) -> dict[Quantity, Judged]:
+    def of(*kinds: str) -> dict[Quantity, JudgedTensor]:
         return {quantity: one for quantity, one in beyond.items() if quantity[0] in kinds}
 
     loss, gradients, statistics = of(LOSS), of(GRADIENTS), of(STATISTICS)
@@ -355,7 +362,9 @@ def _wrong(found: Found, context: Context, limits: Limits, beyond: Mapping[Quant
         _depart(found, context, STATISTICS, statistics)
 
 
-def with_torchs_gradients(found: Found, context: Context, gradients: Mapping[str, Array] | None = None) -> JaxStep | None:
+def with_torchs_gradients(
+    found: StepResults, context: Context, gradients: Mapping[str, Array] | None = None
+) -> JaxStep | None:
     """JAX's step with torch's gradients, or with these; None if the place of its backward pass is not found."""
     places = [name for name in context.program.gradients if name in found.partners.places]
     if not places:
@@ -365,7 +374,7 @@ def with_torchs_gradients(found: Found, context: Context, gradients: Mapping[str
 
 
 def _depart(
-    found: Found, context: Context, stage: str, wrong: Mapping[Quantity, Judged], forced: JaxStep | None = None
+    found: StepResults, context: Context, stage: str, wrong: Mapping[Quantity, JudgedTensor], forced: JaxStep | None = None
 ) -> None:
     quantity = max(wrong, key=lambda one: wrong[one].error)
     error = wrong[quantity].error
@@ -374,7 +383,7 @@ def _depart(
     _note(found, Departure(stage, quantity, context.number, error, cause, None, (moment,)))
 
 
-def _note(found: Found, new: Departure) -> None:
+def _note(found: StepResults, new: Departure) -> None:
     for k, old in enumerate(found.departures):
         if old.stage == new.stage and (old.cause == "inaccurate") == (new.cause == "inaccurate"):
             moments = (*old.moments, *new.moments)[:MOST_MOMENTS]

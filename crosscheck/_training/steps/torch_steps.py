@@ -169,7 +169,7 @@ class TorchSteps:
 
     def observed(self, batch: Inputs, noise: Noise | None = None) -> TorchStep:
         """One step, in the dtype and in float64, there with noise if it is given."""
-        seen = _Seen(self)
+        seen = _StepRecorder(self)
 
         def program(*leaves: Any) -> list[Any]:
             with torch.enable_grad(), seen.watching():
@@ -184,7 +184,7 @@ class TorchSteps:
         return seen.step(wide)
 
 
-class _Seen:
+class _StepRecorder:
     """Records what happens while a step runs."""
 
     def __init__(self, steps: TorchSteps) -> None:
@@ -320,7 +320,7 @@ def _no_loss(value: Any) -> UsageError:
     return UsageError(f"torch_step: it returned {what}, expected the loss, a tensor of one number")
 
 
-def drawn(steps: TorchSteps, batch: Inputs) -> None:
+def check_reproducible(steps: TorchSteps, batch: Inputs) -> None:
     """Check that two runs of the first step agree.
 
     Raises:

@@ -25,7 +25,7 @@ MODES = {"torch": "eager", "jax": "jit"}
 
 
 @dataclass
-class Layouts:
+class LayoutResults:
     """The results of one implementation for the same inputs in several layouts.
 
     Attributes:
@@ -64,13 +64,13 @@ def _positions(positions: Sequence[int]) -> str:
 
 def layouts(
     run: Runner, sample: Sample, order: int, mode: str, whole: FloatArray, anchors: Sequence[float] = ()
-) -> Layouts | None:
+) -> LayoutResults | None:
     """Run an implementation on a sample in several layouts; ``whole`` is its result for the whole sample.
 
     First the sample in each of the views, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position:
     the ``anchors``, the first of the sample, some that a view changed, and others. None if it gave no derivative.
     """
-    found = Layouts(whole.copy(), whole.copy(), np.zeros(whole.shape, bool))
+    found = LayoutResults(whole.copy(), whole.copy(), np.zeros(whole.shape, bool))
     differs = found.differs
     for view in VIEWS:
         seen = run.run(sample, order, mode, view=view)

@@ -17,11 +17,10 @@ from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
-from crosscheck._verdict.judged import ALONE, Judged
+from crosscheck._verdict.judged import ALONE, ComparisonCauses
 from crosscheck._verify.inputs.sample import samples
 from crosscheck._verify.run import layout
 from crosscheck._verify.run.implementations import implementations_of
-from crosscheck._verify.run.searched import searched
 from crosscheck._verify.run.task import (
     Plan,
     Results,
@@ -32,6 +31,7 @@ from crosscheck._verify.run.task import (
     run_implementation,
     settings,
 )
+from crosscheck._verify.run.worst_inputs import searched
 
 EXHAUSTIVE = ("bfloat16", "float16")
 """In these dtypes, every input of an elementwise function is tried, so no search is needed."""
@@ -46,7 +46,7 @@ Begun = Callable[[str, float], None]
 """Called with what begins and the share of a dtype that is done."""
 
 
-def run(activation: Activation, plan: Plan, progress: Progress | None = None) -> Iterator[Judged]:
+def run(activation: Activation, plan: Plan, progress: Progress | None = None) -> Iterator[ComparisonCauses]:
     """Every comparison of one activation, each as soon as it is done."""
     runners: Runners = {}
     every = list(itertools.product(enumerate(({}, *activation.cases)), plan.dtypes))
@@ -69,7 +69,7 @@ def _one_dtype(
     plan: Plan,
     runners: Runners,
     begun: Begun,
-) -> Iterator[Judged]:
+) -> Iterator[ComparisonCauses]:
     sampling = {"seed": plan.seed, "per_binade": plan.per_binade, "uniform": plan.uniform}
     lengths = [length for length, dtypes in plan.lengths.items() if dtype in dtypes]
     searchable = (
@@ -103,7 +103,7 @@ def _one_dtype(
         yield from searched(activation, parameters, sample, dtype, plan, runners)
 
 
-def _one_pair(task: Task, pair: tuple[str, str], results: Results) -> Iterator[Judged]:
+def _one_pair(task: Task, pair: tuple[str, str], results: Results) -> Iterator[ComparisonCauses]:
     for mode, order in itertools.product(task.plan.modes, task.plan.orders):
         modes = PAIRED_MODES.get(mode, (mode, mode))
         settings = [(name, mode, order) for name, mode in zip(pair, modes, strict=True)]
@@ -122,7 +122,7 @@ def _one_pair(task: Task, pair: tuple[str, str], results: Results) -> Iterator[J
         yield task.judged(task.key(*pair, order, mode), judged.codes, (got, other), (apart, apart), side)
 
 
-def _layouts(task: Task, implementation: Implementation, results: Results) -> Iterator[Judged]:
+def _layouts(task: Task, implementation: Implementation, results: Results) -> Iterator[ComparisonCauses]:
     """Compare an implementation with itself in other layouts of its input."""
     for order in task.plan.orders:
         mode = layout.MODES.get(implementation.side, "")

@@ -20,13 +20,13 @@ from crosscheck._records.names import DTYPES, budget
 from crosscheck._records.records import LONGEST, VOCABULARY, Activation
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
-from crosscheck._verdict.causes import CODE, Judgement, Setting
-from crosscheck._verdict.judged import EXACT, Judged, Key, counts_for_maximum, summarise
+from crosscheck._verdict.causes import CODE, Judgement, JudgingSetting
+from crosscheck._verdict.judged import EXACT, ComparisonCauses, Key, counts_for_maximum, summarise
 from crosscheck._verdict.scale import judged_by
 from crosscheck._verify.inputs.sample import Sample
 from crosscheck._verify.inputs.search import USUAL_EFFORT, Effort
-from crosscheck._verify.run.again import MODE, Again, again, differ, worse
 from crosscheck._verify.run.implementations import Runner, covers, runner
+from crosscheck._verify.run.second_run import MODE, SecondRun, differ, second_run, worse
 
 EAGER_IN_JAX = (None, 8)
 """The lengths of rows at which JAX runs eagerly: it compiles every operation again for every length.
@@ -127,10 +127,10 @@ class Task:
             runners=runners,
         )
 
-    def setting(self, run: Runner, order: int, mode: str) -> Setting:
+    def setting(self, run: Runner, order: int, mode: str) -> JudgingSetting:
         """The values with which a result of an order is judged."""
         flush = run.flush(self.dtype, mode)
-        return Setting(
+        return JudgingSetting(
             budget=budget(self.dtype, order),
             flush_inputs=flush.inputs,
             flush_outputs=flush.outputs,
@@ -172,7 +172,7 @@ class Task:
         errors: tuple[Float64Array, Float64Array],
         side: str | None,
         notes: tuple[str, ...] = (),
-    ) -> Judged:
+    ) -> ComparisonCauses:
         """A comparison, from the causes of its points, its two results and its errors in the unit and in ULP."""
         order = key.order
         known, truth, columns = self.known(order), self.truths[order], self._columns[min(order, 1)]
@@ -187,7 +187,7 @@ class Ran:
     mode: str
     runner: Runner | None = None
     got: FloatArray | None = None
-    again: Again | None = None
+    again: SecondRun | None = None
     got_again: FloatArray | None = None
     error: Exception | None = None
 
@@ -215,7 +215,7 @@ def run_implementation(task: Task, implementation: Implementation, begun: Callab
             run = task.runner(implementation)
             got = run.run(task.sample, order, mode)
             twice = mode == MODE and implementation.side != "analytic" and not task.sample.shapes
-            once_more = again(run, order, task.plan.orders) if twice else None
+            once_more = second_run(run, order, task.plan.orders) if twice else None
             found.append(Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
         except Exception as error:
             found.append(Ran(order, mode, error=error))
@@ -227,7 +227,7 @@ def judge_implementation(
     implementation: Implementation,
     ran: Sequence[Ran],
     results: Results,
-) -> Iterator[Judged]:
+) -> Iterator[ComparisonCauses]:
     for one in ran:
         order, mode = one.order, one.mode
         key = task.key(implementation.name, EXACT, order, mode)
@@ -348,10 +348,10 @@ def _probed_rows(bad: IntArray, relative: Float64Array, absolute: Float64Array, 
     return np.unique(chosen // length)
 
 
-def failed(task: Task, key: Key, message: str, side: str) -> Judged:
+def failed(task: Task, key: Key, message: str, side: str) -> ComparisonCauses:
     """The comparison of an implementation that raised."""
     empty = np.zeros(0)
-    return Judged(
+    return ComparisonCauses(
         key=key,
         parameters=task.parameters,
         x=task.sample.at[:0],

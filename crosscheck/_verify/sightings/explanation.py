@@ -18,7 +18,7 @@ from crosscheck._report.text import headline
 from crosscheck._verdict.environments import Environment
 from crosscheck._verify.sightings.formula import described, formula
 from crosscheck._verify.sightings.reproduce import Source, snippet
-from crosscheck._verify.sightings.sight import Result, Row, Sighting
+from crosscheck._verify.sightings.sight import Result, SightedRow, Sighting
 
 MOST_SETTINGS = 6
 SCHEMA = "crosscheck.explain/1"
@@ -219,7 +219,7 @@ def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> s
     return "\n".join(lines)
 
 
-def _place(sighting: Sighting, row: Row) -> str:
+def _place(sighting: Sighting, row: SightedRow) -> str:
     length = len(row.bits)
     apart = sighting.input
     if row.known_by == "gate" and row.position is not None:

@@ -13,7 +13,7 @@ from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._report.snippet import snippet as code
-from crosscheck._verify.sightings.sight import Result, Row, Sighting
+from crosscheck._verify.sightings.sight import Result, SightedRow, Sighting
 
 WIDTH = 110
 LONGEST = 132
@@ -62,7 +62,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _Reproduced:
     """A result to reproduce, with everything that it needs."""
 
     activation: Activation
@@ -80,7 +80,7 @@ class _Shown:
 def snippet(activation: Activation, source: Source, sighting: Sighting, result: Result, where: str) -> str:
     """Python code that prints an implementation's result at an input, beside its result in an environment: ``where``."""
     write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.implementation).side]
-    imports, lines = write(_Shown(activation, source, sighting, result))
+    imports, lines = write(_Reproduced(activation, source, sighting, result))
     if result.got is None:
         lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}, with {where}".replace("\n", " "))
     else:
@@ -94,14 +94,14 @@ def snippet(activation: Activation, source: Source, sighting: Sighting, result: 
     return code(imports, lines)
 
 
-def _bits(shown: _Shown, name: str = "row") -> str:
+def _bits(shown: _Reproduced, name: str = "row") -> str:
     """The bits of the input, or of the row with that name, repeated as often as it was run, or as a view needs."""
     n = shown.result.copies
     count = VIEWED[shown.result.view][0].format(n=n, twice=2 * n, more=n + 1)
     return f"[{name if shown.sighting.row else shown.sighting.input_bits}] * {count}"
 
 
-def _shape(shown: _Shown) -> str:
+def _shape(shown: _Reproduced) -> str:
     return VIEWED[shown.result.view][1].format(n=shown.result.copies)
 
 
@@ -140,7 +140,7 @@ def _listed(name: str, bits: tuple[str, ...]) -> list[str]:
     return [f"{name} = [", *textwrap.wrap(", ".join(bits), WIDTH, initial_indent="    ", subsequent_indent="    "), "]"]
 
 
-def _made(row: Row, number: int) -> list[str]:
+def _made(row: SightedRow, number: int) -> list[str]:
     """A sampled row in numpy, in float64."""
     length, half = len(row.bits), len(row.bits) // 2
     gated = row.known_by == "gate"
@@ -167,7 +167,7 @@ def _made(row: Row, number: int) -> list[str]:
     ]
 
 
-def _element(shown: _Shown) -> str:
+def _element(shown: _Reproduced) -> str:
     row = shown.sighting.row
     if shown.result.view and row is None and shown.sighting.order:
         return VIEWED[shown.result.view][3]
@@ -184,7 +184,7 @@ def _said(sighting: Sighting) -> str:
     return f"  # entry {sighting.row.position} is {sighting.row.entry!r}"
 
 
-def _torch(shown: _Shown) -> Code:
+def _torch(shown: _Reproduced) -> Code:
     sighting, mode = shown.sighting, shown.result.mode
     imports, call = _call(shown)
     needed, rows = _rows(sighting)
@@ -219,7 +219,7 @@ def _torch(shown: _Shown) -> Code:
     return imports, [*lines, last]
 
 
-def _transformed(shown: _Shown, module: str, call: str, along: str) -> list[str]:
+def _transformed(shown: _Reproduced, module: str, call: str, along: str) -> list[str]:
     """The lines that compute y by transformations that both frameworks have: one entry of x at a time, in reverse mode, or
     along a direction in forward mode."""
     order, vmap = shown.sighting.order, shown.result.mode == "vmap"
@@ -237,7 +237,7 @@ def _transformed(shown: _Shown, module: str, call: str, along: str) -> list[str]
     return [*lines, f"y = {name}({f'x, {along}' if order else 'x'})"]
 
 
-def _jax(shown: _Shown) -> Code:
+def _jax(shown: _Reproduced) -> Code:
     sighting, mode = shown.sighting, shown.result.mode
     imports, call = _call(shown)
     needed, rows = _rows(sighting)
@@ -281,7 +281,7 @@ def _jax(shown: _Shown) -> Code:
     return imports, [*lines, *last]
 
 
-def _analytic(shown: _Shown) -> Code:
+def _analytic(shown: _Reproduced) -> Code:
     source, sighting = shown.source, shown.sighting
     needed, rows = _rows(sighting)
     formula = ("definition", "derivative", "second_derivative")[sighting.order]
@@ -303,7 +303,7 @@ def _analytic(shown: _Shown) -> Code:
     return imports, [*lines, f"print(float(numpy.broadcast_to({call}, x.shape)[{element}]))"]
 
 
-def _part(shown: _Shown) -> str:
+def _part(shown: _Reproduced) -> str:
     """The part of the direction with which the first differentiation starts: an entry for each result of a row."""
     row, result = shown.sighting.row, shown.activation.result
     gaps = "[::2]" if row and shown.result.view else ""
@@ -313,7 +313,7 @@ def _part(shown: _Shown) -> str:
     return gaps + (f"[{part}]" if shown.along_first or shown.result.mode == "vmap" else f"[:, {part}]")
 
 
-def _call(shown: _Shown) -> tuple[tuple[str, ...], str]:
+def _call(shown: _Reproduced) -> tuple[tuple[str, ...], str]:
     """The imports of an implementation, and the call that computes it."""
     implementation = Implementation.of(shown.result.implementation)
     framework = implementation.side

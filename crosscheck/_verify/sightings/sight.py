@@ -87,7 +87,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Row:
+class SightedRow:
     """The row at which a function of rows was run, and the direction of its derivatives, as bits.
 
     ``position`` is that of the entry in question, None where the whole row has one result; for half a row, that of the
@@ -123,7 +123,7 @@ class Sighting:
     input_bits: str
     exact: float | None
     results: tuple[Result, ...]
-    row: Row | None = None
+    row: SightedRow | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Sought:
         )
 
 
-def there(deviation: Deviation, lacking: Lacking, dtype: str | None = None) -> tuple[str, ...]:
+def runnable_implementations(deviation: Deviation, lacking: Lacking, dtype: str | None = None) -> tuple[str, ...]:
     """The implementations of a deviation that can be run here; none if it shows only between two, and one is missing."""
     found = tuple(name for name in deviation.implementations if lacking.runs(name, dtype))
     return () if deviation.cause == "convention" and len(found) < len(deviation.implementations) else found
@@ -223,7 +223,7 @@ def _result(task: Task, order: int, position: int, name: str, mode: str, copies:
     return Result(name, float(got[position]), ulp, None, mode, copies, view)
 
 
-def _in_a_row(activation: Activation, sought: Sought, runners: Runners) -> tuple[Sample, Row, Mapping[str, float]]:
+def _in_a_row(activation: Activation, sought: Sought, runners: Runners) -> tuple[Sample, SightedRow, Mapping[str, float]]:
     order, dtype, number = sought.order, sought.x.dtype, float(sought.x[0])
     whole = order == 0 and activation.result == "one"
     lengths = sought.lengths or (*ROWS, *COLUMNS)
@@ -291,10 +291,10 @@ def _apart(task: Task, sought: Sought, count: int) -> Float64Array:
     return np.where(gap > 0, gap, -np.inf)
 
 
-def _place(sample: Sample, number: int, position: int | None) -> tuple[Sample, Row]:
+def _place(sample: Sample, number: int, position: int | None) -> tuple[Sample, SightedRow]:
     one = sample.taken([number])
     assert one.v is not None
-    return one, Row(
+    return one, SightedRow(
         bits=tuple(bits_of(entry) for entry in one.x[0]),
         direction=tuple(bits_of(entry) for entry in one.v[0]),
         position=position,

@@ -14,11 +14,11 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.cut.crossings import crossings, is_in
 from crosscheck._models.cut.landmarks import Landmark, orders_of, reordered
-from crosscheck._models.judge.forcing import FLOOR, Fault, Forced, Forcing, Mend
+from crosscheck._models.cut.reordered_modules import crossings, is_in
+from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing, LocatedFault, Replacement
 from crosscheck._models.judge.tolerances import CONSTANTS
-from crosscheck._models.run.running import Run
+from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.values.distances import are_proportional, distance, holds, same_numbers
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
@@ -40,13 +40,13 @@ def locate(forcing: Forcing, other: Container[int] = ()) -> Forced:
     forcing.mends, forcing.local = {}, set()
     if all(error <= forcing.tolerances[number] for number, error in forcing.everywhere.errors.items()):
         return forcing.everywhere
-    search = Search(forcing, other)
+    search = FaultSearch(forcing, other)
     found = forcing.watched(search.seen)
     search.end(found)
     return found
 
 
-class Search:
+class FaultSearch:
     """Decides for each landmark what is replaced, and which operation causes an error."""
 
     def __init__(self, forcing: Forcing, other: Container[int] = ()) -> None:
@@ -56,7 +56,7 @@ class Search:
         """Operations of torch whose results JAX has, by itself or by a replacement."""
         self._settled: set[int] = set()
         """Steps of JAX whose results torch has."""
-        self._faults: dict[tuple[int, str], Fault] = {}
+        self._faults: dict[tuple[int, str], LocatedFault] = {}
         """Faults by operation, and by how it is wrong."""
         self._sizes = {one.wide.size for one in self.torch.values.values()}
         self._sorted: dict[int, Array] = {}
@@ -69,7 +69,7 @@ class Search:
         self._changed: set[int] = set()
         """Operations whose results JAX has, and changes before it uses them."""
 
-    def seen(self, forced: Forced, number: int, matrix: Array, expected: Array, run: Run) -> bool:
+    def seen(self, forced: Forced, number: int, matrix: Array, expected: Array, run: ModelRun) -> bool:
         landmark = self.forcing.landmarks[number]
         error = forced.errors[number] = distance(matrix, expected)
         forced.values[number] = matrix
@@ -107,7 +107,7 @@ class Search:
             return True
         return False  # in another order, or visible at the next landmark that both sides must have
 
-    def _cause(self, number: int, own: int | None, apart: Array, run: Run) -> int:
+    def _cause(self, number: int, own: int | None, apart: Array, run: ModelRun) -> int:
         """The operation of torch that is wrong; a negative number if no other landmark can share its fault."""
         if (crossing := self._crossings.get(number)) is not None:
             return crossing.operation
@@ -119,7 +119,7 @@ class Search:
             return -1 - number
         return self._moved_with(operation)
 
-    def _first_misplaced(self, own: int, number: int, run: Run) -> int:
+    def _first_misplaced(self, own: int, number: int, run: ModelRun) -> int:
         """The first operation on the way to a landmark whose numbers JAX uses in another order."""
         theirs, stretch = self._theirs(number, run), self._stretch(own)
         before = {one for operation in stretch for one in self.torch.operations[operation].inputs}
@@ -189,12 +189,12 @@ class Search:
         forced.faults = sorted(self._faults.values(), key=lambda fault: fault.landmark)
 
     def _blame(self, operation: int, how: str, number: int) -> None:
-        fault = self._faults.setdefault((operation, how), Fault(operation, number, how))
+        fault = self._faults.setdefault((operation, how), LocatedFault(operation, number, how))
         if crossing := self._moved.get(operation):
             fault.path, fault.relation = crossing.path, crossing.said
         fault.shown.append(number)
 
-    def _hidden(self, at: int, fault: int, expected: Array, run: Run) -> tuple[int, str] | None:
+    def _hidden(self, at: int, fault: int, expected: Array, run: ModelRun) -> tuple[int, str] | None:
         """A second fault behind the first one of a stretch: an operation that is wrong at right operands, and how.
 
         torch's result of the first fault replaces one value of JAX after the other. If one replacement makes the landmark
@@ -225,17 +225,17 @@ class Search:
         left = [one for one in set(found) if one[1] or one[0] in (always or ())]
         return max((one for one in left if not self._explained(at, one, expected, run)), default=None)
 
-    def _explained(self, at: int, fault: tuple[int, str], expected: Array, run: Run) -> bool:
+    def _explained(self, at: int, fault: tuple[int, str], expected: Array, run: ModelRun) -> bool:
         operation, how = fault
         given = [operation] if how else [one for one in self.torch.operations[operation].inputs if one in self.torch.values]
         return any(self._mending(at, one, expected, run) for one in given)
 
-    def _mending(self, at: int, operation: int, expected: Array, run: Run) -> Mend | None:
+    def _mending(self, at: int, operation: int, expected: Array, run: ModelRun) -> Replacement | None:
         """A replacement of a value of JAX by torch's result of an operation that makes a landmark right."""
         trials = self._trials(at, operation, run)
         return next((mend for mend, _, matrix in trials if distance(matrix, expected) <= self._limit(at)), None)
 
-    def _trials(self, at: int, operation: int, run: Run) -> Iterator[tuple[Mend, Mapping[int, Any], Array]]:
+    def _trials(self, at: int, operation: int, run: ModelRun) -> Iterator[tuple[Replacement, Mapping[int, Any], Array]]:
         """Replace one value of JAX after the other by torch's result of an operation, with its axes in all orders that fit.
 
         Yields each replacement, the values of JAX that it changes, and the value at the landmark after it.
@@ -251,12 +251,12 @@ class Search:
             if there is None or number == target or there.dtype != np.float64 or there.size != like.size:
                 continue
             for axes in orders_of(tuple(there.shape), like.shape):
-                mend = Mend(number, operation, axes)
+                mend = Replacement(number, operation, axes)
                 here = run.again(number, self.forcing.mended(mend, wide=True), landmark.step)
                 if target in here:
                     yield mend, here, landmark.compared(landmark.view.matrix(np.asarray(here[target]), order))
 
-    def _mend(self, at: int, fault: int, expected: Array, run: Run) -> None:
+    def _mend(self, at: int, fault: int, expected: Array, run: ModelRun) -> None:
         """Give JAX torch's values between a fault and the landmark that shows it, if JAX uses them again later on.
 
         An example is the sum of residuals, which no weight marks: one fault would show in all layers that follow.
@@ -296,7 +296,7 @@ class Search:
         makers = (self.flat.maker.get(one) for one in self.flat.moved_from(number))
         self._settled.update(one for one in makers if one is not None)
 
-    def first_missing(self, number: int, run: Run) -> int | None:
+    def first_missing(self, number: int, run: ModelRun) -> int | None:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""
         landmark = self.forcing.landmarks[number]
         if landmark.operation is None:
@@ -311,7 +311,7 @@ class Search:
             corrects = self._proportional(number, missing, expected, run)
         return first if corrects is None else corrects
 
-    def _proportional(self, at: int, missing: set[int], expected: Array, run: Run) -> int | None:
+    def _proportional(self, at: int, missing: set[int], expected: Array, run: ModelRun) -> int | None:
         """An operation of which JAX has the result times a constant, if that is all that is wrong."""
         values = [(n, run.values[n]) for n in self._numbers(self.forcing.landmarks[at]) if n in run.values]
         for operation in sorted(missing):
@@ -353,7 +353,7 @@ class Search:
         return sorted(found)
 
     def _theirs(
-        self, at: int, run: Run, here: Mapping[int, Any] = MappingProxyType({})
+        self, at: int, run: ModelRun, here: Mapping[int, Any] = MappingProxyType({})
     ) -> dict[int, list[tuple[int, Array]]]:
         """JAX's values between the known values and a landmark, sorted, by size; those in ``here`` replace its own."""
         found: dict[int, list[tuple[int, Array]]] = {}
@@ -395,7 +395,7 @@ class Search:
         nearly = [(number, one) for number, one in values if holds(one, mine, MOST_FOUND)]
         return any(holds(one, mine, self._constants_move(number)) for number, one in nearly)
 
-    def _has(self, operation: int, number: int, run: Run) -> bool:
+    def _has(self, operation: int, number: int, run: ModelRun) -> bool:
         """Whether JAX has the result of an operation on the way to a landmark, and not as a part of more numbers."""
         value = self.torch.values[operation].wide
         there = {value.size: self._theirs(number, run).get(value.size, [])}

@@ -3,8 +3,8 @@
 torch has run with random weights. JAX runs operation by operation. If JAX needs a weight that is not known yet, the data
 that it is applied to shows which weight of torch it is: torch applies that weight to the same numbers. If several fit, as
 when three projections of the same data may be the query, names decide first. What follows proves a decision: if a later
-operand is one of torch's, all decisions that it depends on were right. If not, the other choices are tried; if none leads to
-such an operand, JAX continues with torch's operand.
+operand is one of torch's, all decisions that it depends on were right. If not, the other candidates are tried; if none
+leads to such an operand, JAX continues with torch's operand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.copy.alignment import (
+from crosscheck._models.copy.candidate import Candidate, Made, cheapest
+from crosscheck._models.copy.candidates import Candidates
+from crosscheck._models.copy.state import DeadEndError, Decision, State
+from crosscheck._models.copy.value_matching import (
     MOST_ORDERS,
     NEAR,
     PRODUCTS,
@@ -34,28 +37,25 @@ from crosscheck._models.copy.alignment import (
     size_of,
     telling,
 )
-from crosscheck._models.copy.choice import Choice, Made, cheapest
-from crosscheck._models.copy.choices import Choices
-from crosscheck._models.copy.state import DeadEndError, Decision, State
 from crosscheck._models.cut.landmarks import axes_of, reordered
 from crosscheck._models.cut.running_statistics import is_updated, updates
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
+from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
-from crosscheck._models.run.running import Run
 from crosscheck._models.values.distances import blank, distance
 from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Use
 
 MOST_TRIALS, FEWEST_TRIALS = 120, 6
-"""The most combinations of other choices that are tried at one place; half as many after each place where none helped."""
+"""The most combinations of other candidates that are tried at one place; half as many after each place where none helped."""
 TIE = 0.05
-"""Choices whose scores differ by less count as equally likely."""
+"""Candidates whose scores differ by less count as equally likely."""
 EMPTY, NONE_FITS = -1, -2
 """The place in torch of a number that is not known yet, and of one for which torch has no weight of its shape."""
 
 
-class Carrying:
+class NumberTracer:
     """A model of torch that has run, and a model of JAX whose weights are searched."""
 
     def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
@@ -69,7 +69,7 @@ class Carrying:
             for step, use, position, places in jax_places(model, flat, self.theirs)
         }
         self.updates = updates(flat, len(torch.names))
-        self.run = Run(flat, wide=True)
+        self.run = ModelRun(flat, wide=True)
         self.run(model.weights, inputs, only=CONSTANT)
         self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
         self._fixed = {number: value for number, value in self.run.values.each() if number not in self._leaves}
@@ -77,7 +77,7 @@ class Carrying:
         self._weights_of: object = None
         self._in_vain = 0
         self._distinct: dict[tuple[int, int], bool] = {}
-        self.choices = Choices(self)
+        self.candidates = Candidates(self)
 
     def find(self) -> State:
         """Run to the end."""
@@ -123,7 +123,7 @@ class Carrying:
         if decision is None:
             made = self.misfit(state, step, matrix)
         else:
-            made = decision.choice.made if decision.choice.sure else None
+            made = decision.candidate.made if decision.candidate.sure else None
         view, value = self.uses[step.operation.index][0].result, np.asarray(state.values[step.outputs[0]])
         found = convolved(view, value, matrix, made or ())
         if found is not None:
@@ -139,7 +139,7 @@ class Carrying:
         free = [product for product in self.unused(state, places) if product.name in names]
         if not free:
             return None
-        product = max(free, key=lambda one: self.choices.score(state, one, places))
+        product = max(free, key=lambda one: self.candidates.score(state, one, places))
         state.used[product.name] = np.ones(self.mine.shapes[product.name], bool)
         every = np.arange(places.shape[1])
         made = ((product, every, every),)
@@ -199,7 +199,7 @@ class Carrying:
         return [(product, rows) for product, rows in aligned if rows is not None]
 
     def evidence(self, state: State, step: Step, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
-        """Check whether torch has the operand; if not, make other choices, or take torch's operand."""
+        """Check whether torch has the operand; if not, make other candidates, or take torch's operand."""
         matrix = self.operand(state, step)
         if matrix is None:
             return state
@@ -242,7 +242,7 @@ class Carrying:
         before = self.ancestors(state, number)
         for one in state.open:
             if one.step in before:
-                state.alone |= {name for own in one.choice.assignments for name, *_ in self.theirs.split(own.jax)}
+                state.alone |= {name for own in one.candidate.assignments for name, *_ in self.theirs.split(own.jax)}
         return self.prove(state, number, until, alone=alone)
 
     def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
@@ -259,16 +259,16 @@ class Carrying:
     def close(self, state: State, decision: Decision) -> None:
         """Mark a decision as right."""
         state.open.remove(decision)
-        for assignment in decision.choice.assignments:
+        for assignment in decision.candidate.assignments:
             for name, _, places in self.theirs.split(assignment.jax):
                 known = state.proven.get(name, np.zeros(self.theirs.shapes[name], bool)).copy()
                 known.reshape(-1)[places] = True
                 state.proven[name] = known
 
     def doubt(self, state: State, decision: Decision, closing: Sequence[Decision], number: Any, until: int) -> None:
-        """Note the arrays for which another, equally likely choice leads to the same values."""
-        for k, choice in enumerate(decision.choices):
-            if k == decision.taken or abs(choice.score - decision.choice.score) > TIE:
+        """Note the arrays for which another, equally likely candidate leads to the same values."""
+        for k, candidate in enumerate(decision.candidates):
+            if k == decision.taken or abs(candidate.score - decision.candidate.score) > TIE:
                 continue
             script = {one.key: one.taken for one in closing if one is not decision and one.taken} | {decision.key: k}
             trial = self.replay(decision, script, until)
@@ -279,7 +279,7 @@ class Carrying:
                     state.doubtful |= {name}
 
     def replay(self, decision: Decision, script: Mapping[tuple[int, int], int], until: int) -> State | None:
-        """Run again from a decision on, with other choices; None if an operand on the way is none of torch's."""
+        """Run again from a decision on, with other candidates; None if an operand on the way is none of torch's."""
         trial = decision.before.copy()
         try:
             while trial.at < until:
@@ -302,10 +302,10 @@ class Carrying:
         return found
 
     def repair(self, state: State, number: Any, until: int) -> State | None:
-        """Try other choices for what a value depends on, until torch has it, as an operand or at the end as an output."""
+        """Try other candidates for what a value depends on, until torch has it, as an operand or at the end as an output."""
         before = self.ancestors(state, number)
-        doubtful = [one for one in state.open if one.step in before and len(one.choices) > 1]
-        losses = [[one.choices[0].score - choice.score for choice in one.choices] for one in doubtful]
+        doubtful = [one for one in state.open if one.step in before and len(one.candidates) > 1]
+        losses = [[one.candidates[0].score - candidate.score for candidate in one.candidates] for one in doubtful]
         trials = max(MOST_TRIALS >> self._in_vain, FEWEST_TRIALS)
         for script in islice(cheapest(losses), 1, trials + 1):
             chosen = dict(zip((one.key for one in doubtful), script, strict=True))
@@ -322,7 +322,7 @@ class Carrying:
             returned = [*(one.wide for one in self.torch.results), *self.torch.buffers.values()]
             results = [one for one in returned if one.size == value.size and not blank(one)]
             results = [reordered(one, value.shape, axes_of(value.shape, one.shape)) for one in results]
-            chosen = {name for one in state.open for name in one.choice.names}
+            chosen = {name for one in state.open for name in one.candidate.names}
             right = any(alike(value, one) or distance(value, one) < NEAR for one in results)
             return right or is_updated(value, self.torch, chosen)
         step = self.flat.steps[until]
@@ -341,14 +341,14 @@ class Carrying:
         value = np.asarray(self.value(state, step.inputs[position]), np.float64)
         assert use.operand is not None
         best: tuple[float, Array | None] = (-np.inf, None)
-        likely = self.choices.likely(state, step, places[0])
+        likely = self.candidates.likely(state, step, places[0])
         for product in likely or (self.unused(state, places[0]) if use.kind == "convolution" else []):
             for order in islice(permutations(range(len(use.operand.rows))), MOST_ORDERS):
                 matrix = use.operand.matrix(value, order)
                 for operand in product.operands:
                     if operand.shape == matrix.shape:
                         near = 2 * max(0.0, 1.0 - distance(matrix, operand))
-                        score = near + self.choices.score(state, product, places[0])
+                        score = near + self.candidates.score(state, product, places[0])
                         if score > best[0]:
                             best = score, use.operand.array(operand, order)
         if best[1] is not None:
@@ -365,9 +365,9 @@ class Carrying:
                 state = self.prove(state, number, len(self.flat.steps))
             else:
                 state = self.repair(state, number, len(self.flat.steps)) or self.salvaged(state, number)
-        for decision in [one for one in state.open if one.choice.sure]:
+        for decision in [one for one in state.open if one.candidate.sure]:
             self.close(state, decision)
-            state.alone |= {name for own in decision.choice.assignments for name, *_ in self.theirs.split(own.jax)}
+            state.alone |= {name for own in decision.candidate.assignments for name, *_ in self.theirs.split(own.jax)}
         return state
 
     # decisions
@@ -380,19 +380,19 @@ class Carrying:
                 if unknown is None:
                     break
                 key = (step.operation.index, int(unknown.reshape(-1)[0]))
-                choices = self.choices.of(state, step, slot, unknown)
-                if not choices:
+                candidates = self.candidates.of(state, step, slot, unknown)
+                if not candidates:
                     for name, _, places in self.theirs.split(unknown.reshape(-1)):
                         self.assign(state, name, places, np.full(len(places), NONE_FITS), None)
                     continue
-                taken = min(script.get(key, 0), len(choices) - 1)
-                if script.get(key, 0) >= len(choices):
+                taken = min(script.get(key, 0), len(candidates) - 1)
+                if script.get(key, 0) >= len(candidates):
                     raise DeadEndError
-                state.open.append(Decision(step.operation.index, key, tuple(choices), taken, state.copy()))
-                self.apply(state, choices[taken])
+                state.open.append(Decision(step.operation.index, key, tuple(candidates), taken, state.copy()))
+                self.apply(state, candidates[taken])
         use = self.uses.get(step.operation.index)
         if use is not None and use[0].kind in PRODUCTS and step.operation.index not in state.made:
-            self.choices.remember(state, step, use[2][0])
+            self.candidates.remember(state, step, use[2][0])
 
     def unknown(self, state: State, step: Step, slot: int, number: int) -> Array | None:
         """The unknown places of JAX's numbers that a weight holds: all of a matrix, or those of one array."""
@@ -401,7 +401,7 @@ class Carrying:
         places = entry[2][slot] if entry is not None and seen else None
         if places is not None and self.distinct(step.operation.index, slot, places):
             known = self.flat_sources(state, places)
-            return self.choices.table(state, places) if (known == EMPTY).any() else None
+            return self.candidates.table(state, places) if (known == EMPTY).any() else None
         for name in sorted(self.flat.origins[number]):
             if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
                 return self.theirs.of(name)
@@ -428,9 +428,9 @@ class Carrying:
             found[mask] = state.sources[name][0].reshape(-1)[own]
         return found
 
-    def apply(self, state: State, choice: Choice) -> None:
-        """Make a choice."""
-        for one in choice.assignments:
+    def apply(self, state: State, candidate: Candidate) -> None:
+        """Make a candidate."""
+        for one in candidate.assignments:
             for name, mask, own in self.theirs.split(one.jax):
                 self.assign(state, name, own, one.torch[mask], None if one.second is None else one.second[mask])
             for places in (one.torch, one.second):
@@ -438,8 +438,8 @@ class Carrying:
                     used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
                     used.reshape(-1)[own] = True
                     state.used[name] = used
-        if choice.made is not None:
-            state.made[state.at] = list(choice.made)
+        if candidate.made is not None:
+            state.made[state.at] = list(candidate.made)
 
     def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
         first, other = (one.copy() for one in state.sources[name])

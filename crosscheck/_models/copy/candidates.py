@@ -13,46 +13,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.copy.alignment import FOUND, PRODUCTS, Product, Row, Rows, alike, size_of
-from crosscheck._models.copy.choice import Assignment, Choice, Made, of_columns
+from crosscheck._models.copy.candidate import Assignment, Candidate, Made, of_columns
+from crosscheck._models.copy.value_matching import FOUND, PRODUCTS, OtherWeight, Product, Rows, alike, size_of
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.run.places import shaped
 from crosscheck._models.values.distances import distance
 from crosscheck._models.values.names import are_of_one_direction, likeness, tokens
-from crosscheck._models.values.orders import divisors, features, part_of
+from crosscheck._models.values.output_orders import divisors, features, part_of
 from crosscheck._models.values.uses import DATA, MOVES, Use
 
 if TYPE_CHECKING:
-    from crosscheck._models.copy.carrying import Carrying
+    from crosscheck._models.copy.number_tracing import NumberTracer
     from crosscheck._models.copy.state import State
 
 MOST = 48
-"""The most choices that are kept for a matrix."""
+"""The most candidates that are kept for a matrix."""
 MOST_ORDERS = 24
 """The most orders that are tried of several weights in one."""
 MOST_ROWS = 8
-"""The most choices that are kept for a scale or a bias."""
+"""The most candidates that are kept for a scale or a bias."""
 AROUND = 40
 """The number of earlier operations among which the data of a scale is searched."""
 ATTACHED = 14.0
 """The score of a bias that torch adds to the same product."""
 SURE = 3.0
-"""The best choice excludes the others if its score is larger by this."""
+"""The best candidate excludes the others if its score is larger by this."""
 UNUSUAL = 4.0
 """The score is less by this for a convolution's weight that is flipped where that is unusual."""
 UNLIKELY = 12.0
-"""A choice whose score is less than the best one by this is not tried."""
+"""A candidate whose score is less than the best one by this is not tried."""
 
 
-class Choices:
-    """The choices of one search."""
+class Candidates:
+    """The candidates of one search."""
 
-    def __init__(self, carrying: Carrying) -> None:
-        self.of_run = carrying
+    def __init__(self, tracer: NumberTracer) -> None:
+        self.of_run = tracer
         self._given: dict[str, list[tuple[Array, float]]] = {}
 
-    def of(self, state: State, step: Step, slot: int, unknown: Array) -> list[Choice]:
-        """The choices for the unknown weights of a step: all of a matrix, or one array."""
+    def of(self, state: State, step: Step, slot: int, unknown: Array) -> list[Candidate]:
+        """The candidates for the unknown weights of a step: all of a matrix, or one array."""
         entry = self.of_run.uses.get(step.operation.index)
         if entry is not None and slot == 0 and entry[2][0] is unknown:
             use = entry[0]
@@ -85,7 +85,7 @@ class Choices:
 
     # matrices
 
-    def _products(self, state: State, step: Step, use: Use, places: Array) -> list[Choice]:
+    def _products(self, state: State, step: Step, use: Use, places: Array) -> list[Candidate]:
         matrix = self.of_run.operand(state, step)
         assert matrix is not None
         found = self.of_run.found(matrix)
@@ -96,7 +96,7 @@ class Choices:
         for product, rows in found:
             parts += [(product, seen) for seen in self._arranged(product, rows, use, places.shape[0])]
         name = self.names(places)
-        grouped: list[list[Choice]] = []
+        grouped: list[list[Candidate]] = []
         for k, (product, seen) in enumerate(parts):
             # of two arrangements of one weight the second is unlikely
             again = k > 0 and parts[k - 1][0] is product
@@ -107,15 +107,15 @@ class Choices:
                 score -= UNUSUAL * again
                 made = ((product, columns, np.arange(len(columns))),)
                 make = partial(of_columns, places, seen, columns)
-                grouped[-1].append(Choice(make, (product.name,), made, score))
+                grouped[-1].append(Candidate(make, (product.name,), made, score))
         grouped = [own for own in [*grouped, self._joined(state, parts, places)] if own]
         if use.kind == "convolution" and len(grouped) > 1:  # the result does not show the order of its outputs
             agree = [self._agrees(state, step, use, own[0]) for own in grouped]
             grouped = [own for own, found in zip(grouped, agree, strict=True) if found == max(agree)]
-        choices = sorted((one for own in grouped for one in own), key=lambda one: -one.score)
-        if known and choices and all(choices[0].score - one.score > SURE for one in choices[1:2]):
-            choices[0] = replace(choices[0], sure=True)
-        return choices[:MOST]
+        candidates = sorted((one for own in grouped for one in own), key=lambda one: -one.score)
+        if known and candidates and all(candidates[0].score - one.score > SURE for one in candidates[1:2]):
+            candidates[0] = replace(candidates[0], sure=True)
+        return candidates[:MOST]
 
     def _arranged(self, product: Product, rows: Rows, use: Use, inputs: int) -> Iterator[Array]:
         """torch's matrix with the inputs in JAX's order; for a convolution also flipped in space."""
@@ -137,11 +137,11 @@ class Choices:
         transposed = seen.shape[1] > 1 and seen[0, 1] - seen[0, 0] < len(seen)
         yield from (flipped, seen) if transposed else (seen, flipped)
 
-    def _agrees(self, state: State, step: Step, use: Use, choice: Choice) -> int:
-        """Whether torch has the result of this choice: 2 if in its place, 1 if somewhere, 0 if not."""
-        value = self._result(state, step, choice)
+    def _agrees(self, state: State, step: Step, use: Use, candidate: Candidate) -> int:
+        """Whether torch has the result of this candidate: 2 if in its place, 1 if somewhere, 0 if not."""
+        value = self._result(state, step, candidate)
         found = 0
-        for product, mine, theirs in choice.made or ():
+        for product, mine, theirs in candidate.made or ():
             for whole in product.results:
                 if alike(use.result.matrix(value)[:, theirs], whole[:, mine]):
                     orders = permutations(range(len(use.result.rows)))
@@ -151,15 +151,15 @@ class Choices:
                     found = max(found, 1 + placed)
         return found
 
-    def _result(self, state: State, step: Step, choice: Choice) -> Array:
-        """The result of a step with a choice."""
+    def _result(self, state: State, step: Step, candidate: Candidate) -> Array:
+        """The result of a step with a candidate."""
         trial = state.copy()
-        self.of_run.apply(trial, choice)
+        self.of_run.apply(trial, candidate)
         given = [self.of_run.value(trial, one) for one in step.inputs]
         return np.asarray(self.of_run.run.results(step, given)[0])
 
-    def _joined(self, state: State, parts: Sequence[tuple[Product, Array]], places: Array) -> list[Choice]:
-        """The choices in which one weight of JAX consists of several of torch's."""
+    def _joined(self, state: State, parts: Sequence[tuple[Product, Array]], places: Array) -> list[Candidate]:
+        """The candidates in which one weight of JAX consists of several of torch's."""
         total = places.shape[1]
         free = [(product, seen) for product, seen in parts if seen.shape[1] < total and self._used(state, seen) < 1]
         if sum(seen.shape[1] for _, seen in free) != total:  # the data has other uses too
@@ -169,7 +169,7 @@ class Choices:
             return []
         known = ("query", "key", "value")
         free.sort(key=lambda one: ([known.index(w) for w in tokens(one[0].name) if w in known], one[0].order))
-        choices = []
+        candidates = []
         for k, order in enumerate(islice(permutations(free), MOST_ORDERS)):
             widths = {seen.shape[1] for _, seen in order}
             arrangements = [np.arange(total)]
@@ -186,8 +186,8 @@ class Choices:
                     assignments.append(Assignment(places[:, own].reshape(-1), seen.reshape(-1)))
                     made.append((product, np.arange(seen.shape[1]), own))
                 names = tuple(product.name for product, _ in order)
-                choices.append(Choice(tuple(assignments), names, tuple(made), -0.01 * k - 0.1 * number))
-        return choices
+                candidates.append(Candidate(tuple(assignments), names, tuple(made), -0.01 * k - 0.1 * number))
+        return candidates
 
     def likely(self, state: State, step: Step, places: Array | None) -> list[Product]:
         """The weights of torch that one of JAX's may be by its shape; only the right one, if that is known."""
@@ -244,32 +244,32 @@ class Choices:
         cut = [shapes.get(row.name, ()) for row in rows if row.use.matrices[row.slot].size == places.size]
         return whole if any(np.squeeze(whole).shape == tuple(n for n in one if n > 1) for one in cut) else places
 
-    def _tables(self, state: State, step: Step, places: Array) -> list[Choice]:
+    def _tables(self, state: State, step: Step, places: Array) -> list[Candidate]:
         name = self.names(places)
-        choices = []
+        candidates = []
         for row in self.of_run.rows:
             seen = self.of_run.mine.of(row.name)
             if row.role == "table" and seen.shape == places.shape:
                 score = likeness(row.name, name) - 4 * self._used(state, seen) - 1e-3 * row.order
-                choices.append(Choice((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
-        choices.sort(key=lambda one: -one.score)
-        return [one for one in choices if self._looked_up(state, step, one)] or choices
+                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
+        candidates.sort(key=lambda one: -one.score)
+        return [one for one in candidates if self._looked_up(state, step, one)] or candidates
 
-    def _looked_up(self, state: State, step: Step, choice: Choice) -> bool:
-        result = self._result(state, step, choice)
+    def _looked_up(self, state: State, step: Step, candidate: Candidate) -> bool:
+        result = self._result(state, step, candidate)
         torch = self.of_run.torch
         return any(
             alike(result, torch.values[one.operation.index].wide)
             for one in torch.uses
-            if one.kind == "gather" and one.names[0] == choice.names[0]
+            if one.kind == "gather" and one.names[0] == candidate.names[0]
         )
 
-    def _rows(self, state: State, step: Step, use: Use | None, places: Array) -> list[Choice]:
+    def _rows(self, state: State, step: Step, use: Use | None, places: Array) -> list[Candidate]:
         name = self.names(places)
         role = self._role(step, use, places)
         data = [one for one in step.inputs if isinstance(one, int) and self.of_run.flat.kinds[one] == DATA]
         near = self._near(state, data)
-        choices = [one for number in data for one in self._biases(state, number, places)]
+        candidates = [one for number in data for one in self._biases(state, number, places)]
         unused = [row.order for row in self.of_run.rows if self._used(state, self.of_run.mine.of(row.name)) < 1]
         following = min(unused, default=0)
         for row in self.of_run.rows:
@@ -282,19 +282,25 @@ class Choices:
                     score += 3 if role == row.role else -3
                 if self._flows(row, near):
                     score += 6
-                choices.append(Choice((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
-        choices += self._stacks(state, name, places)
-        if not choices:
-            choices = self._anything(state, name, places)
+                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
+        candidates += self._stacks(state, name, places)
+        if not candidates:
+            candidates = self._anything(state, name, places)
         if step.operation.index in self.of_run.updates:  # torch changes the partner too
-            choices = [one for one in choices if self.of_run.torch.buffers.keys() >= set(one.names)] or choices
-        choices.sort(key=lambda one: -one.score)
-        different = {choice.key(): choice for choice in reversed(choices)}
-        choices = [one for one in choices if different[one.key()] is one and one.score > choices[0].score - UNLIKELY]
-        choices = choices[:MOST_ROWS]
-        if choices and choices[0].score >= ATTACHED and all(one.score < choices[0].score - SURE for one in choices[1:]):
-            choices[0] = replace(choices[0], sure=True)
-        return choices
+            candidates = [one for one in candidates if self.of_run.torch.buffers.keys() >= set(one.names)] or candidates
+        candidates.sort(key=lambda one: -one.score)
+        different = {candidate.key(): candidate for candidate in reversed(candidates)}
+        candidates = [
+            one for one in candidates if different[one.key()] is one and one.score > candidates[0].score - UNLIKELY
+        ]
+        candidates = candidates[:MOST_ROWS]
+        if (
+            candidates
+            and candidates[0].score >= ATTACHED
+            and all(one.score < candidates[0].score - SURE for one in candidates[1:])
+        ):
+            candidates[0] = replace(candidates[0], sure=True)
+        return candidates
 
     def _seen(self, name: str, places: Array) -> Iterator[Array]:
         """The ways in which a weight of torch may fill these places."""
@@ -306,17 +312,17 @@ class Choices:
         elif mine.size > places.size and mine.size % places.size == 0 and mine.ndim == 1:
             yield from (part.reshape(places.shape) for part in mine.reshape(-1, places.size))
 
-    def _anything(self, state: State, name: str, places: Array) -> list[Choice]:
+    def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Any weight with the same number of numbers."""
         mine = self.of_run.mine
-        choices = []
+        candidates = []
         for own in mine.names:
             for k, seen in enumerate(shaped(mine.of(own), places.shape)):
                 score = likeness(own, name) - 4 * self._used(state, seen) - k
-                choices.append(Choice((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score))
-        return choices
+                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score))
+        return candidates
 
-    def _stacks(self, state: State, name: str, places: Array) -> list[Choice]:
+    def _stacks(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Weights whose names differ only in one number, one after the other."""
         mine = self.of_run.mine
         groups: dict[tuple[str, str, tuple[int, ...]], list[tuple[int, str]]] = {}
@@ -324,7 +330,7 @@ class Choices:
             for found in re.finditer(r"\d+", own):
                 key = (own[: found.start()], own[found.end() :], shape)
                 groups.setdefault(key, []).append((int(found[0]), own))
-        choices = []
+        candidates = []
         for group in groups.values():
             names = [own for _, own in sorted(group)]
             size = mine.of(names[0]).size
@@ -334,8 +340,8 @@ class Choices:
             for k, seen in enumerate(zip(*(shaped(mine.of(own), inner) for own in names), strict=True)):
                 stacked = np.concatenate([one.reshape(-1) for one in seen])
                 score = 4 * likeness(names[0], name) - 8 * self._used(state, stacked) - k
-                choices.append(Choice((Assignment(places.reshape(-1), stacked),), tuple(names), None, score))
-        return choices
+                candidates.append(Candidate((Assignment(places.reshape(-1), stacked),), tuple(names), None, score))
+        return candidates
 
     def _role(self, step: Step, use: Use | None, places: Array) -> str | None:
         """The role of an array, by the operation that uses it and by its name."""
@@ -365,7 +371,7 @@ class Choices:
                 left += [other for other in flat.steps[maker].inputs if isinstance(other, int)]
         return found
 
-    def _flows(self, row: Row, near: Sequence[tuple[Array, float]]) -> bool:
+    def _flows(self, row: OtherWeight, near: Sequence[tuple[Array, float]]) -> bool:
         """Whether JAX has just computed the operand to which torch applies a weight."""
         if row.name not in self._given:
             torch = self.of_run.torch
@@ -378,7 +384,7 @@ class Choices:
             for value, other in near
         )
 
-    def _biases(self, state: State, number: int, places: Array) -> list[Choice]:
+    def _biases(self, state: State, number: int, places: Array) -> list[Candidate]:
         """The biases of the products whose sum a value is."""
         behind = self._behind(state, number)
         mine = self.of_run.mine
@@ -395,23 +401,23 @@ class Choices:
                 whole[theirs] = bias[columns_of]
                 names.append(product.bias)
             sums.append(([whole[start : start + places.size] for start in range(0, columns, places.size)], names))
-        choices = []
+        candidates = []
         flat = places.reshape(-1)
         for parts, names in sums:
             for k, one in enumerate(parts):
                 if len(one) == flat.size and (one >= 0).all():
                     score = ATTACHED - 8 * self._used(state, one) - (k > 0)
-                    choices.append(Choice((Assignment(flat, one),), tuple(names), None, score))
+                    candidates.append(Candidate((Assignment(flat, one),), tuple(names), None, score))
                     if len(sums) == 1:
-                        choices += self._summed(flat, one, names, score)
+                        candidates += self._summed(flat, one, names, score)
         if len(sums) == 2 and all(len(parts) == 1 and len(parts[0]) == flat.size for parts, _ in sums):
             (one,), (other,) = sums[0][0], sums[1][0]
             if (one >= 0).all() and (other >= 0).all():
-                choices.append(Choice((Assignment(flat, one, other),), (*sums[0][1], *sums[1][1]), None, ATTACHED + 1))
-        return choices
+                candidates.append(Candidate((Assignment(flat, one, other),), (*sums[0][1], *sums[1][1]), None, ATTACHED + 1))
+        return candidates
 
-    def _summed(self, flat: Array, one: Array, names: list[str], score: float) -> Iterator[Choice]:
-        """The choices with the layer's other bias added, in all numbers or in two thirds; of both a part, as of one gate."""
+    def _summed(self, flat: Array, one: Array, names: list[str], score: float) -> Iterator[Candidate]:
+        """Candidates with the layer's other bias added, in all numbers or in two thirds; of both a part, as of one gate."""
         mine = self.of_run.mine
         whole = np.concatenate([mine.of(name).reshape(-1) for name in names])
         order = np.argsort(whole)
@@ -424,10 +430,10 @@ class Choices:
                 continue
             other = other[own]
             near += are_of_one_direction(row.name, names[0])
-            yield Choice((Assignment(flat, one, other),), (*names, row.name), None, score - 2 + near)
+            yield Candidate((Assignment(flat, one, other),), (*names, row.name), None, score - 2 + near)
             if one.size % 3 == 0 and one.size == whole.size:
                 most = np.where(np.arange(one.size) < one.size * 2 // 3, other, -1)
-                yield Choice((Assignment(flat, one, most),), (*names, row.name), None, score - 2.1 + near)
+                yield Candidate((Assignment(flat, one, most),), (*names, row.name), None, score - 2.1 + near)
 
     def _behind(self, state: State, number: int) -> list[tuple[list[Made], int]]:
         """The products with weights whose sum a value is, and the number of outputs of each."""

@@ -11,7 +11,7 @@ from crosscheck._report.headline import Verdict
 from crosscheck._report.written import Documented
 
 
-class Told(Documented):
+class TwoSidedReport(Documented):
     """A report on two sides that tells its verdict, and the evidence below it."""
 
     environment: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""A choice: what an unknown weight of JAX may consist of."""
+"""A candidate: what an unknown weight of JAX may consist of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.copy.alignment import Product
+from crosscheck._models.copy.value_matching import Product
 
 Made = tuple[Product, Array, Array]
 """A weight of torch that is part of a product's weight, and which of its outputs are which of JAX's."""
@@ -25,11 +25,11 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Candidate:
     """One possibility for an unknown weight.
 
     Attributes:
-        given: The assignments, or a function that makes them: there are many choices, and few are applied.
+        given: The assignments, or a function that makes them: there are many candidates, and few are applied.
         made: For a product: its parts.
         names: The weights of torch.
         score: How likely it is by names and place, larger is likelier.
@@ -48,7 +48,7 @@ class Choice:
         return self.given() if callable(self.given) else self.given
 
     def key(self) -> tuple[bytes, ...]:
-        """A key that differs from those of other choices for the same places."""
+        """A key that differs from those of other candidates for the same places."""
         parts = [one for own in self.assignments for one in (own.torch, own.second)]
         return tuple(b"" if one is None else one.astype(np.int64).tobytes() for one in parts)
 

@@ -34,7 +34,7 @@ Gradients that overflow are omitted, too."""
 
 
 @dataclass(frozen=True)
-class Again:
+class SecondRun:
     """A second run: ``run(sample, got)`` gives the result again, or ``got`` itself where it gives nothing.
 
     ``why`` describes the run.
@@ -44,17 +44,17 @@ class Again:
     why: str
 
 
-def again(runner: Runner, order: int, orders: Sequence[int]) -> Again | None:
+def second_run(runner: Runner, order: int, orders: Sequence[int]) -> SecondRun | None:
     """The second way to get the result of an order, if there is one; ``orders`` are the requested ones."""
     if order == 0 and 1 in orders and runner.pull is not None:
         pull = runner.pull
-        return Again(
+        return SecondRun(
             lambda sample, got: pull(sample, _factors(sample))[0], "the value differs if a gradient is computed with it"
         )
     if order == 0:
-        return Again(lambda sample, got: runner.run(sample, 0, MODE), "the value differs at a second call")
+        return SecondRun(lambda sample, got: runner.run(sample, 0, MODE), "the value differs at a second call")
     if order == 1 and runner.pull is not None:
-        return Again(partial(_gradient, runner), "the gradient differs if its cotangent is multiplied by 2, 4 or -1")
+        return SecondRun(partial(_gradient, runner), "the gradient differs if its cotangent is multiplied by 2, 4 or -1")
     return None
 
 

@@ -14,9 +14,9 @@ from jax import lax
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import JaxProgramFlat
+from crosscheck._models.run.interpreter import Widened
 from crosscheck._models.run.places import is_moved, without_inputs
-from crosscheck._models.run.running import Widened
-from crosscheck._models.run.stepping import as_it_is
+from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import DATA, WEIGHT
 from crosscheck._shadow.jax_equations import wide_of
 from crosscheck._shadow.jax_numpy import moved as moved_by_numpy

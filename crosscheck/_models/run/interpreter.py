@@ -19,14 +19,14 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.run.blocks import in_blocks, large_operands
 from crosscheck._models.run.compiling import Stretch
-from crosscheck._models.run.stepping import Arithmetic, as_it_is
+from crosscheck._models.run.step_arithmetic import Arithmetic, as_it_is
 from crosscheck._models.values.spilled import Spilled
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax.noise import QUIET
 from crosscheck._shadow.jax_equations import wide_of
 
-Seen = Callable[["Run", Any], Any]
+Seen = Callable[["ModelRun", Any], Any]
 """A function of the run and a value, which returns the replacement; None to keep the value."""
 
 
@@ -87,7 +87,7 @@ class _RunValues(dict[int, Any]):
         return self[number]
 
 
-class Run:
+class ModelRun:
     """One run, in float64 or in the dtype of the model.
 
     Attributes:

@@ -13,7 +13,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.values.distances import distance
-from crosscheck._models.values.layouts import View
+from crosscheck._models.values.layouts import AxesView
 from crosscheck._models.values.names import tokens
 from crosscheck._models.values.uses import Use
 
@@ -162,7 +162,7 @@ def _nearest(wanted: Array, among: Array) -> Array:
     return best
 
 
-def near(view: View, value: Array, among: Sequence[Product]) -> Array | None:
+def near(view: AxesView, value: Array, among: Sequence[Product]) -> Array | None:
     """The operand of torch that an array of JAX nearly equals, with the axes of that array."""
     for product in among:
         for operand in product.operands:
@@ -175,7 +175,7 @@ def near(view: View, value: Array, among: Sequence[Product]) -> Array | None:
     return None
 
 
-def convolved(view: View, value: Array, given: Array, made: Sequence[tuple[Product, Array, Array]]) -> Array | None:
+def convolved(view: AxesView, value: Array, given: Array, made: Sequence[tuple[Product, Array, Array]]) -> Array | None:
     """torch's result of a convolution of the data that JAX convolves, with JAX's axes; None if JAX has it, or another size.
 
     ``made`` is what JAX's weight consists of: weights of torch, and which of their outputs are which of JAX's.
@@ -197,7 +197,7 @@ def convolved(view: View, value: Array, given: Array, made: Sequence[tuple[Produ
 
 
 @dataclass(frozen=True)
-class Row:
+class OtherWeight:
     """A weight of torch that is not the matrix of a product: a scale, a bias, a running statistic, a table.
 
     Attributes:
@@ -215,9 +215,9 @@ class Row:
     slot: int
 
 
-def rows(torch: TorchRecord) -> list[Row]:
+def rows(torch: TorchRecord) -> list[OtherWeight]:
     """Every weight that is not the matrix of a product."""
-    found: dict[str, Row] = {}
+    found: dict[str, OtherWeight] = {}
     matrices: dict[str, int] = defaultdict(int)
     for use in torch.uses:
         for slot, names in enumerate(use.names):
@@ -230,7 +230,7 @@ def rows(torch: TorchRecord) -> list[Row]:
                         word for word in tokens(name) if word in ("mean", "var")
                     ]  # without a scale, the slots are different
                     role = stated[-1] if stated else None if "+" in names else _role(use.kind, slot)
-                    found[name] = Row(name, role, use.index, use, slot)
+                    found[name] = OtherWeight(name, role, use.index, use, slot)
     return [row for row in found.values() if row.name not in matrices or row.role == "table"]
 
 

@@ -8,7 +8,7 @@ from math import prod
 from crosscheck._frameworks.programs import Outputs
 from crosscheck._models.cut.landmarks import Landmark, axes_of, whole
 from crosscheck._models.cut.running_statistics import Owners, origins
-from crosscheck._models.pair.pairing import Pair
+from crosscheck._models.pair.pairing import WeightPair
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
@@ -22,7 +22,7 @@ def ends(
     model: JaxModel,
     flat: JaxProgramFlat,
     uses: Sequence[tuple[Step, Use, int]],
-    pairs: Sequence[Pair],
+    pairs: Sequence[WeightPair],
 ) -> list[Landmark]:
     """A landmark for each output, and for each buffer of torch that changes.
 

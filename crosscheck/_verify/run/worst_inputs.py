@@ -14,7 +14,7 @@ from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import FIRST_PASSING
-from crosscheck._verdict.judged import Judged, counts_for_maximum
+from crosscheck._verdict.judged import ComparisonCauses, counts_for_maximum
 from crosscheck._verify.inputs.sample import Sample, taken
 from crosscheck._verify.inputs.search import neighbours, worst, worst_first
 from crosscheck._verify.inputs.shapes import USED, RowShape
@@ -33,7 +33,7 @@ def searched(
     dtype: str,
     plan: Plan,
     runners: Runners,
-) -> Iterator[Judged]:
+) -> Iterator[ComparisonCauses]:
     """The comparisons at the worst inputs that were found; for an elementwise function, in addition to those of a sample."""
     own = {
         Implementation(name): next(mode for mode in modes if mode in plan.modes)

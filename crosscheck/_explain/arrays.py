@@ -68,7 +68,7 @@ def weights_more(segment: GraphSegment, value: int) -> Iterator[Edit]:
     there = segment.values.get(value)
     if value not in segment.data or not isinstance(there, torch.Tensor) or not there.is_floating_point():
         return
-    for name, array in segment.alone.items():
+    for name, array in segment.jax.alone.items():
         for axis in range(there.ndim) if array.ndim == 1 else ():
             if there.shape[axis] != array.size:
                 continue
@@ -94,7 +94,7 @@ def _table(segment: GraphSegment, value: int) -> Array | None:
 
 def _others(segment: GraphSegment, there: Array, *, alike: bool = False) -> Iterator[Array]:
     """JAX's arrays in the shape of one of PyTorch, unless they are equal: ``alike`` gives those too."""
-    for array in segment.arrays:
+    for array in segment.jax.arrays:
         for form in _forms(np.asarray(array, np.float64), there):
             new = form.reshape(there.shape)
             if len(np.unique(new)) != OF_A_MASK and (alike or not _same(new, there)):

@@ -225,7 +225,7 @@ class MistakeSearch:
         results = self._segment.results(found)
         if not all(isinstance(one, torch.Tensor) for one in results):
             return False
-        if self._segment.right(results):
+        if self._segment.goal.right(results):
             return self._segment.proves(edit.edits)
         if (gain := self._segment.gain(found)) > 0:
             self._near.append((not edit.edits.keys().isdisjoint(self._frontier), gain, -edit.size, edit))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -42,7 +43,41 @@ def order(value: Any) -> bytes | None:
     return numbers.tobytes() if np.array_equal(numbers, np.round(numbers)) else None
 
 
-_NONE = np.empty((0, 5))
+class JaxSide:
+    """What is known of JAX's program at the place of a segment.
+
+    Attributes:
+        moments: The moments of its values, a row for each.
+        orders: The whole numbers of its values, in their order.
+        numbers: The numbers that stand in it, sorted.
+        arrays: The constant arrays in it.
+        alone: Its weights for which PyTorch has none, by name.
+    """
+
+    def __init__(
+        self,
+        values: Sequence[Array] = (),
+        numbers: Iterable[float] = (),
+        arrays: Sequence[Array] = (),
+        alone: Mapping[str, Array] = MappingProxyType({}),
+    ) -> None:
+        self.moments = np.array([moments(one) for one in values]).reshape(-1, 5)
+        self.orders = {order(one) for one in values}
+        self.numbers = sorted({float(one) for one in numbers})
+        self.arrays, self.alone = arrays, alone
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the edits of a segment must reach.
+
+    Attributes:
+        right: Whether values of the targets are JAX's; None if JAX refuses the inputs.
+        proven: Whether they are at other inputs too, after these edits.
+    """
+
+    right: Callable[[Sequence[Any]], bool | None] = lambda _: False
+    proven: Callable[[Edits], bool] = lambda _: True
 
 
 class GraphSegment:
@@ -65,31 +100,20 @@ class GraphSegment:
         targets: Sequence[int],
         *,
         weights: Callable[[str], Any],
-        right: Callable[[Sequence[Any]], bool] = lambda _: False,
-        proven: Callable[[Edits], bool] = lambda _: True,
-        theirs: Array = _NONE,
-        orders: Container[bytes | None] = (),
-        numbers: Iterable[float] = (),
-        arrays: Sequence[Array] = (),
-        alone: Mapping[str, Array] = MappingProxyType({}),
+        jax: JaxSide | None = None,
+        goal: Goal = Goal(),
         doubtful: Container[int] = (),
         edits: Edits | None = None,
     ) -> None:
         """``known`` are values of nodes in float64, ``weights`` gives a weight by name.
 
-        ``right`` says of the values of the targets whether they are JAX's, ``proven`` of edits after which they are whether
-        they are at other inputs too; ``theirs`` are the moments of JAX's values,
-        ``orders`` the whole numbers of those in their order, and ``numbers`` those that stand in JAX's program, and
-        ``arrays`` the constant arrays in it, ``alone`` its weights for which PyTorch has none. Of the known values, JAX
-        may have other numbers of those that are ``doubtful``.
+        Of the known values, JAX may have other numbers of those that are ``doubtful``.
 
         Raises:
             RuntimeError: If an operation cannot run in float64, or if a value that it needs is not known.
         """
         self.graph, self.targets, self._known, self._weights = graph, tuple(targets), known, weights
-        self.right, self._proven = right, proven
-        self.theirs, self.numbers, self.arrays = theirs, sorted({float(one) for one in numbers}), arrays
-        self.alone, self.orders, self.doubtful = alone, orders, doubtful
+        self.jax, self.goal, self.doubtful = jax or JaxSide(), goal, doubtful
         self.edits = dict(edits or {})
         inside = graph.ancestors(targets, known, self.edits)
         self.nodes = [one for one in self._in_order(inside) if one not in known and graph.call(one) is not None]
@@ -171,13 +195,8 @@ class GraphSegment:
             self._known,
             self.targets,
             weights=self._weights,
-            right=self.right,
-            proven=self._proven,
-            theirs=self.theirs,
-            orders=self.orders,
-            numbers=self.numbers,
-            arrays=self.arrays,
-            alone=self.alone,
+            jax=self.jax,
+            goal=self.goal,
             doubtful=self.doubtful,
             edits={**self.edits, **edits},
         )
@@ -235,7 +254,7 @@ class GraphSegment:
 
     def proves(self, edits: Edits) -> bool:
         """Whether edits that give JAX's values here do so at other inputs too."""
-        return self._proven({**self.edits, **edits})
+        return self.goal.proven({**self.edits, **edits})
 
     def results(self, found: Mapping[int, Any]) -> list[Any]:
         """The values of the targets after a run."""
@@ -243,7 +262,7 @@ class GraphSegment:
 
     def has(self, key: Array) -> bool:
         """Whether JAX has a value with these moments."""
-        return bool(key[0] > 0 and (np.abs(self.theirs - key) <= SAME * key[0]).all(1).any())
+        return bool(key[0] > 0 and (np.abs(self.jax.moments - key) <= SAME * key[0]).all(1).any())
 
     @cached_property
     def partners(self) -> Mapping[int, bool]:
@@ -258,8 +277,10 @@ class GraphSegment:
     def theirs_alone(self) -> Array:
         """The moments of those values of JAX that torch does not have."""
         own = np.array([moments(self.values[one]) for one in self.partners]).reshape(-1, 5)
-        free = [not (np.abs(own - key) <= SAME * max(key[0], 1e-300)).all(1).any() and key[0] > 0 for key in self.theirs]
-        return self.theirs[np.array(free, bool)] if len(self.theirs) else self.theirs
+        free = [
+            not (np.abs(own - key) <= SAME * max(key[0], 1e-300)).all(1).any() and key[0] > 0 for key in self.jax.moments
+        ]
+        return self.jax.moments[np.array(free, bool)]
 
     @cached_property
     def frontier(self) -> list[int]:
@@ -278,7 +299,7 @@ class GraphSegment:
             node = self.graph.nodes[one]
             if all(other in constant for other in self.operands(one)) and not (isinstance(node, Leaf) and node.name):
                 constant.add(one)
-        return [one for one in sorted(constant) if (own := order(self.values[one])) and own not in self.orders]
+        return [one for one in sorted(constant) if (own := order(self.values[one])) and own not in self.jax.orders]
 
     def gain(self, found: Mapping[int, Any]) -> int:
         """How many of JAX's values that torch does not have it has after a run, less those that it has no longer."""

@@ -76,7 +76,7 @@ def starts(segment: GraphSegment, node: int) -> Iterator[Edit]:
     if call is None or call.name != "arange" or not all(isinstance(one, (int, float)) for one in call.args):
         return
     start, end, *step = call.args if len(call.args) > 1 else (0, *call.args)
-    for new in dict.fromkeys((0, 1, *(start + by for by in (-2, -1, 1, 2)), *(-start, *segment.numbers))):
+    for new in dict.fromkeys((0, 1, *(start + by for by in (-2, -1, 1, 2)), *(-start, *segment.jax.numbers))):
         first = int(new) if isinstance(start, int) and float(new).is_integer() else new
         if first != start:
             # the operation that has an end alone takes no start
@@ -190,7 +190,11 @@ def scales(segment: GraphSegment, node: int) -> Iterator[Edit]:
     own = factors[0] * factors[1]
     if 1.0 in factors or own == 0:
         return
-    for one in {1.0, *(abs(one) for one in segment.numbers if one), *(1 / abs(one) for one in segment.numbers if one)}:
+    for one in {
+        1.0,
+        *(abs(one) for one in segment.jax.numbers if one),
+        *(1 / abs(one) for one in segment.jax.numbers if one),
+    }:
         if abs(one - own) > 1e-9 * own:
             fact = Fact("form", "the product's scale", torch=_scale(own), jax=_scale(one), source=call.source)
             new = Call("mul", torch.mul, (call, one / own))
@@ -235,7 +239,7 @@ def with_argument(call: Call, place: int, name: str, new: Any) -> Call:
 
 def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank: int) -> Iterator[tuple[Any, bool]]:
     """Other values of an argument, and whether each is a likely one."""
-    numbers = segment.numbers
+    numbers = segment.jax.numbers
     if isinstance(old, bool):
         yield not old, True
     elif operation == "addmm" and argument == "beta":

@@ -115,7 +115,7 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
 
 def _of_numbers(segment: GraphSegment) -> dict[str, Function]:
     """The functions of one array that have a number of JAX's program."""
-    numbers = [one for one in segment.numbers if one not in (0.0, 1.0)]
+    numbers = [one for one in segment.jax.numbers if one not in (0.0, 1.0)]
     return {name.format(f"{one:.6g}"): make(one) for name, make in OF_A_NUMBER.items() for one in numbers}
 
 

@@ -45,7 +45,7 @@ def orders(segment: GraphSegment, value: int) -> Iterator[Edit]:
 def _more(segment: GraphSegment) -> Mapping[str, Any]:
     """What a port may apply once more, with the numbers of JAX's program too."""
     table: dict[str, Any] = {**EXTRA}
-    for one in segment.numbers:
+    for one in segment.jax.numbers:
         if one not in (0.0, 1.0):
             table[f"a multiplication with {one:.6g}"] = partial(torch.mul, other=one)
             table[f"an addition of {one:.6g}"] = partial(torch.add, other=one)

@@ -12,7 +12,7 @@ import torch
 from crosscheck._compare.how.trials import JAX, TORCH, Trials, near, sizes_of
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.search import Budget, Explaining, MistakeSearch
-from crosscheck._explain.segment import GraphSegment, moments, order
+from crosscheck._explain.segment import Goal, GraphSegment, JaxSide
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._graph.graph import Edits, Graph
@@ -67,16 +67,16 @@ class EditsOfFunction:
             function = Function(trials)
             values, numbers = watched(jax, trials.given)
             values += [*map(np.asarray, jax.constant_values), *trials.given, target]
-            segment = function.segment(
-                trials.given,
-                {},
-                theirs=np.array([moments(one) for one in values]).reshape(-1, 5),
-                orders={order(one) for one in values},
-                numbers=[one for one in numbers if abs(one) < LARGEST_NUMBER],
-                arrays=[np.asarray(one) for one in jax.constant_values if np.size(one) > 1],
-                right=lambda results: self._gives(0, np.asarray(results[0].detach().numpy(), np.float64)),
-                proven=lambda edits: self._proves(partial(function.run, edits)),
+            side = JaxSide(
+                values,
+                [one for one in numbers if abs(one) < LARGEST_NUMBER],
+                [np.asarray(one) for one in jax.constant_values if np.size(one) > 1],
             )
+            goal = Goal(
+                lambda results: self._gives(0, np.asarray(results[0].detach().numpy(), np.float64)),
+                lambda edits: self._proves(partial(function.run, edits)),
+            )
+            segment = function.segment(trials.given, {}, jax=side, goal=goal)
         except Exception:  # torch may refuse to run it in float64 in any way
             return None
         if len(segment.nodes) > MOST_NODES:

@@ -16,7 +16,7 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import behind
 from crosscheck._explain.search import Explaining, MistakeSearch
-from crosscheck._explain.segment import GraphSegment, moments, order
+from crosscheck._explain.segment import Goal, GraphSegment, JaxSide
 from crosscheck._frameworks.programs import Array
 from crosscheck._graph.graph import Edits
 from crosscheck._models.cut.landmarks import Landmark
@@ -173,7 +173,7 @@ class EditSearch:
             segment = self._segment(fault)
         except Exception:  # torch may refuse to run it in float64 in any way
             return None
-        if segment is None or segment.size > MOST_NUMBERS or segment.right(segment.results({})):
+        if segment is None or segment.size > MOST_NUMBERS or segment.goal.right(segment.results({})):
             return None
         return self._explaining.search(segment)
 
@@ -201,19 +201,18 @@ class EditSearch:
             return GraphSegment(graph, before, [target], weights=self._weight, edits=edits).values[target]
 
         steps = steps_before(found, fault.landmark)
-        values_there = list(self._theirs(landmark, fault, steps))
         return GraphSegment(
             graph,
             known,
             [target],
             weights=self._weight,
-            right=lambda results: fits.fits(results[0], theirs),
-            proven=Proof(found, fault.landmark, fits, values, known, self._nodes),
-            theirs=np.array([moments(one) for one in values_there]).reshape(-1, 5),
-            orders={order(one) for one in values_there},
-            numbers=_numbers(found, steps),
-            arrays=list(_tables(found, steps)),
-            alone=self._alone,
+            jax=JaxSide(
+                list(self._theirs(landmark, fault, steps)), _numbers(found, steps), list(_tables(found, steps)), self._alone
+            ),
+            goal=Goal(
+                lambda results: fits.fits(results[0], theirs),
+                Proof(found, fault.landmark, fits, values, known, self._nodes),
+            ),
             doubtful=self._doubtful,
         )
 

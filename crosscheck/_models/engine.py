@@ -30,7 +30,7 @@ from crosscheck._models.judge.tolerances import DRAWS, tolerances
 from crosscheck._models.judge.whole import Models, without_hidden
 from crosscheck._models.pair.pairing import WeightPair, pair
 from crosscheck._models.pair.weights import Accounted, account
-from crosscheck._models.record import jax_recording
+from crosscheck._models.record import jax_recording, jax_uses
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord, record
@@ -131,7 +131,7 @@ class ModelResults:
     @cached_property
     def applied(self) -> list[list[tuple[str, tuple[str, int, int]]]]:
         """For each use in JAX, the names and the numbers of its weights: slices of one array are different weights."""
-        uses = jax_recording.uses(self.flat, self.forcing.fixed.numbers)
+        uses = jax_uses.uses(self.flat, self.forcing.fixed.numbers)
         return [list(zip(use.names, map(fingerprint, use.matrices), strict=True)) for _, use, _ in uses]
 
 
@@ -161,7 +161,7 @@ def run(
     trim()
     flat = jax_recording.as_often(flat, sum(use.kind in PRODUCTS for use in torch.uses))
     fixed = Fixed(flat, model.weights)
-    uses = jax_recording.uses(flat, fixed.numbers)
+    uses = jax_uses.uses(flat, fixed.numbers)
     pairs = pair(torch.uses, torch.operations, [use for _, use, _ in uses], [step.operation for step in flat.steps])
     uses = [(step, use.without_numbers(), place) for step, use, place in uses]
     with ThreadPoolExecutor(1) as beside:

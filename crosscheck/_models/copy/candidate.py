@@ -1,15 +1,21 @@
-"""A candidate: what an unknown weight of JAX may consist of."""
+"""A candidate: what an unknown weight of JAX may consist of, and what its score needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.copy.value_matching import Product
+from crosscheck._models.record.jax_recording import Step
+
+if TYPE_CHECKING:
+    from crosscheck._models.copy.number_tracing import NumberTracer
+    from crosscheck._models.copy.state import State
 
 Made = tuple[Product, Array, Array]
 """A weight of torch that is part of a product's weight, and which of its outputs are which of JAX's."""
@@ -69,3 +75,28 @@ def cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
 def of_columns(places: Array, seen: Array, columns: Array) -> tuple[Assignment, ...]:
     """The assignment of some outputs of a matrix of torch to one of JAX."""
     return (Assignment(places.reshape(-1), seen[:, columns].reshape(-1)),)
+
+
+class CandidateSearch:
+    """What the searches for candidates share."""
+
+    def __init__(self, tracer: NumberTracer) -> None:
+        self.of_run = tracer
+
+    def names(self, places: Array) -> str:
+        """The arrays of JAX that contain these numbers."""
+        return " ".join(name for name, *_ in self.of_run.theirs.split(places))
+
+    def used(self, state: State, places: Array) -> float:
+        """The share of torch's numbers that have a partner."""
+        parts = self.of_run.mine.split(places)
+        return (
+            sum(int(state.used[name].reshape(-1)[own].sum()) for name, _, own in parts if name in state.used) / places.size
+        )
+
+    def result(self, state: State, step: Step, candidate: Candidate) -> Array:
+        """The result of a step with a candidate."""
+        trial = state.copy()
+        self.of_run.apply(trial, candidate)
+        given = [self.of_run.value(trial, one) for one in step.inputs]
+        return np.asarray(self.of_run.run.results(step, given)[0])

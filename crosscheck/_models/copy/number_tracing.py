@@ -401,7 +401,7 @@ class NumberTracer:
         places = entry[2][slot] if entry is not None and seen else None
         if places is not None and self.distinct(step.operation.index, slot, places):
             known = self.flat_sources(state, places)
-            return self.candidates.table(state, places) if (known == EMPTY).any() else None
+            return self.candidates.of_vectors.table(state, places) if (known == EMPTY).any() else None
         for name in sorted(self.flat.origins[number]):
             if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
                 return self.theirs.of(name)

@@ -11,8 +11,8 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.masks import other_mask
-from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_recording import Step
+from crosscheck._models.record.jax_uses import uses
 from crosscheck._models.values.uses import Operation, Use
 
 SAME_RATIO = 1e-6
@@ -61,7 +61,7 @@ def _of_rows(found: ModelResults, name: str, mine: Array) -> str:
         return f"JAX applies other numbers of {name}"
     own = _rows(weight, mine)
     paired = {one.jax[0] for one in found.pairs if one.how != "order"}
-    for k, (_, use, _) in enumerate(jax_recording.uses(found.flat, found.forcing.fixed.numbers)):
+    for k, (_, use, _) in enumerate(uses(found.flat, found.forcing.fixed.numbers)):
         alike = (one for one in use.matrices if k not in paired and one.size == mine.size)
         if own and (other := next(filter(None, (_rows(weight, one) for one in alike)), None)):
             return f"JAX applies rows {other[0]} to {other[-1]} of {name}, PyTorch rows {own[0]} to {own[-1]}"

@@ -17,8 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_order import drop_unused, is_use, uses_first
-from crosscheck._models.values.layouts import AxesView, broadcast_features
-from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Operation, Use
+from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Operation
 from crosscheck._records.errors import name_of
 from crosscheck._shadow.base import tracing
 from crosscheck._shadow.devices.sharing import Sharing
@@ -364,82 +363,3 @@ def _users_file(path: str) -> str:
     if "site-packages" in file.parts or PACKAGE in file.parents:
         return ""
     return name_of(path)
-
-
-def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:
-    """The steps of data with weights, and the position of the data; ``value`` gives a weight by its number."""
-    found: list[tuple[Step, Use, int]] = []
-    for step in flat.steps:
-        if step.operation.kind != DATA or not is_float(flat.avals[step.outputs[0]]):
-            continue
-        weights = [
-            place
-            for place, one in enumerate(step.inputs)
-            if isinstance(one, int) and flat.kinds[one] == WEIGHT and is_float(flat.avals[one])
-        ]
-        data = [place for place, one in enumerate(step.inputs) if isinstance(one, int) and flat.kinds[one] == DATA]
-        if not weights or step.equation is None:
-            continue
-        arrays = [np.asarray(value(step.inputs[place])) for place in weights]
-        kind, operand, result, matrices = _described(flat, step, weights, data, arrays)
-        names = tuple("+".join(sorted(flat.origins[step.inputs[place]])) for place in weights)
-        found.append((step, Use(len(found), step.operation, names, matrices, kind, operand, result), data[0]))
-    return found
-
-
-def _described(
-    flat: JaxProgramFlat, step: Step, weights: list[int], data: list[int], arrays: list[Array]
-) -> tuple[str, AxesView | None, AxesView, tuple[Array, ...]]:
-    name, params = step.operation.name, step.equation.params
-    shape = tuple(step.equation.outvars[0].aval.shape)
-    last = AxesView(shape, (len(shape) - 1,) if shape else ())
-    place, other = weights[0], data[0]
-    if name == "dot_general" and len(data) == 1:
-        contract, batch = params["dimension_numbers"]
-        array, apart = arrays[0], batch[place]  # along the batch axes, each weight has data of its own
-        free = [axis for axis in range(array.ndim) if axis not in (*contract[place], *apart)]
-        inside = int(np.prod([array.shape[axis] for axis in contract[place]], dtype=np.int64))
-        matrix = array.transpose([*contract[place], *apart, *free]).reshape(inside, -1)
-        given = tuple(step.equation.invars[other].aval.shape)
-        operand = None if apart else AxesView(given, tuple(contract[other]))
-        first = len(shape) - len(free) if place == 1 else len(apart)
-        features = (*range(len(apart)), *range(first, first + len(free)))
-        return "other" if apart else "product", operand, AxesView(shape, features), (matrix,)
-    if name == "conv_general_dilated" and place == 1:
-        numbers = params["dimension_numbers"]
-        out, inside, *space = numbers.rhs_spec
-        matrix = arrays[0].transpose([inside, *space, out]).reshape(-1, arrays[0].shape[out])
-        operand = AxesView(tuple(step.equation.invars[0].aval.shape), (numbers.lhs_spec[1],))
-        return "convolution", operand, AxesView(shape, (numbers.out_spec[1],)), (matrix,)
-    if name == "gather" and place == 0:
-        offsets = tuple(params["dimension_numbers"].offset_dims)
-        if arrays[0].ndim == 2 and len(offsets) == 1:
-            return "gather", None, AxesView(shape, offsets), (arrays[0],)
-    if name in ("add", "sub", "mul", "div", "add_any") and len(data) == 1:
-        compact, axes = _before_broadcast(flat, step.inputs[place], shape)
-        view = AxesView(shape, axes)
-        kind = "scale" if name in ("mul", "div") else "sum"
-        given = tuple(step.equation.invars[other].aval.shape)
-        matrix = arrays[0][tuple(slice(None) if axis in compact else slice(1) for axis in range(arrays[0].ndim))]
-        return kind, view if given == shape else None, view, (matrix.reshape(1, -1),)
-    return "other", None, last, tuple(array.reshape(1, -1) for array in arrays)
-
-
-def _before_broadcast(flat: JaxProgramFlat, number: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes of a weight along which it was not broadcast; the axes of the result that correspond to them."""
-    aval = tuple(flat.avals[number].shape)
-    axes: tuple[int, ...] = tuple(range(len(aval)))
-    while number in flat.maker:
-        step = flat.steps[flat.maker[number]]
-        if step.operation.name != "broadcast_in_dim":
-            break
-        before = tuple(flat.avals[step.inputs[0]].shape) if isinstance(step.inputs[0], int) else ()
-        dims = step.equation.params["broadcast_dimensions"]
-        axes = tuple(axis for axis, size in zip(dims, before, strict=True) if size == aval[axis] and axis in axes)
-        if any(size == 1 for size in before) and len(before) == len(aval):
-            number = step.inputs[0]
-            continue
-        break
-    kept = tuple(axis for axis in axes if aval[axis] > 1)
-    sizes = [size if axis in kept else 1 for axis, size in enumerate(aval)]
-    return kept, broadcast_features(sizes, shape)

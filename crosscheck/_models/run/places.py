@@ -13,7 +13,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.record.jax_recording import uses as uses_of
+from crosscheck._models.record.jax_uses import uses as uses_of
 from crosscheck._models.run.index_maps import layout, ordinal
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.step_arithmetic import as_it_is

@@ -16,7 +16,7 @@ from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.pair.pairing import pair
 from crosscheck._models.pair.sums import Sum
 from crosscheck._models.pair.weights import BY_NAME, account
-from crosscheck._models.record import jax_recording
+from crosscheck._models.record import jax_uses
 from crosscheck._models.record.torch_recording import record
 from crosscheck._models.report.records import WeightMatch
 from crosscheck._models.run.interpreter import ModelRun
@@ -148,7 +148,7 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     model, flat = jax.loss_program(jax_batch)
     weights = ModelRun(flat, wide=True)
     weights(model.weights, jax_batch.leaves, only=WEIGHT)
-    uses = jax_recording.uses(flat, weights.values.__getitem__)
+    uses = jax_uses.uses(flat, weights.values.__getitem__)
     pairs = pair(recorded.uses, recorded.operations, [use for _, use, _ in uses], [step.operation for step in flat.steps])
     accounted = account(recorded, model, flat, uses, pairs)
     places = {leaf: one for leaf, one in accounted.places.items() if (one >= 0).all()}

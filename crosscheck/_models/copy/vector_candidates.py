@@ -1,0 +1,264 @@
+"""The weights of torch that a scale, a bias, a running statistic or a table of JAX may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import isclose
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.copy.candidate import Assignment, Candidate, CandidateSearch, Made
+from crosscheck._models.copy.value_matching import OtherWeight, alike, size_of
+from crosscheck._models.record.jax_recording import Step
+from crosscheck._models.run.places import shaped
+from crosscheck._models.values.names import are_of_one_direction, likeness, tokens
+from crosscheck._models.values.output_orders import part_of
+from crosscheck._models.values.uses import DATA, MOVES, Use
+
+if TYPE_CHECKING:
+    from crosscheck._models.copy.number_tracing import NumberTracer
+    from crosscheck._models.copy.state import State
+
+MOST_ROWS = 8
+"""The most candidates that are kept for a scale or a bias."""
+AROUND = 40
+"""The number of earlier operations among which the data of a scale is searched."""
+ATTACHED = 14.0
+"""The score of a bias that torch adds to the same product."""
+SURE = 3.0
+"""The best candidate excludes the others if its score is larger by this."""
+UNLIKELY = 12.0
+"""A candidate whose score is less than the best one by this is not tried."""
+
+
+class VectorCandidates(CandidateSearch):
+    """The candidates for weights that are not the matrix of a product."""
+
+    def __init__(self, tracer: NumberTracer) -> None:
+        super().__init__(tracer)
+        self._given: dict[str, list[tuple[Array, float]]] = {}
+
+    def table(self, state: State, places: Array) -> Array:
+        """The places of a whole array of which these are a part, if torch applies a part of a weight of the same shape.
+
+        For example, the inputs need only the first rows of a table of positions. The same places otherwise.
+        """
+        (name, *_), *others = self.of_run.theirs.split(places)
+        whole = self.of_run.theirs.of(name)
+        if others or whole.size == places.size or (state.sources[name][0] >= 0).any():
+            return places
+        rows, shapes = self.of_run.rows, self.of_run.mine.shapes
+        cut = [shapes.get(row.name, ()) for row in rows if row.use.matrices[row.slot].size == places.size]
+        return whole if any(np.squeeze(whole).shape == tuple(n for n in one if n > 1) for one in cut) else places
+
+    def tables(self, state: State, step: Step, places: Array) -> list[Candidate]:
+        name = self.names(places)
+        candidates = []
+        for row in self.of_run.rows:
+            seen = self.of_run.mine.of(row.name)
+            if row.role == "table" and seen.shape == places.shape:
+                score = likeness(row.name, name) - 4 * self.used(state, seen) - 1e-3 * row.order
+                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
+        candidates.sort(key=lambda one: -one.score)
+        return [one for one in candidates if self._looked_up(state, step, one)] or candidates
+
+    def _looked_up(self, state: State, step: Step, candidate: Candidate) -> bool:
+        result = self.result(state, step, candidate)
+        torch = self.of_run.torch
+        return any(
+            alike(result, torch.values[one.operation.index].wide)
+            for one in torch.uses
+            if one.kind == "gather" and one.names[0] == candidate.names[0]
+        )
+
+    def candidates(self, state: State, step: Step, use: Use | None, places: Array) -> list[Candidate]:
+        name = self.names(places)
+        role = self._role(step, use, places)
+        data = [one for one in step.inputs if isinstance(one, int) and self.of_run.flat.kinds[one] == DATA]
+        near = self._near(state, data)
+        candidates = [one for number in data for one in self._biases(state, number, places)]
+        unused = [row.order for row in self.of_run.rows if self.used(state, self.of_run.mine.of(row.name)) < 1]
+        following = min(unused, default=0)
+        for row in self.of_run.rows:
+            size = self.of_run.mine.of(row.name).size
+            for k, seen in enumerate(self._seen(row.name, places)):
+                said = part_of(name, size // places.size, k)
+                score = 4 * likeness(row.name, name) - 8 * self.used(state, seen) - 0.01 * abs(row.order - following)
+                score -= 3 * (1 - said) if said else 3 * k
+                if role is not None and row.role is not None:
+                    score += 3 if role == row.role else -3
+                if self._flows(row, near):
+                    score += 6
+                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
+        candidates += self._stacks(state, name, places)
+        if not candidates:
+            candidates = self._anything(state, name, places)
+        if step.operation.index in self.of_run.updates:  # torch changes the partner too
+            candidates = [one for one in candidates if self.of_run.torch.buffers.keys() >= set(one.names)] or candidates
+        candidates.sort(key=lambda one: -one.score)
+        different = {candidate.key(): candidate for candidate in reversed(candidates)}
+        candidates = [
+            one for one in candidates if different[one.key()] is one and one.score > candidates[0].score - UNLIKELY
+        ]
+        candidates = candidates[:MOST_ROWS]
+        if (
+            candidates
+            and candidates[0].score >= ATTACHED
+            and all(one.score < candidates[0].score - SURE for one in candidates[1:])
+        ):
+            candidates[0] = replace(candidates[0], sure=True)
+        return candidates
+
+    def _seen(self, name: str, places: Array) -> Iterator[Array]:
+        """The ways in which a weight of torch may fill these places."""
+        mine = self.of_run.mine.of(name)
+        if mine.size == places.size:
+            yield from (shaped(mine, places.shape) if places.ndim > 2 else [mine.reshape(places.shape)])
+            if mine.ndim > 2:
+                yield np.moveaxis(mine, 0, -1).reshape(places.shape)
+        elif mine.size > places.size and mine.size % places.size == 0 and mine.ndim == 1:
+            yield from (part.reshape(places.shape) for part in mine.reshape(-1, places.size))
+
+    def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
+        """Any weight with the same number of numbers."""
+        mine = self.of_run.mine
+        candidates = []
+        for own in mine.names:
+            for k, seen in enumerate(shaped(mine.of(own), places.shape)):
+                score = likeness(own, name) - 4 * self.used(state, seen) - k
+                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score))
+        return candidates
+
+    def _stacks(self, state: State, name: str, places: Array) -> list[Candidate]:
+        """Weights whose names differ only in one number, one after the other."""
+        mine = self.of_run.mine
+        groups: dict[tuple[str, str, tuple[int, ...]], list[tuple[int, str]]] = {}
+        for own, shape in mine.shapes.items():
+            for found in re.finditer(r"\d+", own):
+                key = (own[: found.start()], own[found.end() :], shape)
+                groups.setdefault(key, []).append((int(found[0]), own))
+        candidates = []
+        for group in groups.values():
+            names = [own for _, own in sorted(group)]
+            size = mine.of(names[0]).size
+            if len(names) < 2 or len(names) * size != places.size:
+                continue
+            inner = places.shape[1:] if places.shape[0] == len(names) else (size,)
+            for k, seen in enumerate(zip(*(shaped(mine.of(own), inner) for own in names), strict=True)):
+                stacked = np.concatenate([one.reshape(-1) for one in seen])
+                score = 4 * likeness(names[0], name) - 8 * self.used(state, stacked) - k
+                candidates.append(Candidate((Assignment(places.reshape(-1), stacked),), tuple(names), None, score))
+        return candidates
+
+    def _role(self, step: Step, use: Use | None, places: Array) -> str | None:
+        """The role of an array, by the operation that uses it and by its name."""
+        stated = [word for word in tokens(self.names(places)) if word in ("mean", "var")]
+        if stated:
+            return stated[-1]
+        if step.operation.name == "sub":
+            return "mean"
+        if step.operation.name in ("mul", "div"):
+            return "weight"
+        return "bias" if use is not None and use.kind == "sum" else None
+
+    def _near(self, state: State, data: Sequence[int]) -> list[tuple[Array, float]]:
+        """The values that were computed shortly before, with the root mean square of each."""
+        flat = self.of_run.flat
+        left, seen, found = list(data), set[int](), []
+        while left and len(seen) < AROUND:
+            one = left.pop(0)
+            if one in seen or flat.kinds[one] != DATA:
+                continue
+            seen.add(one)
+            value = np.asarray(self.of_run.value(state, one))
+            if value.dtype.kind == "f" and value.size > 1:
+                found.append((value, size_of(value)))
+            maker = flat.maker.get(one)
+            if maker is not None:
+                left += [other for other in flat.steps[maker].inputs if isinstance(other, int)]
+        return found
+
+    def _flows(self, row: OtherWeight, near: Sequence[tuple[Array, float]]) -> bool:
+        """Whether JAX has just computed the operand to which torch applies a weight."""
+        if row.name not in self._given:
+            torch = self.of_run.torch
+            given = [row.use.given.wide] if row.use.given is not None else []
+            given += [torch.values[one].wide for one in row.use.operation.inputs if one in torch.values]
+            self._given[row.name] = [(one, size_of(one)) for one in given if one.dtype.kind == "f"]
+        return any(
+            value.size == one.size and isclose(length, other, rel_tol=1e-3) and alike(value, one)
+            for one, length in self._given[row.name]
+            for value, other in near
+        )
+
+    def _biases(self, state: State, number: int, places: Array) -> list[Candidate]:
+        """The biases of the products whose sum a value is."""
+        behind = self._behind(state, number)
+        mine = self.of_run.mine
+        sums: list[tuple[list[Array], list[str]]] = []
+        for made, columns in behind:
+            whole = np.full(columns, -1)
+            names = []
+            for product, columns_of, theirs in made:
+                if product.bias is None or theirs.max(initial=0) >= columns:
+                    return []
+                bias = mine.of(product.bias).reshape(-1)
+                if columns_of.max(initial=0) >= bias.size:  # torch adds it to some of the columns, or to one
+                    return []
+                whole[theirs] = bias[columns_of]
+                names.append(product.bias)
+            sums.append(([whole[start : start + places.size] for start in range(0, columns, places.size)], names))
+        candidates = []
+        flat = places.reshape(-1)
+        for parts, names in sums:
+            for k, one in enumerate(parts):
+                if len(one) == flat.size and (one >= 0).all():
+                    score = ATTACHED - 8 * self.used(state, one) - (k > 0)
+                    candidates.append(Candidate((Assignment(flat, one),), tuple(names), None, score))
+                    if len(sums) == 1:
+                        candidates += self._summed(flat, one, names, score)
+        if len(sums) == 2 and all(len(parts) == 1 and len(parts[0]) == flat.size for parts, _ in sums):
+            (one,), (other,) = sums[0][0], sums[1][0]
+            if (one >= 0).all() and (other >= 0).all():
+                candidates.append(Candidate((Assignment(flat, one, other),), (*sums[0][1], *sums[1][1]), None, ATTACHED + 1))
+        return candidates
+
+    def _summed(self, flat: Array, one: Array, names: list[str], score: float) -> Iterator[Candidate]:
+        """Candidates with the layer's other bias added, in all numbers or in two thirds; of both a part, as of one gate."""
+        mine = self.of_run.mine
+        whole = np.concatenate([mine.of(name).reshape(-1) for name in names])
+        order = np.argsort(whole)
+        own = order[np.searchsorted(whole, one, sorter=order)]
+        for row in self.of_run.rows:
+            other = mine.of(row.name).reshape(-1)
+            near = likeness(row.name, names[0])
+            module = row.name.rpartition(".")[0] == names[0].rpartition(".")[0]
+            if row.role != "bias" or row.name in names or other.size != whole.size or not module:
+                continue
+            other = other[own]
+            near += are_of_one_direction(row.name, names[0])
+            yield Candidate((Assignment(flat, one, other),), (*names, row.name), None, score - 2 + near)
+            if one.size % 3 == 0 and one.size == whole.size:
+                most = np.where(np.arange(one.size) < one.size * 2 // 3, other, -1)
+                yield Candidate((Assignment(flat, one, most),), (*names, row.name), None, score - 2.1 + near)
+
+    def _behind(self, state: State, number: int) -> list[tuple[list[Made], int]]:
+        """The products with weights whose sum a value is, and the number of outputs of each."""
+        flat = self.of_run.flat
+        left, found = [number], []
+        while left:
+            one = left.pop()
+            maker = flat.maker.get(one)
+            if maker is None:
+                continue
+            step: Any = flat.steps[maker]
+            if maker in state.made:
+                width = self.of_run.uses[maker][2][0]
+                found.append((state.made[maker], 0 if width is None else width.shape[1]))
+            elif step.operation.name in MOVES or step.operation.name in ("add", "add_any", "split"):
+                left += [other for other in step.inputs if isinstance(other, int) and flat.kinds[other] == DATA]
+        return found

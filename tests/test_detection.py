@@ -9,8 +9,8 @@ from detection.corpus import place
 from detection.planting import around
 from detection.records import KINDS, Fault, lies
 from detection.right import Own
-from detection.usual import CHECKS
 from detection.verified import Planted
+from usual_checks import CHECKS
 
 pytestmark = pytest.mark.full
 

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 import torch
-from detection.usual import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_arrays, usual_of
 from recorded_here import HERE, seen_here
+from usual_checks import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_arrays, usual_of
 
 import crosscheck
 from crosscheck import Atlas, activations

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from usual_checks import usual_of
+
 import crosscheck
 from detection.records import MISSED, Fault, Said, Verdict, lies
-from detection.usual import usual_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from corpora import Corpus
+from usual_checks import CHECKS
 
 from detection import FAULTS, RIGHT
 from detection.records import Fault, Right, Row, by_class
-from detection.usual import CHECKS
 
 
 def judged(case: Fault | Right) -> Row:

@@ -12,12 +12,12 @@ import numpy as np
 from floats import FORMATS
 from in_both import from_torch, to_torch
 from truths import truth
+from usual_checks import usual_of
 
 import crosscheck
 from crosscheck import Activation, Comparison
 from detection.planting import with_rules
 from detection.records import Right, Said
-from detection.usual import usual_of
 from detection.verified import SHAPE
 
 Function = Callable[..., Any]

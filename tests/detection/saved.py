@@ -11,10 +11,10 @@ from typing import Any
 
 import cli
 import numpy as np
+from usual_checks import of_arrays
 
 import crosscheck
 from detection.records import MISSED, Fault, Said, Verdict
-from detection.usual import of_arrays
 
 Arrays = dict[str, Any]
 

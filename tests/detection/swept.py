@@ -11,13 +11,13 @@ from unittest.mock import patch
 from zlib import crc32
 
 import numpy as np
+from usual_checks import usual_of
 
 import crosscheck
 from crosscheck import UsageError
 from crosscheck._sweep.piece import Judge
 from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies
-from detection.usual import usual_of
 from detection.verified import SHAPE
 
 Piece = dict[str, Any]

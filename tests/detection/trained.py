@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from usual_checks import of_arrays
 
 import crosscheck
 from crosscheck import PerceptronReport
 from detection.records import MISSED, Fault, Said, Verdict
-from detection.usual import of_arrays
 
 EPOCHS = 40
 Step = Callable[[Any, dict[str, Any], dict[str, Any], Any], dict[str, Any]]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from contract import USUAL_MODES
 from floats import FORMATS
+from usual_checks import usual_of
 
 import crosscheck
 from crosscheck import Comparison, Report
 from detection.planting import Plant
 from detection.records import MISSED, Fault, Said, Verdict, lies
-from detection.usual import usual_of
 
 SHAPE = (4, 8)
 """Of the normal inputs that the usual checks are given."""

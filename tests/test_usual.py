@@ -1,52 +1,39 @@
 """The checks that people use, measured: a gross fault is noticed by all of them, a subtle one by none."""
 
-import dataclasses
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 import torch
-from recorded_here import HERE, seen_here
+from atlases import read, row_of
 from usual_checks import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_arrays, usual_of
 
-import crosscheck
-from crosscheck import Atlas, activations
-from crosscheck._atlas.noticed import normal
+from crosscheck import Native, activations
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import usual
 
 pytestmark = pytest.mark.full
 
+ROWS = {row.id: row for row in read(usual.ATLAS, "results").rows}
 X = np.linspace(-2, 2, 9)
-
-
-class Doubled(torch.autograd.Function):
-    """tanh with twice its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        ctx.save_for_backward(x)
-        return torch.tanh(x)
-
-    @staticmethod
-    def backward(ctx: Any, v: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        return 2 * v * (1 - torch.tanh(x) ** 2)
-
-
-@jax.custom_jvp
-def tripled(x: Any) -> Any:
-    """tanh with three times its gradient."""
-    return jax.numpy.tanh(x)
-
-
-@tripled.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    return tripled(primals[0]), 3 * tangents[0] * (1 - jax.numpy.tanh(primals[0]) ** 2)
+DOUBLED = "2 * torch.tanh(x) - torch.tanh(x).detach()"
+TRIPLED = "3 * jax.numpy.tanh(x) - 2 * jax.lax.stop_gradient(jax.numpy.tanh(x))"
+"""tanh with twice and three times its gradient."""
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_gross_fault_is_noticed_by_all(dtype: str) -> None:
-    said = usual_of({"torch": Doubled.apply, "jax": tripled}, [X.astype(dtype)], 1)
+    said = usual_of(
+        {"torch": lambda x: eval(DOUBLED, {"torch": torch, "x": x}), "jax": lambda x: eval(TRIPLED, {"jax": jax, "x": x})},
+        [X.astype(dtype)],
+        1,
+    )
     assert tuple(said) == CHECKS
     assert all(said.values()), said
 
@@ -82,84 +69,66 @@ def test_a_second_derivative_is_looked_at_where_it_is_asked_for() -> None:
 
 
 def test_results_of_16_bits_are_compared_too() -> None:
-    import ml_dtypes
-
-    one, two = (np.array([value]).astype(ml_dtypes.bfloat16) for value in (1.0, 1.5))
+    one, two = (np.array([value]).astype("bfloat16") for value in (1.0, 1.5))
     assert of_arrays(one, one) == {ASSERT_CLOSE: None, ASSERT_ALLCLOSE: None}
     assert all(of_arrays(one, two).values())
     assert all(of_arrays(one, None).values())
 
 
-def noticed(name: str, id_: str, order: int) -> tuple[Atlas, dict[tuple[str, str], Any]]:
-    """What the checks notice of one deviation, in float32 and one order."""
-    activation = activations[name]
-    (deviation,) = (one for one in activation.deviations if one.id == id_)
-    chosen = [region for region in deviation.regions if region.order == order and "float32" in region.dtypes]
-    regions = tuple(dataclasses.replace(region, dtypes=("float32",)) for region in chosen)
-    only = dataclasses.replace(activation, deviations=(dataclasses.replace(deviation, regions=regions),))
-    atlas = crosscheck.atlas(only, dtypes=["float32"], quick=True, usual=True)
-    (row,) = (row for row in atlas.rows if row.declared)
-    return dataclasses.replace(atlas, rows=(row,)), {(one.check, one.inputs): one for one in row.usual}
+# the benchmark
 
 
-def test_what_the_checks_notice_of_a_deviation_is_measured() -> None:
-    """-0 for 0 is noticed by none; where a check is right to raise, or to raise of anything, it does not apply."""
-    atlas, found = noticed("relu", "relu-negative-zero", 0)
-    assert set(found) == {(check, inputs) for check in CHECKS for inputs in ("anchors", "normal")}
-    for (check, inputs), one in found.items():
-        if inputs == "normal" or check in (ASSERT_CLOSE, ASSERT_ALLCLOSE):
-            said = "none of these inputs lies in its regions" if inputs == "normal" else ""
-            assert (one.noticed, one.said) == (False, said)
-        else:  # at a kink
-            assert one.noticed is None
-            assert one.said.startswith("it raises of right functions too")
-    printed = [" ".join(line.split()) for line in str(atlas).splitlines()]
-    for line in (
-        "relu-negative-zero no no no no",
-        *(f"{check} {inputs} 0 1 0" for check in CHECKS[:2] for inputs in ("anchors", "normal")),
-        *(f"{check} {cells}" for check in CHECKS[2:] for cells in ("anchors 0 0 1", "normal 0 1 0")),
-    ):
-        assert line in printed
+def test_a_gross_disagreement_of_an_atlas_is_noticed_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    natives = {"torch": Native("torch.tanh", call=DOUBLED), "jax": Native("jax.numpy.tanh", call=TRIPLED)}
+    planted = replace(activations["tanh"], name="planted", natives=natives, deviations=())
+    monkeypatch.setattr(usual, "activations", {"planted": planted})
+    both, nothing = ("torch.native", "jax.native"), {"inputs": (), "results": (), "truth": ()}
+    found = usual.judged(row_of("planted", function="planted", implementations=both, **nothing), ["float32"])
+    assert all(found[check]["normal"]["noticed"] for check in CHECKS), found
 
 
-def test_normal_inputs_notice_a_deviation_only_where_it_is() -> None:
-    """JAX loses elu's gradient from -2.5 down, where some normal inputs lie; torch's comparison sees that, in float32."""
-    (deviation,) = (one for one in activations["elu"].deviations if one.id == "elu-derivative-lost-tail")
-    if not seen_here(deviation, HERE):
-        pytest.skip("it was not seen in this JAX")
-    _, found = noticed("elu", deviation.id, 1)
-    assert found[ASSERT_CLOSE, "anchors"].noticed is False  # 3e-9 is 0 within its atol
-    assert found[ASSERT_ALLCLOSE, "anchors"].noticed is True
-    assert found[ASSERT_ALLCLOSE, "normal"].said != "none of these inputs lies in its regions"
+def test_a_subtle_one_is_noticed_by_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """-0 for 0; where a check is right to raise, or to raise of anything, it does not apply."""
+    usual.main(["relu", "--json", str(tmp_path / "usual.json")])
+    rows = json.loads((tmp_path / "usual.json").read_text(encoding="utf-8"))["rows"]
+    assert [*rows] == ["relu-negative-zero", "relu-gradient-at-nan"]
+    found = rows["relu-negative-zero"]
+    assert not any(one["noticed"] for by_inputs in found.values() for one in by_inputs.values())
+    assert all(by_inputs["normal"]["said"] == usual.NOWHERE for by_inputs in found.values())
+    assert all(found[check]["anchors"]["said"].startswith(usual.RIGHT_TOO) for check in (GRADCHECK, CHECK_GRADS))
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert {"relu-negative-zero no no no no", f"{ASSERT_CLOSE} normal 0 2 0", f"{GRADCHECK} anchors 0 0 2"} <= {*printed}
 
 
-def test_the_side_that_does_not_deviate_is_not_differentiated() -> None:
-    atlas, found = noticed("leaky_relu", "leaky-relu-gradient-at-zero", 1)
-    other = CHECK_GRADS if atlas.rows[0].side == "torch" else GRADCHECK
-    assert found[other, "normal"].noticed is None
-    assert "that deviates" in found[other, "normal"].said
+def test_normal_inputs_count_where_the_disagreement_is() -> None:
+    """JAX loses elu's gradient from -2.5 down, where some normal inputs lie; torch does not deviate."""
+    found = usual.judged(ROWS["elu-derivative-lost-tail"], ["float32"])
+    assert found[ASSERT_ALLCLOSE]["anchors"]["noticed"]
+    assert found[ASSERT_ALLCLOSE]["normal"]["said"] != usual.NOWHERE
+    assert "that deviates" in found[GRADCHECK]["normal"]["said"]
 
 
-@pytest.mark.full
 def test_a_row_as_long_as_a_vocabulary_is_not_given_to_gradcheck() -> None:
-    """Its Jacobian takes tens of gigabytes."""
-    atlas, found = noticed("log_softmax", "log_softmax-long-row", 0)
-    assert found[ASSERT_CLOSE, "anchors"].noticed is not None
-    assert found[GRADCHECK, "anchors"].noticed is None
-    assert "the whole Jacobian" in found[GRADCHECK, "anchors"].said
-    ((at, *_),) = (row.inputs for row in atlas.rows)
-    assert at.place is not None
-    assert f"in a row of {at.place.length}" in str(atlas)
-    assert not at.place.bits  # a file with them has megabytes for each
-    drawn: dict[str, Any] = {"numpy": np}
-    exec("\n".join(at.place.made), drawn)
-    assert at.place.length == drawn["row"].size
+    """Its Jacobian takes tens of gigabytes. The atlas holds how it is made."""
+    row = ROWS["log_softmax-long-row"]
+    found = usual.judged(row, ["float32"])
+    assert found[ASSERT_CLOSE]["anchors"]["noticed"] is not None
+    assert found[GRADCHECK]["anchors"] == {"noticed": None, "said": usual.TOO_LONG}
+    assert all(at.place and usual.numbers(at).shape == (1, at.place.length) for at in row.inputs)
+
+
+def test_the_axis_of_a_file_is_an_integer_again() -> None:
+    """A file has it as a float, of which every function would raise, crosscheck's own too."""
+    found = usual.judged(ROWS["softmin-infinite-minimum"], ["float32"])
+    assert found[GRADCHECK]["anchors"]["noticed"] is not None, found
 
 
 @pytest.mark.parametrize("name", ["relu", "log1mexp", "softmax"])
 def test_normal_inputs_are_seeded_and_lie_in_the_domain(name: str) -> None:
-    sample = normal(activations[name], "float32")
+    usual.normal.cache_clear()
+    one = usual.normal(name, "float32").x
+    usual.normal.cache_clear()
     low, high = activations[name].domain
-    assert sample.x.size == 1000
-    assert ((low < sample.x) & (sample.x < high)).all()
-    assert (normal(activations[name], "float32").x == sample.x).all()
+    assert one.size == 1000
+    assert ((low < one) & (one < high)).all()
+    assert (usual.normal(name, "float32").x == one).all()

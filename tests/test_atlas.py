@@ -147,17 +147,36 @@ def test_a_mode_that_cannot_be_run_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert "Not run here: compile: torch.compile needs a C++ compiler" in str(made)
 
 
-def test_of_a_function_of_rows_the_row_is_kept() -> None:
-    softmax = activations["softmax"]
-    deviation = next(d for d in softmax.deviations if any(r.order and "float32" in r.dtypes for r in d.regions))
-    region = next(region for region in deviation.regions if region.order and "float32" in region.dtypes)
+def of_one_region(name: str, deviation: crosscheck.Deviation, order: int) -> Atlas:
+    """An atlas with the declared row of one region alone, in float32."""
+    region = next(region for region in deviation.regions if region.order == order and "float32" in region.dtypes)
     only = dataclasses.replace(deviation, regions=(dataclasses.replace(region, dtypes=("float32",)),))
-    changed = dataclasses.replace(softmax, deviations=(only,))
-    (row,) = (row for row in crosscheck.atlas(changed, dtypes=["float32"], quick=True).rows if row.declared)
+    changed = dataclasses.replace(activations[name], deviations=(only,))
+    made = crosscheck.atlas(changed, dtypes=["float32"], quick=True)
+    return dataclasses.replace(made, rows=tuple(row for row in made.rows if row.declared))
+
+
+def test_of_a_function_of_rows_the_row_is_kept() -> None:
+    deviations = activations["softmax"].deviations
+    deviation = next(d for d in deviations if any(r.order == 1 and "float32" in r.dtypes for r in d.regions))
+    (row,) = of_one_region("softmax", deviation, 1).rows
     for at in row.inputs:
         assert at.place is not None
         assert len(at.place.bits) == len(at.place.direction) >= 1
         assert at.place.position is not None
+
+
+@pytest.mark.full
+def test_of_a_row_as_long_as_a_vocabulary_the_lines_that_make_it_are_kept() -> None:
+    (deviation,) = (one for one in activations["log_softmax"].deviations if one.id == "log_softmax-long-row")
+    made = of_one_region("log_softmax", deviation, 0)
+    ((at, *_),) = (row.inputs for row in made.rows)
+    assert at.place is not None
+    assert f"in a row of {at.place.length}" in str(made)
+    assert not at.place.bits  # a file with them has megabytes for each
+    drawn: dict[str, Any] = {"numpy": np}
+    exec("\n".join(at.place.made), drawn)
+    assert at.place.length == drawn["row"].size
 
 
 def test_what_is_not_declared_is_a_row_and_fails() -> None:

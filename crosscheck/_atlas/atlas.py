@@ -13,10 +13,9 @@ from crosscheck._arguments import known
 from crosscheck._atlas.diff import compare
 from crosscheck._atlas.diff_report import AtlasDiff
 from crosscheck._atlas.file import read
-from crosscheck._atlas.noticed import Checks
 from crosscheck._atlas.records import AtlasRow, Coverage
 from crosscheck._atlas.report import Atlas
-from crosscheck._atlas.rows import declared_rows, set_beside, undeclared_row, without_long_rows
+from crosscheck._atlas.rows import declared_rows, set_beside, undeclared_row
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._frameworks.settings import undisturbed
@@ -42,7 +41,6 @@ def atlas(
     seed: int = 0,
     quick: bool = False,
     without: Iterable[str] = (),
-    usual: bool = False,
     progress: Progress | None = None,
     processes: int = 1,
 ) -> Atlas:
@@ -60,9 +58,6 @@ def atlas(
         seed: As in ``verify``.
         quick: As in ``verify``.
         without: As in ``verify``.
-        usual: Whether to measure which of ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``,
-            ``torch.autograd.gradcheck`` and ``jax.test_util.check_grads``, with default arguments, notice each declared
-            disagreement. This takes longer than all the rest.
         progress: As in ``verify``.
         processes: As in ``verify``.
 
@@ -82,7 +77,7 @@ def atlas(
         ['relu-negative-zero', 'relu-gradient-at-nan']
     """
     chosen = _arguments.chosen(what)
-    _arguments.flags(layout=False if layout is None else layout, quick=quick, usual=usual)
+    _arguments.flags(layout=False if layout is None else layout, quick=quick)
     dtypes = _arguments.dtypes((QUICK_DTYPES if quick else DTYPES) if dtypes is None else dtypes)
     modes = known("mode", (USUAL_MODES if quick else MODES) if modes is None else modes, MODES)
     layout = not quick if layout is None else layout
@@ -100,7 +95,7 @@ def atlas(
         **(QUICK if quick else THOROUGH),
     )
     without = tuple(without)
-    look = partial(_rows, plan=plan, without=without, usual=usual)
+    look = partial(_rows, plan=plan, without=without)
     report, rows = verified(chosen, plan, without=without, progress=progress, processes=processes, look=look)
     return Atlas(
         rows=set_beside([row for some in rows for row in some]),
@@ -118,15 +113,11 @@ def _rows(
     *,
     plan: Plan,
     without: Collection[str],
-    usual: bool,
 ) -> list[AtlasRow]:
     plan = replace(plan, lacking=Lacking.of(report.environment))
     declared = declared_rows(activation, judged, report.deviations, report.findings, plan, without)
-    if usual:
-        checks = Checks(activation, plan.lacking)
-        declared = [replace(row, usual=checks.noticed(row, plan.dtypes)) for row in declared]
     undeclared = [undeclared_row(activation, one, plan.lacking) for one in uncovered(activation, report)]
-    return [without_long_rows(row) for row in (*declared, *undeclared)]
+    return [*declared, *undeclared]
 
 
 def atlas_diff(

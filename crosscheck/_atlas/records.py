@@ -105,25 +105,6 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Noticed:
-    """Whether a check that people use notices a disagreement, as measured.
-
-    Attributes:
-        check: ``torch.testing.assert_close``, ``numpy.testing.assert_allclose``, ``torch.autograd.gradcheck`` or
-            ``jax.test_util.check_grads``, with default arguments.
-        inputs: ``anchors``, the anchors of the row, or ``normal``, those of 1,000 seeded standard normal inputs that lie in
-            its regions.
-        noticed: True or False, or None where the check does not apply.
-        said: What the check printed, in one line, if it noticed it; otherwise why it does not apply, or nothing.
-    """
-
-    check: str
-    inputs: str
-    noticed: bool | None
-    said: str
-
-
-@dataclass(frozen=True)
 class AtlasRow:
     """One disagreement, declared or not.
 
@@ -152,7 +133,6 @@ class AtlasRow:
         seen_in: The environments in which it was observed before.
         beside: The rows with the same function, order and cause, and what differs in them.
         findings: What contradicts its declaration in this run, such as an error beyond the declared bound.
-        usual: Whether the usual checks notice it; empty if this was not measured.
     """
 
     id: str
@@ -176,7 +156,6 @@ class AtlasRow:
     seen_in: tuple[Seen, ...] = ()
     beside: tuple[Beside, ...] = ()
     findings: tuple[str, ...] = ()
-    usual: tuple[Noticed, ...] = ()
 
     @property
     def passed(self) -> bool:

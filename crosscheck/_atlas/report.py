@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from math import isinf, isnan
 from typing import Any
 
-from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Noticed, Outcome
+from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Outcome
 from crosscheck._atlas.rows import distinct
 from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES, legend, on_screen
@@ -103,7 +101,7 @@ class Atlas(
         )
 
     def document(self) -> Document:
-        """The atlas as a document: every row, by function, and what the usual checks noticed.
+        """The atlas as a document: every row, by function.
 
         Returns:
             The document.
@@ -115,7 +113,7 @@ class Atlas(
             blocks += [Heading(function), *([Paragraph(f"{shipped}.")] if shipped else []), Table([list(HEAD), *rows])]
         if findings := [[row.id, finding] for row in self.rows for finding in row.findings]:
             blocks += [Heading("Not as declared"), Table([["disagreement", "what refutes it"], *findings])]
-        return Document(self.summary.headline, self.passed, [*blocks, *_rest(self)], self.environment)
+        return Document(self.summary.headline, self.passed, [*blocks, *_not_run(self)], self.environment)
 
     def __str__(self) -> str:
         return as_text(layout(printed(self)))
@@ -136,16 +134,11 @@ def printed(atlas: Atlas) -> Document:
         about = legend({one.implementation for row in atlas.rows for results in row.results for one in results})
         blocks += [Table([["disagreement", "of", "cause", "side", "for example", ""], *rows]), Paragraph(about)]
     blocks += [Paragraph(f"{row.id}: {finding}") for row in atlas.rows for finding in row.findings]
-    return Document(atlas.summary.headline, atlas.passed, [*blocks, *_rest(atlas)])
+    return Document(atlas.summary.headline, atlas.passed, [*blocks, *_not_run(atlas)])
 
 
-def _rest(atlas: Atlas) -> Iterator[Block]:
-    """What was not run, and what the usual checks noticed."""
-    yield from (Paragraph(f"Not run here: {what}: {why}") for what, why in atlas.skipped.items())
-    if any(row.usual for row in atlas.rows):
-        yield Heading(USUAL)
-        yield from map(Table, usual_tables(atlas.rows))
-        yield Paragraph(USUAL_LEGEND)
+def _not_run(atlas: Atlas) -> Iterator[Block]:
+    return (Paragraph(f"Not run here: {what}: {why}") for what, why in atlas.skipped.items())
 
 
 def status(row: AtlasRow) -> str:
@@ -207,32 +200,3 @@ def area(one: Area) -> str:
     parameters = "".join(f", {name} = {value:g}" for name, value in one.parameters.items())
     bound = "" if isinf(one.max_ulp) else f", at most {one.max_ulp:.4g} ULP"
     return f"{ORDER_NAMES[one.order]} {intervals}{lengths}{parameters} ({', '.join(one.dtypes)}{bound})"
-
-
-USUAL = "Would the usual checks notice?"
-USUAL_LEGEND = (
-    "At their defaults, given the inputs at which the disagreement is declared (anchors) and 1,000 standard normal ones "
-    "(normal). - : the check does not apply; the JSON says why."
-)
-
-
-def usual_tables(rows: Sequence[AtlasRow]) -> Iterator[list[list[str]]]:
-    """What each check noticed of each disagreement, and in total."""
-    tried = [row for row in rows if row.usual]
-    checks = list(dict.fromkeys(one.check for row in tried for one in row.usual))
-    short = [check.rpartition(".")[2] for check in checks]
-    yield [
-        ["disagreement", *short],
-        *([row.id, *(_noticed([one for one in row.usual if one.check == check]) for check in checks)] for row in tried),
-    ]
-    counts = Counter((one.check, one.inputs, one.noticed) for row in tried for one in row.usual)
-    of_inputs = dict.fromkeys(one.inputs for row in tried for one in row.usual)
-    totals = (
-        [*pair, *(str(counts[*pair, noticed]) for noticed in (True, False, None))] for pair in product(checks, of_inputs)
-    )
-    yield [["check", "inputs", "noticed", "not noticed", "does not apply"], *totals]
-
-
-def _noticed(found: Sequence[Noticed]) -> str:
-    noticed = [one.inputs for one in found if one.noticed]
-    return " and ".join(noticed) or ("-" if all(one.noticed is None for one in found) else "no")

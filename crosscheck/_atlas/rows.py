@@ -21,7 +21,7 @@ from crosscheck._verdict.judged import ComparisonCauses
 from crosscheck._verdict.records import Finding
 from crosscheck._verify.run.implementations import implementations_of
 from crosscheck._verify.run.task import Plan, Runners
-from crosscheck._verify.sightings.sight import Sighting, Sought, runnable_implementations, sight
+from crosscheck._verify.sightings.sight import SightedRow, Sighting, Sought, runnable_implementations, sight
 from crosscheck._verify.sightings.uncovered import Uncovered, sight_uncovered
 
 SHOWN_MODES = {"torch": ("eager",), "jax": ("eager", "jit")}
@@ -205,12 +205,16 @@ def _others(
 
 
 def _input(region: int, sighting: Sighting) -> Input:
-    row = sighting.row
-    place = None if row is None else Place(row.bits, row.direction, row.position, row.sampled, len(row.bits))
-    if row and place and place.length >= LONG:
-        place = replace(place, made=row.made)
+    place = None if sighting.row is None else _place(sighting.row)
     x = replace(number(sighting.input, sighting.dtype), bits=sighting.input_bits)  # to distinguish NaNs
     return Input(region, sighting.order, sighting.dtype, dict(sighting.parameters), x, place)
+
+
+def _place(row: SightedRow) -> Place:
+    """Without the bits of a row as long as a vocabulary, which would fill the file: the lines that make it stay."""
+    made = row.made if len(row.bits) >= LONG else ()
+    bits, direction = ((), ()) if made else (row.bits, row.direction)
+    return Place(bits, direction, row.position, row.sampled, len(row.bits), made)
 
 
 def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]:
@@ -228,15 +232,6 @@ def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]
         for one in sighting.results
         if one.implementation in there
     )
-
-
-def without_long_rows(row: AtlasRow) -> AtlasRow:
-    """The row without the bits of rows as long as a vocabulary, which would fill the file; the lines that make them stay."""
-
-    def short(place: Place | None) -> Place | None:
-        return replace(place, bits=(), direction=()) if place and place.made else place
-
-    return replace(row, inputs=tuple(replace(at, place=short(at.place)) for at in row.inputs))
 
 
 def set_beside(rows: Sequence[AtlasRow]) -> tuple[AtlasRow, ...]:

@@ -63,7 +63,7 @@ def report_example() -> dict[str, Any]:
 
 
 def atlas_example() -> dict[str, Any]:
-    return crosscheck.atlas("relu", dtypes=["float32"], quick=True, usual=True).data()
+    return crosscheck.atlas("relu", dtypes=["float32"], quick=True).data()
 
 
 def atlas_diff_example() -> dict[str, Any]:

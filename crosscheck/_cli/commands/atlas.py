@@ -31,7 +31,6 @@ WRITTEN = ("--processes", "--json", "--markdown")
 @options.modes((*MODES, options.ALL), "all")
 @click.option("--layout/--no-layout", default=None, help="Compare results in several layouts; the default unless --quick.")
 @click.option("--quick", is_flag=True, help="Fewer inputs, only eager and jit, only float32 unless --dtype is given.")
-@click.option("--usual", is_flag=True, help="Measure which usual checks notice each disagreement; this takes long.")
 @click.option(
     "--diff",
     "old",
@@ -60,7 +59,6 @@ def atlas(
     layout: bool | None,
     seed: int,
     quick: bool,
-    usual: bool,
     old: str | None,
     record: bool,
     out: str | None,
@@ -107,7 +105,7 @@ def atlas(
     from crosscheck._catalogue import Catalogue
     from crosscheck._report import terminal
 
-    options: dict[str, Any] = {"layout": layout, "seed": seed, "quick": quick, "usual": usual, "without": without}
+    options: dict[str, Any] = {"layout": layout, "seed": seed, "quick": quick, "without": without}
     options["modes"] = every_mode(modes) or None
     if dtypes:
         options["dtypes"] = dtypes

@@ -1,9 +1,9 @@
 """Measure whether the usual checks notice the disagreements of an atlas.
 
-``python benchmarks/usual.py --json results/usual.json`` prints which of four checks, at their defaults, notice each row of
-results/atlas.json.gz, and the totals; with names, of these functions alone. ``--atlas`` takes another atlas, of ``crosscheck
-atlas --json``. A check gets the inputs of the row ("anchors"), and those of 1,000 standard normal ones that lie in its
-regions ("normal"). What it says counts only if it passes crosscheck's own functions there.
+``python benchmarks/usual.py --json results/usual/usual.json`` prints which of four checks, at their defaults, notice each
+row of results/atlas.json.gz, and the totals; with names, of these functions alone. ``--atlas`` takes another atlas, of
+``crosscheck atlas --json``. A check gets the inputs of the row ("anchors"), and those of 1,000 standard normal ones that lie
+in its regions ("normal"). What it says counts only if it passes crosscheck's own functions there.
 """
 
 import argparse

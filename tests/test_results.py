@@ -88,7 +88,7 @@ def test_the_kept_atlas_shows_every_disagreement_declared_for_its_environment() 
     listed = {row.id for row in atlas.rows}
     assert {deviation.id for deviation in declared if seen_here(deviation, there)} <= listed
     assert listed <= {deviation.id for deviation in declared}
-    usual = json.loads((RESULTS / "usual.json").read_text(encoding="utf-8"))
+    usual = json.loads((RESULTS / "usual" / "usual.json").read_text(encoding="utf-8"))
     assert Environment.of(usual["environment"]) == there
     assert [*usual["rows"]] == [row.id for row in atlas.rows]
     assert (atlas.coverage.modes, atlas.coverage.layout, atlas.coverage.quick) == (MODES, True, False)

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import cli
 import jax
 import pytest
 import torch
@@ -237,13 +238,20 @@ def activation_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs ``crosscheck`` with arguments, in an empty folder, as a user does."""
+    """Runs ``crosscheck`` with arguments, in an empty folder, as a user does.
+
+    In this process, where the frameworks are loaded already; with an environment, be it an empty one, in another process.
+    """
 
     def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        if env is None:
+            with chdir(tmp_path):
+                done = cli.run(*arguments, catch_exceptions=False)
+            return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
         return subprocess.run(
             [sys.executable, "-m", "crosscheck", *arguments],
             cwd=tmp_path,
-            env={**os.environ, **(env or {})},
+            env=os.environ | env,
             capture_output=True,
             text=True,
             timeout=300,

@@ -287,8 +287,8 @@ def test_a_name_on_one_side_exits_1_and_no_common_name_2(command: Command, tmp_p
     dump(tmp_path / "a.npz", y=X, z=X)
     dump(tmp_path / "b.npz", y=X)
     dump(tmp_path / "c.npz", w=X)
-    assert command("diff", "a.npz", "b.npz").returncode == 1
-    assert command("diff", "a.npz", "c.npz").returncode == 2
+    assert command("diff", "a.npz", "b.npz", env={}).returncode == 1
+    assert command("diff", "a.npz", "c.npz", env={}).returncode == 2
 
 
 def spoil(folder: Path, kind: str) -> str:

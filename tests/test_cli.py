@@ -14,7 +14,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_list_names_every_activation_and_what_is_shipped(command: Command) -> None:
-    done = command("list", "--json", "list.json")
+    done = command("list", "--json", "list.json", env={})
     assert done.returncode == 0
     for word in ("sigmoid", "relu", "tanh", "torch.sigmoid", "jax.nn.relu"):
         assert word in done.stdout
@@ -48,7 +48,7 @@ def test_verify_prints_the_verdict_and_writes_json(command: Command, tmp_path: P
 
 
 def test_an_undeclared_disagreement_exits_1(command: Command) -> None:
-    done = command("verify", "relu", "--quick", "--order", "1", "--without", "relu-gradient-at-nan")
+    done = command("verify", "relu", "--quick", "--order", "1", "--without", "relu-gradient-at-nan", env={})
     assert done.returncode == 1
     assert done.stdout.startswith("FAILED: relu")
 
@@ -66,7 +66,7 @@ def test_a_file_adds_an_activation(command: Command, activation_file: Path) -> N
 @pytest.mark.full
 def test_several_processes_say_what_one_says(command: Command) -> None:
     arguments = ("verify", "linear", "relu", "leaky_relu", "--quick", "--dtype", "float32", "--mode", "eager")
-    one, two = (command(*arguments, "--without", "relu-negative-zero", "--processes", n) for n in ("1", "2"))
+    one, two = (command(*arguments, "--without", "relu-negative-zero", "--processes", n, env={}) for n in ("1", "2"))
     assert one.returncode == two.returncode == 1
     assert two.stdout == one.stdout
     assert "Error" not in two.stderr
@@ -157,12 +157,15 @@ def test_a_bad_file_is_refused(command: Command, tmp_path: Path, kind: str) -> N
         (("env", "--device", "abacus"), "unknown device 'abacus'"),
         (("list", "--json", "no/such/folder.json"), "does not exist"),
         (("verify", "relu", "--seed", "many"), "is not a valid integer"),
-        (("verrify",), "No such command"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
 def test_bad_input_gets_one_message_and_exit_2(command: Command, arguments: tuple[str, ...], message: str) -> None:
     check_refused(command(*arguments), message)
+
+
+def test_a_shell_is_told_by_exit_2(command: Command) -> None:
+    check_refused(command("verrify", env={}), "No such command")
 
 
 def check_refused(done: subprocess.CompletedProcess[str], message: str) -> None:

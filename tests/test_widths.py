@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -85,7 +84,7 @@ def test_the_blocks_of_a_document_as_markdown() -> None:
 
 @pytest.mark.parametrize(("columns", "width"), [("60", 60), ("80", 80), ("", WIDTH), ("0", WIDTH), ("wide", WIDTH)])
 def test_a_pipe_is_as_wide_as_columns_says(command: Command, columns: str, width: int) -> None:
-    done = command("list", env=os.environ | {"COLUMNS": columns})
+    done = command("list", env={"COLUMNS": columns})
     assert done.returncode == 0, done.stderr
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     assert max(map(len, lines)) <= width
@@ -102,9 +101,12 @@ def test_a_narrow_page_has_the_head_beside_each_cell() -> None:
 
 
 @pytest.mark.full
-def test_a_run_that_passes_calls_everything_by_its_name_on_screen(command: Command, tmp_path: Path) -> None:
+def test_a_run_that_passes_calls_everything_by_its_name_on_screen(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     arguments = ("--quick", "--json", "out.json", "--markdown", "out.md", "--html", "out.html")
-    done = command("verify", "gelu", *arguments, env=os.environ | {"COLUMNS": "80"})
+    done = command("verify", "gelu", *arguments)
     assert done.returncode == 0, done.stderr
     told = [done.stdout, *(unescape((tmp_path / name).read_text()) for name in ("out.md", "out.html"))]
     for text in told:

@@ -139,14 +139,35 @@ def test_a_region_that_is_missing_in_a_record_is_found_by_what_is_on_record_else
     assert LOST_TAIL in (tmp_path / "found.md").read_text("utf-8")
 
 
-@pytest.fixture
-def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release of torch whose hardtanh gives twice what it should."""
-    monkeypatch.setattr(torch.nn.functional, "hardtanh", lambda x: 2 * torch.clamp(x, -1, 1))
+def hard_tanh() -> recording.RecordedActivation:
+    """What is measured of hard_tanh where nothing is on record."""
+    return recording.measured("hard_tanh", LITTLE, recording.here()[0], {})
 
 
-@pytest.mark.usefixtures("doubled")
-def test_what_matches_no_reason_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def sound() -> recording.RecordedActivation:
+    """Measured once, for all tests."""
+    return hard_tanh()
+
+
+@pytest.fixture(scope="module")
+def doubled() -> recording.RecordedActivation:
+    """The same of a release of torch whose hardtanh gives twice what it should."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "hardtanh", lambda x: 2 * torch.clamp(x, -1, 1))
+        return hard_tanh()
+
+
+def test_what_matches_no_reason_is_listed(
+    monkeypatch: pytest.MonkeyPatch, doubled: recording.RecordedActivation, tmp_path: Path
+) -> None:
+    """Where a record is checked, and where one is written."""
+    monkeypatch.setattr(recording, "activations", {"hard_tanh": activations["hard_tanh"]})
+    monkeypatch.setattr(recording, "WHOLE", LITTLE)
+    monkeypatch.setattr(recording, "measured", lambda name, **options: doubled)
+    done = atlas("--record", "--out", str(tmp_path), "--processes", "1")
+    assert done.exit_code == 1
+    assert "that match no reason are not in it" in " ".join(done.output.split())
     put_on_record(monkeypatch, {})
     done = check("hard_tanh")
     assert done.exit_code == 1
@@ -173,10 +194,9 @@ def test_an_error_with_a_reason_is_found_where_nothing_is_on_record() -> None:
     assert (region.order, region.dtypes) == (2, ("float32",))
 
 
-def test_a_reason_at_single_numbers_is_found_where_nothing_is_on_record() -> None:
-    part = recording.measured("hard_tanh", LITTLE, recording.here()[0], {})
-    assert part.unexplained == ()
-    (region,) = part.deviations["hard-tanh-gradient-at-ends"]
+def test_a_reason_at_single_numbers_is_found_where_nothing_is_on_record(sound: recording.RecordedActivation) -> None:
+    assert sound.unexplained == ()
+    (region,) = sound.deviations["hard-tanh-gradient-at-ends"]
     assert region.intervals == ((-1.0, -1.0), (1.0, 1.0))
 
 
@@ -234,8 +254,7 @@ def test_what_one_sample_of_many_shows_is_found(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(recording, "run", noted)
     monkeypatch.setattr(torch.nn.functional, "hardtanh", planted)
-    part = recording.measured("hard_tanh", LITTLE, recording.here()[0], {})
-    assert {one.implementations for one in part.unexplained if 0.2 < one.worst < 0.3} == {("torch.native",)}
+    assert {one.implementations for one in hard_tanh().unexplained if 0.2 < one.worst < 0.3} == {("torch.native",)}
 
 
 @pytest.mark.full
@@ -277,17 +296,12 @@ def test_what_few_rows_show_is_on_record_without_an_input_that_must_show_it(
     assert all(1 < region.max_ulp <= 16 for region in rare)
 
 
-@pytest.fixture
-def of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_is_written_whole_and_goes_on_where_it_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, sound: recording.RecordedActivation, tmp_path: Path
+) -> None:
     """As if there were two functions, and little to measure."""
     monkeypatch.setattr(recording, "activations", {name: activations[name] for name in ("relu", "hard_tanh")})
     monkeypatch.setattr(recording, "WHOLE", LITTLE)
-
-
-@pytest.mark.usefixtures("of_two")
-def test_a_record_is_written_whole_and_goes_on_where_it_was_interrupted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
     begun: list[str] = []
     measured = recording.measured
 
@@ -295,7 +309,7 @@ def test_a_record_is_written_whole_and_goes_on_where_it_was_interrupted(
         begun.append(name)
         if begun == ["relu", "hard_tanh"]:
             raise KeyboardInterrupt
-        return measured(name, *arguments, **options)
+        return sound if name == "hard_tanh" else measured(name, *arguments, **options)
 
     monkeypatch.setattr(recording, "measured", interrupted)
     asked = ("--record", "--out", str(tmp_path), "--processes", "1")
@@ -322,13 +336,6 @@ def test_a_file_that_crosscheck_did_not_write_is_not_overwritten(tmp_path: Path)
     assert done.exit_code == 2
     assert "crosscheck did not write it" in done.output
     assert path.read_text() == "mine"
-
-
-@pytest.mark.usefixtures("of_two", "doubled")
-def test_a_record_says_what_has_no_reason(tmp_path: Path) -> None:
-    done = atlas("--record", "--out", str(tmp_path), "--processes", "1")
-    assert done.exit_code == 1
-    assert "that match no reason are not in it" in " ".join(done.output.split())
 
 
 def test_nothing_can_be_checked_where_nothing_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:

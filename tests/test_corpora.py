@@ -43,10 +43,12 @@ def test_what_cannot_be_judged_or_written_is_said_first(
 
 
 def test_a_row_is_judged_in_another_process(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["pairs", PAIR, "--processes", "1"], lambda *asked: corpora.rows_of(asked[0], asked[1][:1], 1)) == 0
-    printed = capsys.readouterr().out
-    assert f"{PAIR:48} agree                    agree" in printed
-    assert "1 of 1 as expected (1 agree, 0 do not)" in printed
+    """Of a corpus that needs nothing but the frameworks: those of pairs and of models import each library of JAX."""
+    function = "threshold-natives"
+    assert main(["alarms", function, "--processes", "1"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if function in line]
+    *_, name, comparisons, points, alarms, _ = row.split()
+    assert (name, comparisons, points, alarms) == (function, "4", "8,000", "0")
 
 
 def test_rows_take_the_place_of_older_ones_and_a_wrong_one_is_a_failure(

@@ -9,6 +9,8 @@ import torch
 
 import crosscheck
 
+pytestmark = pytest.mark.usefixtures("no_simpler_input")
+
 
 class Clipped(torch.autograd.Function):
     """The sigmoid, with a gradient that is clipped, as no gradient at 1 is."""

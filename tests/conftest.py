@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from kept import environment
 
 import crosscheck
-from crosscheck import Activation, Deviation, Region, Report, activations
+from crosscheck import Activation, Deviation, PerceptronReport, Region, Report, activations
 from crosscheck._verify.run import run, task
 
 os.environ["CROSSCHECK_CACHE_DIR"] = ""  # or a test might see what an earlier run has kept
@@ -125,6 +125,12 @@ def same_initial_weights() -> None:
 def no_simpler_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare without the search for a simpler input, which takes most of the time."""
     monkeypatch.setattr("crosscheck._compare.diagnose.worst.EVALUATIONS", 0)
+
+
+@pytest.fixture(scope="session")
+def learned() -> PerceptronReport:
+    """Logical OR, learned in both frameworks."""
+    return crosscheck.perceptron("or", learning_rate=1.0, epochs=100)
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,6 @@ GATES = (
 )
 
 
-@pytest.fixture(scope="module")
-def learned() -> PerceptronReport:
-    """Logical OR."""
-    return crosscheck.perceptron("or", learning_rate=1.0, epochs=100)
-
-
 # the model
 
 
@@ -136,10 +130,10 @@ def test_in_float64_the_trajectories_agree_to_1e_12() -> None:
     ("what", "rate", "seed", "dtype"),
     [
         ("nand", 0.01, 1, "float32"),
-        ("xor", 10.0, 1, "float32"),
-        ("or", 1.0, 0, "float64"),
-        ("or", 10.0, 1, "float64"),
         ("xor", 10.0, 1, "float64"),
+        pytest.param("xor", 10.0, 1, "float32", marks=pytest.mark.full),
+        pytest.param("or", 1.0, 0, "float64", marks=pytest.mark.full),
+        pytest.param("or", 10.0, 1, "float64", marks=pytest.mark.full),
         *(
             pytest.param(what, rate, seed, dtype, marks=pytest.mark.full)
             for what in ("and", "xor", "nand")

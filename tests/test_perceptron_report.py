@@ -16,12 +16,6 @@ from crosscheck import Perceptron, PerceptronReport, UsageError
 SIDES = ("torch", "jax")
 
 
-@pytest.fixture(scope="module")
-def learned() -> PerceptronReport:
-    """Logical OR."""
-    return crosscheck.perceptron("or", learning_rate=1.0, epochs=100)
-
-
 def test_json_holds_every_loss(learned: PerceptronReport, tmp_path: Path) -> None:
     learned.to_json(tmp_path / "or.json")
     data = json.loads((tmp_path / "or.json").read_text())

@@ -9,10 +9,9 @@ import pytest
 from catalogue import ROWS
 from flint import arb
 from floats import FORMATS, Float64Array, Format
-from truths import STARTS, Sample, Truth, matches, precision
+from truths import STARTS, Sample, Truth, doubles, matches, precision, rows
 
 import crosscheck
-from crosscheck._truth import doubles, rows
 
 M = doubles.Namespace()
 RNG = np.random.default_rng(5)

@@ -16,11 +16,10 @@ import flint
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from truths import Truth, samples
+from truths import Truth, kept, samples
 
 import crosscheck
 from crosscheck._cli import caching
-from crosscheck._truth import kept
 
 SIGMOID, SOFTMAX = crosscheck.activations.sigmoid, crosscheck.activations.softmax
 ORDERS = (0, 1, 2)

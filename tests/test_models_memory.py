@@ -15,8 +15,6 @@ import torch
 from torch import nn
 
 import crosscheck
-from crosscheck._models.run import memory
-from crosscheck._models.values import spilled
 
 
 class Overwriting(nn.Module):
@@ -98,7 +96,7 @@ def test_a_model_too_large_is_refused_before_it_is_copied(order: int, monkeypatc
     model = nn.Linear(6000, 6000)  # larger than what the first comparison of a process imports
     params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
     x = np.ones((1, 6000), np.float32)
-    monkeypatch.setattr(memory, "available", lambda: 100_000_000)
+    monkeypatch.setattr("crosscheck._models.run.memory.available", lambda: 100_000_000)
     CLEAR.write_text("5")
     before = most_resident()
     with pytest.raises(crosscheck.UsageError) as raised:
@@ -112,7 +110,7 @@ def test_a_model_too_large_is_refused_before_it_is_copied(order: int, monkeypatc
 def test_a_batch_too_large_is_refused_before_what_is_computed_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = nn.Linear(2, 2), np.ones((2 * 10**6, 2), np.float32)
     params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
-    monkeypatch.setattr(memory, "available", lambda: 200_000_000)
+    monkeypatch.setattr("crosscheck._models.run.memory.available", lambda: 200_000_000)
     with pytest.raises(crosscheck.UsageError) as raised:
         crosscheck.compare_models(model, lambda p, x: x @ p["weight"].T + p["bias"], [x], params=params, order=0)
     need, said = memory_said(str(raised.value))
@@ -200,12 +198,11 @@ def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(
     def port(p: dict[str, Any], ids: Any) -> Any:
         return logits({**p, "norm.bias": change(p["norm.bias"])}, ids)
 
-    reports = []
-    for numbers in (spilled.IN_MEMORY, 0):
-        monkeypatch.setattr(spilled, "IN_MEMORY", numbers)
-        monkeypatch.setattr("crosscheck._models.run.interpreter.LARGE", min(numbers, 2**16))
-        reports.append(crosscheck.compare_models(model, port, ids, params=params))
-    in_memory, on_disk = reports
+    monkeypatch.setattr("crosscheck._models.run.interpreter.LARGE", 2**16)
+    in_memory = crosscheck.compare_models(model, port, ids, params=params)
+    monkeypatch.setattr("crosscheck._models.run.interpreter.LARGE", 0)
+    monkeypatch.setattr("crosscheck._models.values.spilled.IN_MEMORY", 0)
+    on_disk = crosscheck.compare_models(model, port, ids, params=params)
     assert in_memory.passed is passed, in_memory.story()
     assert in_memory == on_disk
     assert in_memory.faults == on_disk.faults

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_here import Environment, seen_here
+from recorded_here import FOLDER, SCHEMA, Environment, Record, files, read, recorded, seen_here, text
 
 import crosscheck
 from crosscheck import Anchor, Deviation, Region, Seen, SpecError
-from crosscheck._recorded.files import FOLDER, SCHEMA, Record, files, read, recorded, text
 
 FILES = files()
 DECLARED = [deviation.id for activation in crosscheck.activations.values() for deviation in activation.deviations]

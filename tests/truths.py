@@ -9,7 +9,7 @@ import rational
 from floats import Format, following, widen
 from mpmath import mpf
 
-from crosscheck._truth import rows
+from crosscheck._truth import doubles, kept, rows
 from crosscheck._truth.balls import precision
 from crosscheck._truth.evaluate import truth
 from crosscheck._truth.truth import Truth
@@ -24,12 +24,15 @@ __all__ = [
     "Sample",
     "Truth",
     "coordinates",
+    "doubles",
     "enclosures",
     "fraction",
+    "kept",
     "matches",
     "paired",
     "precision",
     "row_truth",
+    "rows",
     "samples",
     "truth",
 ]

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,12 +140,18 @@ def test_a_command_runs_twice() -> None:
             assert done.exit_code == 0, done.stderr
 
 
+@pytest.fixture(scope="module")
+def figure() -> Any:
+    """What a user draws without the command."""
+    return crosscheck.plot("relu")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".PDF"])
-def test_a_figure_is_drawn_twice(suffix: str) -> None:
+def test_a_figure_is_drawn_twice(suffix: str, figure: Any) -> None:
     for _ in range(2):
         done = run("plot", "relu", "--figure", f"a{suffix}")
         assert (done.exit_code, done.stdout) == (0, f"a{suffix}\n"), done.stderr
-    crosscheck.plot("relu").savefig(f"theirs{suffix}")
+    figure.savefig(f"theirs{suffix}")
     assert run("plot", "relu", "--figure", f"theirs{suffix}").exit_code == 2
 
 

@@ -316,7 +316,7 @@ IN_GLU: dict[str, tuple[Any, str, tuple[int, ...]]] = {
 """The faults, their causes, and in which rows they show beside those of up to 100 entries: longer ones have no infinity."""
 
 
-@pytest.mark.parametrize("fault", IN_GLU)
+@pytest.mark.parametrize("fault", [pytest.param(one, marks=[pytest.mark.full] * (one in FAULTS)) for one in IN_GLU])
 def test_a_fault_in_glu_is_found(fault: str) -> None:
     function, cause, longer = IN_GLU[fault]
     options: dict[str, Any] = {"implementations": ["torch", "jax"], "orders": [0], "dtypes": ["float32"]}

@@ -24,10 +24,10 @@ def in_float32(q: Array, k: Array, v: Array, mask: Array) -> Array:
 
 PORTS = [
     pytest.param(encoder.TWELVE, "plain", {"attention": partial(multihead, attention=in_float32)}, id="plain"),
-    pytest.param(encoder.TWELVE, "nnx", {}, id="nnx"),
-    pytest.param(encoder.TWELVE, "haiku", {}, id="haiku"),
+    pytest.param(encoder.TWELVE, "nnx", {}, id="nnx", marks=pytest.mark.full),
+    pytest.param(encoder.TWELVE, "haiku", {}, id="haiku", marks=pytest.mark.full),
     pytest.param(decoder.TWELVE, "linen", {}, id="linen"),
-    pytest.param(decoder.TWELVE, "equinox", {}, id="equinox"),
+    pytest.param(decoder.TWELVE, "equinox", {}, id="equinox", marks=pytest.mark.full),
 ]
 
 

@@ -160,14 +160,15 @@ class _Matching:
                     self._part(mine[0], theirs[0], pair.torch_features, pair.jax_features)
 
     def _by_role(self, torch: Sequence[int], jax: Sequence[int]) -> None:
-        """Pair them in order, those of each role alone if their names say it, such as the bias and the mean of a norm."""
-        mine, theirs = ([role(items[k].name) for k in numbers] for items, numbers in ((self.torch, torch), (self.jax, jax)))
-        if None in mine or Counter(mine) != Counter(theirs):
-            self._zip(torch, jax)
-            return
-        for one in dict.fromkeys(mine):
+        """Pair them in order; first those whose names say the same role, such as the bias, but not the mean, of a norm."""
+        both = (self.torch, torch), (self.jax, jax)
+        mine, theirs = ({k: role(items[k].name) for k in numbers} for items, numbers in both)
+        counts = Counter(mine.values()), Counter(theirs.values())
+        said = [one for one, count in counts[0].items() if one is not None and count == counts[1][one]]
+        for one in (*said, None):
             here, there = (
-                [k for k, own in zip(*both, strict=True) if own == one] for both in ((torch, mine), (jax, theirs))
+                [k for k, own in names.items() if own == one or (one is None and own not in said)]
+                for names in (mine, theirs)
             )
             self._zip(here, there)
 

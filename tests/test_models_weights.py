@@ -362,3 +362,25 @@ def test_new_norms_are_matched_by_the_products_that_follow_them(order: tuple[int
     wrong = [one.parameter for one in report.gradients if one.cause is not None]
     assert wrong == ([] if stopped is None else [f"norms.{stopped}.weight"]), report.story()
     assert {(one.torch, one.jax) for one in report.weights} == {(name, f"['{name}']") for name in params}
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_weight_of_one_number_and_a_product_of_two_vectors_are_matched(shape: tuple[int, ...]) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.scale = nn.Linear(4, 3), nn.Parameter(torch.full(shape, 2.0))
+            self.u, self.v = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x) * self.scale.exp() / (self.u @ self.v)
+
+    model = randomised(Scaled())
+    params = weights_of(model)
+
+    def port(p: Any, x: Any) -> Any:
+        return (x @ p["fc.weight"].T + p["fc.bias"]) * jnp.exp(p["scale"]) / jnp.dot(p["u"], p["v"])
+
+    report = crosscheck.compare_models(model, port, [normals(3, 4)], params=params)
+    assert report.passed, report.story()
+    assert all(match.matched for match in report.weights)

@@ -89,7 +89,7 @@ def _dot_general(x: Any, y: Any, *, dimension_numbers: Any, **_: Any) -> Any:
     batch, rows, columns = ([one.shape[a] for a in axes] for one, axes in ((x, x_batch), (x, x_free), (y, y_free)))
     left = x.transpose(*x_batch, *x_free, *x_summed).reshape(*batch, int(np.prod(rows)), -1)
     right = y.transpose(*y_batch, *y_summed, *y_free).reshape(*batch, -1, int(np.prod(columns)))
-    return (left @ right).reshape(*batch, *rows, *columns)
+    return (left @ right).reshape((*batch, *rows, *columns))
 
 
 def _pad(x: Any, value: Any, *, padding_config: Sequence[tuple[int, int, int]], **_: Any) -> Any:

@@ -205,3 +205,12 @@ def test_the_line_of_a_notebook_s_cell_is_named_without_its_random_number() -> N
     report = crosscheck.compare_models(names["Cell"](), lambda p, x: jax.nn.gelu(x), [X[0]], params={}, order=0)
     assert report.first is not None
     assert [fact.source for fact in report.first.facts] == ["cell:3"]
+
+
+def test_the_search_gives_no_operation_nothing_to_compute() -> None:
+    """PyTorch's operation behind ``EmbeddingBag`` ends the process without bags."""
+    torch.manual_seed(0)
+    bag, bags = nn.EmbeddingBag(7, 4, mode="sum"), np.random.default_rng(0).integers(0, 7, (4, 2))
+    params = {"weight": jnp.asarray(bag.weight.detach())}
+    report = crosscheck.compare_models(bag, lambda p, x: p["weight"][x].mean(1), [bags], params=params, order=0)
+    assert report.first is not None

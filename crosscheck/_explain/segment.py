@@ -164,6 +164,8 @@ class GraphSegment:
                 open_.add(one)
                 result = call.compute(value)
                 open_.discard(one)
+                if changed is not None and _is_empty(result) and not _is_empty(given.get(one)):
+                    raise RuntimeError("nothing is left")  # some operations end the process if they are given nothing
             else:
                 result = self.leaf(one)
             found[one] = result
@@ -310,6 +312,11 @@ class GraphSegment:
             self.partners[one] and isinstance(found[one], torch.Tensor) and not self.has(moments(found[one])) for one in new
         )
         return gained - lost
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether an array has no numbers."""
+    return isinstance(value, torch.Tensor) and value.numel() == 0
 
 
 def sites(segment: GraphSegment, value: int) -> list[tuple[int, ...]]:

@@ -267,11 +267,13 @@ def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank:
             yield from ((list(one), True) for one in permutations(old) if list(one) != list(old) and len(old) <= 5)
             return
         axes = argument == "dim"
+        # counted as the call counts them: for an axis from the end, the operation of a Fourier transform ends the process
+        every, taken = range(rank) if min(old) >= 0 else range(-rank, 0), {one % rank for one in old} if rank else set()
         if not axes and len(old) > 1:  # the numbers of all axes at once: their order, their signs
             yield from ((one, True) for one in (list(old[::-1]), [-one for one in old]) if one != list(old))
         for place in range(len(old)):
-            for one in range(-rank, 0) if axes else (old[place] - 1, old[place] + 1):
-                if one not in old or not axes:
+            for one in every if axes else (old[place] - 1, old[place] + 1):
+                if not axes or one % rank not in taken:
                     yield [*old[:place], one, *old[place + 1 :]], True
         if not axes and len(old) > 1:
             yield from (([one + d for one in old], True) for d in (1, -1))

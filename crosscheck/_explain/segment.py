@@ -24,8 +24,12 @@ LARGEST = 1e8
 
 
 def moments(value: Any) -> Array:
-    """What neither another order of axes, nor a reshape, nor a broadcast changes: five numbers of the size of the values."""
-    numbers = np.asarray(value, np.float64).ravel()
+    """What neither another order of axes, nor a reshape, nor a broadcast changes: five numbers of the size of the values.
+
+    A complex number counts as two.
+    """
+    held = np.asarray(value.resolve_conj().resolve_neg() if isinstance(value, torch.Tensor) else value)
+    numbers = np.asarray([held.real, held.imag] if held.dtype.kind == "c" else held, np.float64).ravel()
     numbers = np.where(np.abs(numbers) < LARGEST, numbers, 0.0) if numbers.size else np.zeros(1)
     squares = numbers * numbers
     size = float(np.sqrt(squares.mean()))

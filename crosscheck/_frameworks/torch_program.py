@@ -31,6 +31,16 @@ def copied(module: torch.nn.Module, shared: Container[str] = ()) -> torch.nn.Mod
     return result
 
 
+def in_dtype(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """The module with its floats in a dtype; complex numbers stay complex, where ``Module.to`` makes them real."""
+    paired = torch.complex128 if dtype is torch.float64 else torch.complex64
+
+    def converted(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(paired if tensor.is_complex() else dtype if tensor.is_floating_point() else tensor.dtype)
+
+    return module._apply(converted)
+
+
 class TorchProgram:
     """A torch function or module."""
 
@@ -52,7 +62,7 @@ class TorchProgram:
         """
         if not isinstance(self._given, torch.nn.Module):
             return self._given
-        module = copied(self._given, self._shared).to(getattr(torch, self.inputs.fmt.name))
+        module = in_dtype(copied(self._given, self._shared), getattr(torch, self.inputs.fmt.name))
         return module.to("cuda") if self.device == "gpu" else module
 
     def _call(self, leaves: Sequence[Any]) -> Any:

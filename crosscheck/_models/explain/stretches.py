@@ -175,7 +175,8 @@ def _torch(found: ModelResults, at: int, graph: TorchCode, whole: Array) -> Func
     except Exception:  # an operation may raise in float64, or after an in-place change
         return None
     assert made.result is not None
-    mine, theirs = (np.sort(one.astype(np.float64), axis=None)[:, None] for one in (made.result, whole))
+    both = (one.view(np.float64) if one.dtype.kind == "c" else one.astype(np.float64) for one in (made.result, whole))
+    mine, theirs = (np.sort(one, axis=None)[:, None] for one in both)
     if found.landmarks[at].known is None and (mine.shape != theirs.shape or not distance(mine, theirs) <= FOUND):
         return None
     return made

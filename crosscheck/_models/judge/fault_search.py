@@ -246,9 +246,10 @@ class FaultSearch:
         if operation not in self.torch.values:  # it depends on weights alone
             return
         like = self.torch.values[operation].wide
+        dtype = np.complex128 if like.dtype.kind == "c" else np.float64
         for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
             there = run.values.get(number) if number in self.flat.maker or number in self.flat.inputs else None
-            if there is None or number == target or there.dtype != np.float64 or there.size != like.size:
+            if there is None or number == target or there.dtype != dtype or there.size != like.size:
                 continue
             for axes in orders_of(tuple(there.shape), like.shape):
                 mend = Replacement(number, operation, axes)

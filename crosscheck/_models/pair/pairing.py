@@ -352,7 +352,8 @@ def _marks(matrix: Array) -> list[Hashable]:
     """A key for each output of a weight: its values, in any order."""
     if matrix.shape[0] == 1 and matrix.shape[1] > 1 and len(np.unique(matrix)) < matrix.shape[1]:
         return [(matrix.shape[0], float(value), k) for k, value in enumerate(matrix[0])]
-    columns = np.sort(matrix, axis=0).astype(np.float64)
+    columns = np.sort(matrix, axis=0)
+    columns = columns.astype(np.result_type(columns, np.float64))
     return [(matrix.shape[0], columns[:, k].tobytes()) for k in range(matrix.shape[1])]
 
 

@@ -352,13 +352,13 @@ MISTAKES = (
         "gradients",
         "2 times",
     ),
-    Mistake("weight decay coupled", partial(transformer, tx=COUPLED), "optimiser", "decoupled_weight_decay=False"),
+    Mistake("weight decay coupled", partial(transformer, tx=COUPLED), "optimiser", "decoupled_weight_decay: False in JAX"),
     Mistake(
         "weight decay's default", partial(transformer, tx=optax.adamw(warmed_up)), "optimiser", "weight_decay: 0.0001 in JAX"
     ),
     Mistake("epsilon's place", partial(transformer, tx=adamw(eps=0.0, eps_root=1e-8)), "optimiser"),
-    Mistake("another epsilon of Adam", partial(transformer, tx=adamw(eps=1e-6)), "optimiser", "eps=1e-06"),
-    Mistake("another beta", partial(transformer, tx=adamw(b2=0.95)), "optimiser", "betas=(0.9, 0.95)"),
+    Mistake("another epsilon of Adam", partial(transformer, tx=adamw(eps=1e-6)), "optimiser", "eps: 1e-06 in JAX"),
+    Mistake("another beta", partial(transformer, tx=adamw(b2=0.95)), "optimiser", "betas: (0.9, 0.95) in JAX"),
     Mistake("no bias correction", partial(transformer, tx=UNCORRECTED), "optimiser"),
     Mistake(
         "learning rate one step early",
@@ -389,9 +389,15 @@ MISTAKES = (
         "nesterov on one side",
         partial(images, tx=partial(optax.sgd, momentum=MOMENTUM, nesterov=True)),
         "optimiser",
-        "nesterov=True",
+        "nesterov: True in JAX",
     ),
-    Mistake("another momentum", partial(images, tx=partial(optax.sgd, momentum=0.95)), "optimiser", "momentum=0.95", step=2),
+    Mistake(
+        "another momentum",
+        partial(images, tx=partial(optax.sgd, momentum=0.95)),
+        "optimiser",
+        "momentum: 0.95 in JAX",
+        step=2,
+    ),
     Mistake(
         "twice the learning rate", partial(images, rate=lambda step: 2 * halved(step)), "schedule", "0.1, PyTorch's 0.05"
     ),

@@ -26,7 +26,7 @@ from crosscheck._models.judge.fault_search import locate
 from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing, Progress
 from crosscheck._models.judge.quantities import other_quantities
 from crosscheck._models.judge.rounding_jumps import without_jumps
-from crosscheck._models.judge.tolerances import DRAWS, tolerances
+from crosscheck._models.judge.tolerances import DRAWS, DRAWS_IN_DOUBT, tolerances
 from crosscheck._models.judge.whole import Models, without_hidden
 from crosscheck._models.pair.pairing import WeightPair, pair
 from crosscheck._models.pair.weights import Accounted, account
@@ -292,7 +292,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
     doubtful: set[int] | None = None
     drifts = True
-    for draw in range(DRAWS):
+    for draw in range(DRAWS_IN_DOUBT):
         noise = Noise(seed * 1000 + draw, unit)
         if doubtful is None or doubtful:
             noisy = forcing.replaced(located.left, **options, noise=noise, against=truth, only=doubtful)
@@ -316,7 +316,10 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
         beyond = {number for number, one in found.items() if one.side is not None}
         # what a fault adds up to is no effect of rounding
         drifts = not located.faults and any(one.accumulated > NEAR * one.drift for one in found.values())
+        drifts = drifts and draw + 1 < DRAWS
         if not beyond and not drifts:
             break  # more draws only allow more
         doubtful = None if forcing.mends else beyond
+        if doubtful is None and draw + 1 == DRAWS:
+            break
     return found, jax

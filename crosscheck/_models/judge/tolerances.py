@@ -14,6 +14,8 @@ from crosscheck._shadow.base import Noise
 
 DRAWS = 3
 """The number of draws of noise if the first one leaves doubt."""
+DRAWS_IN_DOUBT = 16
+"""The number where only the landmarks in doubt are run: an integer, such as that of an expert, changes in some of them."""
 UNITS = 2.0**12
 """Rounding that moves a number by more units of the dtype, relative to the numbers beside it, has changed an integer.
 

@@ -326,3 +326,29 @@ def test_weights_that_jax_holds_as_products_are_judged_in_16_bits(error: float) 
 
     report = compare_models(model, port, [X], params=params, dtype="bfloat16", order=0)
     assert report.passed is (error == 0), report.story()
+
+
+class Decayed(nn.Module):
+    """A decay for each feature, of which a buffer holds the logarithm, as in a retention network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(4, 4), nn.Linear(4, 2)
+        self.decay = nn.Buffer(torch.log(1 - 2.0 ** (-5 - torch.arange(4.0))))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(self.up(x) * torch.exp(3 * self.decay))
+
+
+@pytest.mark.parametrize("first", [5, 6])
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_torch_may_hold_the_rounded_logarithms_of_numbers_that_jax_has_exactly(first: int, xp: Any) -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        kept = 1 - 2.0 ** (-first - xp.arange(4.0))
+        return linear(p, "down", linear(p, "up", x) * jnp.asarray(kept, x.dtype) ** 3)
+
+    torch.manual_seed(0)
+    model = Decayed()
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    report = compare_models(model, port, [normal(3, 4)], params=params, order=1)
+    assert report.passed is (first == 5), report.story()

@@ -32,7 +32,7 @@ from crosscheck._models.pair.pairing import WeightPair, pair
 from crosscheck._models.pair.weights import Accounted, account
 from crosscheck._models.record import jax_recording, jax_uses
 from crosscheck._models.record.jax_models import JaxModel
-from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Rounded, Step
 from crosscheck._models.record.torch_recording import TorchRecord, record
 from crosscheck._models.report import uncompared
 from crosscheck._models.report.records import Gradient
@@ -41,6 +41,7 @@ from crosscheck._models.run.constant_folding import Fixed
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.kept_runs import KeptRuns, comparison_of
 from crosscheck._models.run.recording import fitting, returned
+from crosscheck._models.run.step_arithmetic import has_few_digits
 from crosscheck._models.values.distances import blank
 from crosscheck._models.values.uses import Use, fingerprint
 from crosscheck._shadow.base import Noise
@@ -172,8 +173,12 @@ def run(
         held = {name for one in alike for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
         loose = frozenset(model.names) - held
         paired = {one.torch for one in pairs}
-        lonely = any((use.index, slot) not in paired for use in torch.uses for slot in range(len(use.names)))
-        flat.rounded = bool(loose) or lonely
+        lonely = [names for use in torch.uses for slot, names in enumerate(use.names) if (use.index, slot) not in paired]
+        tables = (torch.weights[name] for names in lonely for name in names.split("+"))
+        if any(one.size > 1 and not has_few_digits(one, inputs.fmt.name) for one in tables):
+            flat.rounded = Rounded.TABLES
+        elif not loose and not lonely:
+            flat.rounded = Rounded.NOTHING
         marks: list[Landmark] = []
         for jumps in (False, True):
             more = landmarks(torch, flat, uses, pairs, last, jumps=jumps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from functools import cached_property, lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -41,6 +42,16 @@ _MOVES_ALL = frozenset(["reshape", "squeeze", "transpose", "broadcast_in_dim", "
 """Operations whose results have all numbers of their operands."""
 
 
+class Rounded(IntEnum):
+    """What one side may hold rounded to the dtype, as in a buffer, where the other one computes it."""
+
+    NOTHING = 0
+    SCALARS = 1
+    """A scalar of the other side's source."""
+    TABLES = 2
+    """Numbers that JAX computes, even from fractions that its dtype holds: torch may have the logarithms of these."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One equation: of the jaxpr, or a function that replaces one in unrolling."""
@@ -72,7 +83,7 @@ class JaxProgramFlat:
         devices: The numbers of devices that exchange values.
         merged: Whether one step takes the place of several that compute the same.
         plain: Gives the program in which none does.
-        rounded: Whether one side may hold a scalar of the other's source rounded to the dtype, as in a buffer.
+        rounded: What one side may hold rounded to the dtype, where the other one computes it.
     """
 
     dtype: str
@@ -89,7 +100,7 @@ class JaxProgramFlat:
     avals: dict[int, Any] = field(default_factory=dict)
     shared: ClosedJaxpr | None = None
     devices: frozenset[int] = frozenset()
-    rounded: bool = True
+    rounded: Rounded = Rounded.SCALARS
     merged: bool = False
     plain: Callable[[], JaxProgramFlat] | None = None
 

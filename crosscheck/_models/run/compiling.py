@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import Literal
 
-from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Rounded, Step
 from crosscheck._models.run.step_arithmetic import Arithmetic
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
@@ -44,7 +44,7 @@ class Stretch:
         given: The values that they need, by number.
         made: The values that are needed after them.
         exact: The constants in them before they were rounded.
-        rounded: Whether torch may hold its scalars rounded to the dtype.
+        rounded: What torch may hold rounded to the dtype.
         functions: What is compiled of it: for a clean run, and for one under noise.
     """
 
@@ -54,7 +54,7 @@ class Stretch:
     given: Sequence[int] = field(compare=False)
     made: Sequence[int] = field(compare=False)
     exact: Constants = field(compare=False)
-    rounded: bool
+    rounded: Rounded
     functions: tuple[Function, Function] | None = field(default=None, compare=False)
 
     @property

@@ -13,7 +13,7 @@ from jax import lax
 
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.record.jax_recording import Step
+from crosscheck._models.record.jax_recording import Rounded, Step
 from crosscheck._models.values.uses import CONSTANT, MOVES
 from crosscheck._shadow.jax.lift import Interpreter
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
@@ -39,14 +39,14 @@ class Arithmetic:
         wide: bool,
         noisy: bool = False,
         constants_only: bool = False,
-        rounded: bool = True,
+        rounded: Rounded = Rounded.SCALARS,
     ) -> None:
         """``exact`` are the constants before they were rounded; with ``constants_only``, operations get no noise.
 
         If torch does not hold scalars ``rounded`` to a dtype with fewer digits than float32, it computes with those in the
         source, in float32.
         """
-        self.wide, self._scalars_are_rounded = wide, rounded
+        self.wide, self._rounded_in_torch = wide, rounded
         self._interpreter, self._exact = interpreter, exact
         self._noisy, self._constants_only = noisy, constants_only
 
@@ -58,7 +58,7 @@ class Arithmetic:
         width = self._interpreter.share(dtype)
         if np.ndim(constant) == 0:
             in_source = min(1.0, FLOAT32 / float(self._interpreter._format.eps))
-            width = 1.0 if self._scalars_are_rounded else in_source
+            width = 1.0 if self._rounded_in_torch >= Rounded.SCALARS else in_source
         return self._interpreter._noisy(constant, width)
 
     def constant(self, value: Any, owner: Any) -> Any:
@@ -82,7 +82,14 @@ class Arithmetic:
         """
         if not self._noisy or not is_float(wide):
             return wide
-        return where(_has_few_digits(wide, dtype), wide, self.disturbed(wide, dtype))
+        exact = has_few_digits(wide, dtype)
+        if self._is_of_a_table(wide):
+            exact &= _is_whole(wide)
+        return where(exact, wide, self.disturbed(wide, dtype))
+
+    def _is_of_a_table(self, wide: Any) -> bool:
+        """Whether torch may hold what it computed of these numbers, rounded."""
+        return self._rounded_in_torch is Rounded.TABLES and np.ndim(wide) > 0
 
     def literal(self, atom: Any) -> Any:
         """A constant in an equation."""
@@ -92,6 +99,8 @@ class Arithmetic:
         """The value with noise as large as rounding to a dtype: none on numbers that the dtype holds."""
         if not self._noisy or not is_float(wide):
             return wide
+        if self._is_of_a_table(wide):
+            return where(_is_whole(wide), wide, self.disturbed(wide, dtype))
         if not isinstance(wide, jax.core.Tracer):
             held = _held(dtype, np.asarray(wide))
             if held.all():
@@ -127,7 +136,13 @@ def _held(dtype: Any, wide: Array) -> BoolArray:
         return np.asarray(wide.astype(dtype).astype(wide.dtype) == wide)
 
 
-def _has_few_digits(wide: Any, dtype: Any) -> Any:
+def _is_whole(wide: Any) -> Any:
+    """Which numbers are integers, as positions and masks are: both sides have the same."""
+    xp, (wide,) = namespace([wide])
+    return wide == xp.round(wide)
+
+
+def has_few_digits(wide: Any, dtype: Any) -> Any:
     """Whether all of these numbers need at most half of a dtype's digits; of a complex number, both parts.
 
     The largest number of the dtype, which a mask may be filled with, counts as such a number.

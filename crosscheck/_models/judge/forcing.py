@@ -348,9 +348,14 @@ class Forcing:
         replaced = self._replaced(put)
         made = {flat.maker[ends[one]] for one in only if ends.get(one) in flat.maker}
         values = flat.ancestors((one for step in made for one in flat.steps[step].inputs), replaced)
-        steps = made | {flat.maker[one] for one in values if one in flat.maker} - (replaced - made)
-        seen = {number for number, value in ends.items() if number in only or not values.isdisjoint(flat.moved_from(value))}
-        return seen, steps
+        idle = replaced - made
+        steps = made | {flat.maker[one] for one in values if one in flat.maker} - idle
+        # a part of a value needs the rest of JAX's: it is not put where another landmark puts the whole value
+        whole = {
+            number for number in ends if self.landmarks[number].known is None or flat.maker.get(ends[number]) not in idle
+        }
+        seen = {one for one, value in ends.items() if one in only or not values.isdisjoint(flat.moved_from(value))}
+        return seen & whole, steps
 
     def behind(self, left: set[int]) -> set[int]:
         """The landmarks that depend on the value that JAX keeps at one of these, with torch's values at all others."""

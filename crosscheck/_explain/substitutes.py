@@ -130,11 +130,10 @@ def _chooses(segment: GraphSegment, call: Call, function: Function) -> bool:
 
 
 def _does_nothing(segment: GraphSegment, call: Call, function: Function) -> bool:
-    """Whether a function leaves a value as another activation made it, as relu does with the results of a relu."""
+    """Whether a function leaves a value as it is, as relu does with positive numbers: to forget the operation is simpler."""
     first = call.args[0]
-    made = segment.call(first.node) if isinstance(first, Ref) else None
-    value = segment.values[first.node] if made is not None and FAMILIES.get(made.name) is UNARY else None
-    return value is not None and not _has_both_signs(value) and torch.equal(function(value), value)
+    value = segment.values[first.node] if isinstance(first, Ref) else None
+    return isinstance(value, torch.Tensor) and not _has_both_signs(value) and torch.equal(function(value), value)
 
 
 def _divisor(call: Call) -> str:

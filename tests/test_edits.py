@@ -214,3 +214,24 @@ def test_the_search_gives_no_operation_nothing_to_compute() -> None:
     params = {"weight": jnp.asarray(bag.weight.detach())}
     report = crosscheck.compare_models(bag, lambda p, x: p["weight"][x].mean(1), [bags], params=params, order=0)
     assert report.first is not None
+
+
+def test_a_function_of_one_positive_weight_is_forgotten_not_another_one() -> None:
+    """As the factor of the logits of CLIP: relu would leave it as it is."""
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.scale = nn.Linear(4, 3), nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x) * self.scale.exp()
+
+    model = Scaled()
+    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    report = crosscheck.compare_models(
+        model, lambda p, x: (x @ p["fc.weight"].T + p["fc.bias"]) * p["scale"], [x], params=params, order=0
+    )
+    assert report.first is not None
+    assert "forgets exp" in report.first.explanation

@@ -130,10 +130,16 @@ def _chooses(segment: GraphSegment, call: Call, function: Function) -> bool:
 
 
 def _does_nothing(segment: GraphSegment, call: Call, function: Function) -> bool:
-    """Whether a function leaves a value as it is, as relu does with positive numbers: to forget the operation is simpler."""
+    """Whether a function leaves a value as it is, as relu does with the results of a relu, or with a positive weight.
+
+    The signs of other data are an accident of the inputs.
+    """
     first = call.args[0]
-    value = segment.values[first.node] if isinstance(first, Ref) else None
-    return isinstance(value, torch.Tensor) and not _has_both_signs(value) and torch.equal(function(value), value)
+    if not isinstance(first, Ref):
+        return False
+    value, made = segment.values[first.node], segment.call(first.node)
+    steady = first.node not in segment.data or (made is not None and FAMILIES.get(made.name) is UNARY)
+    return steady and isinstance(value, torch.Tensor) and not _has_both_signs(value) and torch.equal(function(value), value)
 
 
 def _divisor(call: Call) -> str:

@@ -59,7 +59,7 @@ def stepped() -> Any:
 CALLS: dict[str, tuple[str, Callable[[], Any]]] = {
     "compare": ("flatnonzero", lambda: crosscheck.compare(torch.tanh, jnp.tanh, INPUTS)),
     "compare_models": ("isfinite", lambda: crosscheck.compare_models(MODEL, port, INPUTS, params=PARAMS)),
-    "a part in a thread": ("unravel_index", lambda: crosscheck.compare_models(MODEL, port, INPUTS, params=PARAMS)),
+    "a part in a thread": ("full", lambda: crosscheck.compare_models(MODEL, port, INPUTS, params=PARAMS)),
     "copy_weights": ("isfinite", lambda: crosscheck.copy_weights(MODEL, port, INPUTS, params=PARAMS)),
     "compare_training": ("isnan", trained),
     "compare_optimizers": ("isnan", stepped),

@@ -254,7 +254,8 @@ def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank:
         yield from ((one, False) for one in USUAL if one not in {old, *numbers} and (small or one > SMALL))
     elif isinstance(old, int) or old is None:
         if argument.startswith("dim"):
-            yield from ((one, True) for one in _axes(old or 0, rank) if one % rank != (old or 0) % rank)
+            # counted from the end: the operation of a weight norm does not check another axis from the start
+            yield from ((one, True) for one in range(-rank, 0) if one % rank != (old or 0) % rank)
         elif argument == "other":
             yield from ((one, True) for one in numbers if one != old)
         elif argument == "group":
@@ -267,7 +268,8 @@ def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank:
             yield from ((list(one), True) for one in permutations(old) if list(one) != list(old) and len(old) <= 5)
             return
         axes = argument == "dim"
-        every, taken = _axes(min(old), rank), {one % rank for one in old} if rank else set()
+        # counted as the call counts them: for an axis from the end, the operation of a Fourier transform ends the process
+        every, taken = range(rank) if min(old) >= 0 else range(-rank, 0), {one % rank for one in old} if rank else set()
         if not axes and len(old) > 1:  # the numbers of all axes at once: their order, their signs
             yield from ((one, True) for one in (list(old[::-1]), [-one for one in old]) if one != list(old))
         for place in range(len(old)):
@@ -276,11 +278,6 @@ def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank:
                     yield [*old[:place], one, *old[place + 1 :]], True
         if not axes and len(old) > 1:
             yield from (([one + d for one in old], True) for d in (1, -1))
-
-
-def _axes(old: int, rank: int) -> range:
-    """The axes, counted as a call counts its own: from the end, the operation of a Fourier transform ends the process."""
-    return range(rank) if old >= 0 else range(-rank, 0)
 
 
 def _setting(segment: GraphSegment, node: int, operation: str, argument: str, old: Any, new: Any) -> Fact:

@@ -277,7 +277,9 @@ def totals(rows: Mapping[str, Judged]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="functions; all without names")
-    parser.add_argument("--atlas", type=Path, default=ATLAS, metavar="FILE", help="the atlas")
+    parser.add_argument(
+        "--atlas", type=Path, default=ATLAS, metavar="FILE", help="the atlas; the lines that make its long rows are run"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what each check says of each row")
     options = parser.parse_args(arguments)
     atlas = read(options.atlas, "--atlas")

@@ -423,39 +423,3 @@ def test_a_module_of_torchscript_is_compared_and_copied(compiled: Any, approxima
         empty = {name: jnp.zeros(tuple(one.shape)) for name, one in model.named_parameters()}
         filled, _ = copy_weights(script, port, [X], params=empty)
         assert all(np.array_equal(filled[name], one.detach().numpy()) for name, one in model.named_parameters())
-
-
-class Flow(nn.Module):
-    """A normalising flow: each layer returns the logarithm of its determinant too, of weights alone or of data."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.nets = nn.ModuleList([nn.Linear(4, 8), nn.Linear(4, 8)])
-        self.logs = nn.ParameterList([nn.Parameter(torch.zeros(8)) for _ in self.nets])
-        self.turns = nn.ParameterList([nn.Parameter(torch.zeros(8, 8)) for _ in self.nets])
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logdet = x.new_zeros(len(x))
-        for net, log, turn in zip(self.nets, self.logs, self.turns, strict=True):
-            x, logdet = x * log.exp() @ turn, logdet + log.sum().expand(len(x))
-            logdet = logdet + torch.linalg.slogdet(turn)[1].expand(len(x))
-            a, b = x.chunk(2, -1)
-            s, t = net(a).chunk(2, -1)
-            x, logdet = torch.cat([b * torch.tanh(s).exp() + t, a], -1), logdet + torch.tanh(s).sum(-1)
-        return x, logdet - 0.5 * (x**2).sum(-1)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_flow_is_judged_with_its_determinant(sign: int) -> None:
-    def port(p: dict[str, Any], x: Any) -> Any:
-        logdet = 0.0
-        for k in range(2):
-            x, logdet = x * jnp.exp(p[f"logs.{k}"]) @ p[f"turns.{k}"], logdet + p[f"logs.{k}"].sum()
-            logdet = logdet + jnp.log(jnp.abs(jnp.linalg.det(p[f"turns.{k}"])))
-            a, b = jnp.split(x, 2, -1)
-            s, t = jnp.split(linear(p, f"nets.{k}", a), 2, -1)
-            x, logdet = jnp.concatenate([b * jnp.exp(jnp.tanh(s)) + t, a], -1), logdet + sign * jnp.tanh(s).sum(-1)
-        return x, logdet - 0.5 * (x * x).sum(-1)
-
-    report = compared(seeded(Flow()), port, normal(4, 8))
-    assert report.passed is (sign == 1), report.story()

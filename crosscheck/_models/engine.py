@@ -297,7 +297,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
     doubtful: set[int] | None = None
     drifts = True
-    for draw in range(DRAWS_IN_DOUBT):
+    for draw in range(DRAWS if forcing.mends else DRAWS_IN_DOUBT):
         noise = Noise(seed * 1000 + draw, unit)
         if doubtful is None or doubtful:
             noisy = forcing.replaced(located.left, **options, noise=noise, against=truth, only=doubtful)
@@ -325,6 +325,4 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
         if not beyond and not drifts:
             break  # more draws only allow more
         doubtful = None if forcing.mends else beyond
-        if doubtful is None and draw + 1 == DRAWS:
-            break
     return found, jax

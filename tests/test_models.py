@@ -86,6 +86,14 @@ def test_a_right_port_is_certified_in_bfloat16(name: str) -> None:
     assert report.passed, report.story()
 
 
+@pytest.mark.parametrize(("library", "seed"), [("plain", 25), ("equinox", 2)])
+def test_an_expert_that_rounding_chooses_is_no_error_of_a_side(library: str, seed: int) -> None:
+    """It is another one in JAX in one case, and in PyTorch in the other."""
+    mixture = ARCHITECTURES["moe"]
+    report = compared(mixture, mixture.jax(library, seed, dtype="bfloat16"), seed, dtype="bfloat16", order=0)
+    assert report.passed, report.story()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -65,8 +65,8 @@ class Accuracy:
         accumulated: How far the two differ when each runs by itself.
         drift: How far rounding moves JAX's result when JAX runs by itself.
         held: The rounding of torch's dtype, for its largest number here: where JAX has more digits, torch's is rounded.
-        excused: The rounding that JAX may have here. In 16 bits, it is that of one number: that it computes a whole part in
-            few digits, where torch does not, is its mistake and no excuse.
+        excused: The rounding that JAX may have here. In 16 bits, it is that of one number, unless rounding changes an
+            integer: that JAX computes a whole part in few digits, where torch does not, is its mistake and no excuse.
     """
 
     torch: float
@@ -293,8 +293,10 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     floats = {number for number in truth.errors if forcing.landmarks[number].expected.wide.dtype == np.float64}
     judged = sorted(floats - wrong)
     least = {number: unit * _share(forcing, number) for number in judged}
+    strict = set(judged) if precision <= FORMATS["float16"].precision else set[int]()
     found: dict[int, Accuracy] = {}
     spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
+    least_spread = dict.fromkeys(truth.errors, np.inf)
     doubtful: set[int] | None = None
     drifts = True
     for draw in range(DRAWS if forcing.mends else DRAWS_IN_DOUBT):
@@ -302,10 +304,12 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
         if doubtful is None or doubtful:
             noisy = forcing.replaced(located.left, **options, noise=noise, against=truth, only=doubtful)
             for number, error in noisy.errors.items():
-                spread[number] = max(spread[number], error)
+                spread[number], least_spread[number] = max(spread[number], error), min(least_spread[number], error)
         if drifts:
             for number, error in forcing.free(wide=True, noise=noise, against=free_wide).errors.items():
                 drift[number] = max(drift[number], error)
+        # what each draw makes is rounding; if JAX, and some draw, make far more, an integer changed, such as a chosen expert
+        jumped = {one for one in judged if min(jax.errors[one], spread[one]) > ROUNDINGS * least_spread[one]}
         found = {
             number: Accuracy(
                 torch=truth.errors[number],
@@ -314,7 +318,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
                 accumulated=free.errors[number],
                 drift=drift[number],
                 held=LARGEST * unit * forcing.flat.interpreter.share(forcing.landmarks[number].expected.narrow.dtype),
-                excused=least[number] if precision <= FORMATS["float16"].precision else max(spread[number], least[number]),
+                excused=least[number] if number in strict - jumped else max(spread[number], least[number]),
             )
             for number in judged
         }

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from crosscheck import AtlasRow, activations
+from crosscheck import AtlasRow, UsageError, activations
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, FloatArray, from_bits, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._atlas.file import read
@@ -282,7 +282,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what each check says of each row")
     options = parser.parse_args(arguments)
-    atlas = read(options.atlas, "--atlas")
+    try:
+        atlas = read(options.atlas, "--atlas")
+    except UsageError as error:
+        parser.error(str(error))
     if unknown := set(options.names) - set(atlas.coverage.functions):
         parser.error(f"NAME: the atlas has no {' and no '.join(sorted(unknown))}")
     rows: dict[str, Judged] = {}

@@ -47,22 +47,22 @@ class There:
     certain: BoolArray
     limit: float
 
-    def fits(self, result: Any, theirs: Array) -> bool:
+    def fits(self, result: Any, jax_values: Array) -> bool:
         """Whether a result of torch is what JAX has."""
         if result.numel() != self.size or not result.is_floating_point():
             return False
-        here, theirs = result.detach().numpy().ravel(), theirs.ravel()
-        mine = here[self.places[self.certain]]
-        if distance(mine[:, None], theirs[self.certain][:, None], in_parts=False) > self.limit:
+        here, jax_values = result.detach().numpy().ravel(), jax_values.ravel()
+        torch_values = here[self.places[self.certain]]
+        if distance(torch_values[:, None], jax_values[self.certain][:, None], in_parts=False) > self.limit:
             return False
-        return self.size != theirs.size or same_numbers(here, theirs, self.limit)
+        return self.size != jax_values.size or same_numbers(here, jax_values, self.limit)
 
 
-def there(found: ModelResults, at: int, own: Array) -> There | None:
+def there(results: ModelResults, at: int, own: Array) -> There | None:
     """What JAX has at a landmark, where torch has ``own``; None if it does not tell enough."""
-    landmark = found.landmarks[at]
-    theirs = found.located.values.get(at)
-    if theirs is None or not own.size or landmark.expected.wide.dtype != np.float64 or not np.isfinite(theirs).all():
+    landmark = results.landmarks[at]
+    jax_values = results.located.values.get(at)
+    if jax_values is None or not own.size or landmark.expected.wide.dtype != np.float64 or not np.isfinite(jax_values).all():
         return None
     numbers = np.arange(own.size).reshape(own.shape)
     usual = [numbers.ravel(), *([np.moveaxis(numbers, 1, -1).ravel()] if own.ndim > 2 else [])]
@@ -75,13 +75,13 @@ def there(found: ModelResults, at: int, own: Array) -> There | None:
     single[:-1] &= ordered[1:] != ordered[:-1]
     places, certain = order[ranks], single[ranks]
     if not certain.any():  # a resize may repeat every number: its axes are in one of the usual orders
-        places = next((one for one in usual if np.array_equal(own[one], expected)), places)
+        places = next((layout for layout in usual if np.array_equal(own[layout], expected)), places)
         certain = np.full(places.size, np.array_equal(own[places], expected))
     fewest = 1 if landmark.fixed and expected.size == 1 else FEWEST  # a loss is one number
     if not np.array_equal(own[places], expected) or certain.sum() < fewest:
         return None
-    limit = max(FLOOR, min(LOOSEST, found.tolerances[at]))
-    return There(own.size, places, certain, min(limit, found.located.errors[at] / CLEARLY))
+    limit = max(FLOOR, min(LOOSEST, results.tolerances[at]))
+    return There(own.size, places, certain, min(limit, results.located.errors[at] / CLEARLY))
 
 
 class Proof:
@@ -89,7 +89,7 @@ class Proof:
 
     def __init__(
         self,
-        found: ModelResults,
+        results: ModelResults,
         at: int,
         fits: There,
         run: Callable[[Mapping[int, Any], Edits], Any],
@@ -100,22 +100,22 @@ class Proof:
 
         ``nodes`` are the nodes of torch's operations.
         """
-        self._found, self._at, self._fits, self._run, self._known, self._nodes = found, at, fits, run, known, nodes
+        self._results, self._at, self._fits, self._run, self._known, self._nodes = results, at, fits, run, known, nodes
 
     def __call__(self, edits: Edits) -> bool:
         """Whether torch gives JAX's numbers after an edit, for other numbers too, as far as both can be run so."""
-        for phase, theirs in zip(PHASES, self._theirs, strict=False):
+        for phase, jax_values in zip(PHASES, self._jax_values, strict=False):
             try:
                 result = self._run(self._other(phase), edits)
             except Exception:  # torch may refuse some numbers in any way
                 return True
-            if not self._fits.fits(result, theirs):
+            if not self._fits.fits(result, jax_values):
                 return False
         return True
 
     def _other(self, phase: float) -> dict[int, Any]:
-        sizes = {self._nodes[one]: size for one, size in self._sizes.items() if one in self._nodes}
-        sizes |= dict(zip(self._found.torch.graph.inputs, self._input_sizes, strict=True))
+        sizes = {self._nodes[operation]: size for operation, size in self._sizes.items() if operation in self._nodes}
+        sizes |= dict(zip(self._results.torch.graph.inputs, self._input_sizes, strict=True))
         return {
             node: torch.from_numpy(other_numbers(value.numpy(), phase, size=sizes[node]))
             if node in sizes and value.is_floating_point()
@@ -126,16 +126,20 @@ class Proof:
     @cached_property
     def _sizes(self) -> dict[int, float]:
         """For each operation of torch at an earlier landmark, the size of its numbers."""
-        marks, values = self._found.landmarks, self._found.torch.values
-        operations = {one.operation for one in marks[: self._at]} - {None, marks[self._at].operation}
-        return {one: _size(values[one].wide) for one in operations if one is not None and one in values}
+        marks, values = self._results.landmarks, self._results.torch.values
+        operations = {landmark.operation for landmark in marks[: self._at]} - {None, marks[self._at].operation}
+        return {
+            operation: _size(values[operation].wide)
+            for operation in operations
+            if operation is not None and operation in values
+        }
 
     @cached_property
     def _input_sizes(self) -> list[float]:
-        return [_size(leaf) if leaf.dtype.kind == "f" else 0.0 for leaf in self._found.inputs.leaves]
+        return [_size(leaf) if leaf.dtype.kind == "f" else 0.0 for leaf in self._results.inputs.leaves]
 
     @cached_property
-    def _theirs(self) -> Sequence[Array]:
+    def _jax_values(self) -> Sequence[Array]:
         """What JAX has at the landmark, for each of the other numbers; none if it cannot be run with them."""
         try:
             return [self._of_jax(phase) for phase in PHASES]
@@ -143,8 +147,8 @@ class Proof:
             return []
 
     def _of_jax(self, phase: float) -> Array:
-        found, flat = self._found, self._found.flat
-        run, landmark = found.located.run, found.landmarks[self._at]
+        results, flat = self._results, self._results.flat
+        run, landmark = results.located.run, results.landmarks[self._at]
         assert run is not None
         sizes = self._sizes_in_jax()
         here: dict[int, Any] = {}
@@ -157,29 +161,34 @@ class Proof:
                 here[number] = other_numbers(np.asarray(own), phase, size=sizes[number])
             return here[number]
 
-        step = flat.steps[landmark.step]
-        target = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+        last = flat.steps[landmark.step]
+        target = last.outputs[0] if landmark.place < 0 else last.inputs[landmark.place]
         if target in sizes:  # JAX has the result of another landmark there
-            return other_numbers(found.located.values[self._at], phase, size=sizes[target])
-        steps = steps_before(found, self._at)
-        mended = {mend.value for number, mend in found.forcing.mends.items() if number < self._at}
-        if not mended.isdisjoint(number for one in steps for number in one.outputs):
+            return other_numbers(results.located.values[self._at], phase, size=sizes[target])
+        steps = steps_before(results, self._at)
+        mended = {mend.value for number, mend in results.forcing.mends.items() if number < self._at}
+        if not mended.isdisjoint(number for step in steps for number in step.outputs):
             raise RuntimeError("torch's values replace others there too")
         with jax.enable_x64(True), np.errstate(all="ignore"):
-            for one in steps:
-                here.update(zip(one.outputs, run.results(one, [read(number) for number in one.inputs]), strict=True))
-            return landmark.compared(landmark.view.matrix(np.asarray(here[target]), found.forcing.orders[self._at]))
+            for step in steps:
+                here.update(zip(step.outputs, run.results(step, [read(number) for number in step.inputs]), strict=True))
+            return landmark.compared(landmark.view.matrix(np.asarray(here[target]), results.forcing.orders[self._at]))
 
     def _sizes_in_jax(self) -> dict[int, float]:
         """The size of the numbers of each value of JAX that torch's replaces, or that is an input; 0 if they stay."""
-        found, flat = self._found, self._found.flat
+        results, flat = self._results, self._results.flat
         sizes: dict[int, float] = {}
-        for k, one in enumerate(found.landmarks[: self._at]):
-            step = flat.steps[one.step]
-            number = step.outputs[0] if one.place < 0 else step.inputs[one.place]
-            if k not in found.located.left and one.operation in self._sizes and one.known is None and not one.beside:
-                sizes[number] = self._sizes[one.operation]
-        for number, leaf, size in zip(flat.inputs, found.forcing.inputs, self._input_sizes, strict=True):
+        for k, landmark in enumerate(results.landmarks[: self._at]):
+            step = flat.steps[landmark.step]
+            number = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+            if (
+                k not in results.located.left
+                and landmark.operation in self._sizes
+                and landmark.known is None
+                and not landmark.beside
+            ):
+                sizes[number] = self._sizes[landmark.operation]
+        for number, leaf, size in zip(flat.inputs, results.forcing.inputs, self._input_sizes, strict=True):
             if leaf.dtype.kind != "f" or abs(_size(leaf) - size) <= FLOOR * size:
                 sizes.setdefault(number, size)
         return sizes

@@ -47,8 +47,8 @@ Kind = tuple[str, ...]
 class EditSearch:
     """Looks for the edits that explain a fault, for one fault after the other."""
 
-    def __init__(self, found: ModelResults) -> None:
-        self._found = found
+    def __init__(self, results: ModelResults) -> None:
+        self._results = results
         self._explaining = Explaining()
         self._searches: dict[int, MistakeSearch] = {}
         self._done: dict[int, MistakeSearch] = {}
@@ -81,12 +81,12 @@ class EditSearch:
         return self._words(fault, edits)
 
     def _words(self, fault: LocatedFault, edits: Sequence[Edit]) -> str:
-        said = "; ".join(dict.fromkeys(one.words() for one in edits))
+        said = "; ".join(dict.fromkeys(edit.words() for edit in edits))
         return said + self._between(fault, edits) if said else ""
 
     def facts(self, fault: LocatedFault) -> tuple[Fact, ...]:
         """The facts that explain a fault; none if no edit does."""
-        return tuple(dict.fromkeys(one.fact for one in self._chosen.get(fault.landmark, ())))
+        return tuple(dict.fromkeys(edit.fact for edit in self._chosen.get(fault.landmark, ())))
 
     def forget(self, fault: LocatedFault) -> None:
         """Drop the edits of a fault, which something else explains better."""
@@ -99,25 +99,27 @@ class EditSearch:
         The first step, which begins with zeros, may fit what no other step does: what explains most of them is said of all,
         and an edit that fits one step alone is not said.
         """
-        found: dict[int, str] = {}
+        words: dict[int, str] = {}
         for group in self._by_line(faults):
-            named = {one.landmark: self._kinds(one) for one in group if one.landmark in self._chosen}
+            named = {fault.landmark: self._kinds(fault) for fault in group if fault.landmark in self._chosen}
             kinds = self._of_most(group, list(named.values()))
-            for fault in (one for one in group if one.landmark in named and not (kinds and kinds <= named[one.landmark])):
+            for fault in (
+                fault for fault in group if fault.landmark in named and not (kinds and kinds <= named[fault.landmark])
+            ):
                 search = self._done.get(fault.landmark)
                 edits = search.of_kind(*next(iter(kinds))) if search and len(kinds) == 1 else []
                 alone = not any(named[fault.landmark] <= other for k, other in named.items() if k != fault.landmark)
                 if edits or (alone and len(group) >= FEWEST_ALIKE):
-                    found[fault.landmark] = self._words(fault, edits)
+                    words[fault.landmark] = self._words(fault, edits)
                     self._chosen[fault.landmark] = edits
-        return found
+        return words
 
     def _by_line(self, faults: Sequence[LocatedFault]) -> list[list[LocatedFault]]:
         """The faults of each line of the program that has several."""
         lines: dict[tuple[str, str], list[LocatedFault]] = defaultdict(list)
         for fault in faults:
             number = self._reader(fault) if self._is_of_input(fault) else self._nodes.get(fault.operation)
-            call = self._found.torch.graph.graph.call(number) if number is not None else None
+            call = self._results.torch.graph.graph.call(number) if number is not None else None
             if call is not None and call.source:
                 lines[call.path, call.source].append(fault)
         return [group for group in lines.values() if len(group) > 1]
@@ -125,28 +127,28 @@ class EditSearch:
     def _of_most(self, group: Sequence[LocatedFault], named: Sequence[frozenset[Kind]]) -> frozenset[Kind]:
         """The kinds of edits that explain most faults of a group; empty if none explains two."""
         shared = {kinds: sum(kinds <= other for other in named) for kinds in named}
-        kinds, most = max(shared.items(), key=lambda one: one[1], default=(frozenset[Kind](), 0))
+        kinds, most = max(shared.items(), key=lambda pair: pair[1], default=(frozenset[Kind](), 0))
         if most > 1:
             return kinds
         # something that is done to all steps, such as another order of them
-        searches = [self._done[one.landmark] for one in group if one.landmark in self._done]
+        searches = [self._done[fault.landmark] for fault in group if fault.landmark in self._done]
         if len(searches) < len(group):
             return frozenset()
-        common = frozenset.intersection(*(one.of_values() for one in searches))
+        common = frozenset.intersection(*(search.of_values() for search in searches))
         return frozenset([min(common)]) if common else frozenset()
 
     def moved(self, faults: Sequence[LocatedFault]) -> dict[int, str]:
         """New words for an operation that one fault has too much and a later one lacks, by landmark."""
-        single = {one.landmark: edits[0] for one in faults if len(edits := self._chosen.get(one.landmark, ())) == 1}
-        found = {}
+        single = {fault.landmark: edits[0] for fault in faults if len(edits := self._chosen.get(fault.landmark, ())) == 1}
+        words = {}
         for first, second in combinations(sorted(single), 2):
             extra, missing = single[first], single[second]
             names = (extra.kind[1].partition(" ")[0], missing.kind[-1]) if extra.kind[0] == "extra" else ("", " ")
-            if missing.kind[0] == "missing" and len(missing.kind) == 2 and names[0] == names[1] and first not in found:
-                landmark = self._found.landmarks[first]
+            if missing.kind[0] == "missing" and len(missing.kind) == 2 and names[0] == names[1] and first not in words:
+                landmark = self._results.landmarks[first]
                 layer = landmark.name.rpartition(".")[0] or landmark.name
-                found[first] = found[second] = f"JAX applies {extra.kind[1]} before {layer}, PyTorch after it"
-        return found
+                words[first] = words[second] = f"JAX applies {extra.kind[1]} before {layer}, PyTorch after it"
+        return words
 
     def _kinds(self, fault: LocatedFault) -> frozenset[Kind]:
         return frozenset(edit.kind for edit in self._chosen[fault.landmark])
@@ -154,18 +156,18 @@ class EditSearch:
     def _between(self, fault: LocatedFault, edits: Sequence[Edit]) -> str:
         """The layers behind which the mistake is, where the module that runs the operation has others inside."""
         search = self._done.get(fault.landmark)
-        operation = self._found.torch.operations[fault.operation] if fault.operation >= 0 else None
-        module = self._found.torch.modules.get(operation.path) if operation is not None else None
+        operation = self._results.torch.operations[fault.operation] if fault.operation >= 0 else None
+        module = self._results.torch.modules.get(operation.path) if operation is not None else None
         if search is None or module is None or not list(module.children()):
             return ""
         segment = search.segment
-        first = min(one for edit in edits for one in edit.edits)
+        first = min(node for edit in edits for node in edit.edits)
         if first not in segment.data:  # a table is where it meets the data
             first = min(segment.behind.get(first, frozenset()) & segment.data, default=first)
         layers = behind(segment, first)
         if not layers:
-            owner = self._found.landmarks[fault.landmark].name.rpartition(".")[0]
-            return f", before {owner}" if owner in self._found.torch.modules and owner else ""
+            owner = self._results.landmarks[fault.landmark].name.rpartition(".")[0]
+            return f", before {owner}" if owner in self._results.torch.modules and owner else ""
         return f", behind {' and '.join(layers[:2])}"
 
     def _search(self, fault: LocatedFault) -> MistakeSearch | None:
@@ -178,40 +180,43 @@ class EditSearch:
         return self._explaining.search(segment)
 
     def _segment(self, fault: LocatedFault) -> GraphSegment | None:
-        found, torch_ = self._found, self._found.torch
-        landmark = found.landmarks[fault.landmark]
+        results, torch_ = self._results, self._results.torch
+        landmark = results.landmarks[fault.landmark]
         graph, operation = torch_.graph.graph, landmark.operation
-        run = found.located.run
+        run = results.located.run
         known_there = operation in self._nodes and operation in torch_.values
         if run is None or not (known_there or self._is_of_input(fault)):
             return None
-        marks = found.landmarks[: fault.landmark]
-        cut = {one.operation for k, one in enumerate(marks) if k not in found.located.left} - {operation, None}
+        marks = results.landmarks[: fault.landmark]
+        cut = {mark.operation for k, mark in enumerate(marks) if k not in results.located.left} - {operation, None}
         known = dict(self._inputs)
-        known |= {self._nodes[one]: self._value(one) for one in cut if one in self._nodes and one in torch_.values}
+        known |= {self._nodes[start]: self._value(start) for start in cut if start in self._nodes and start in torch_.values}
         target = self._target(fault)
         if target is None or len(graph.ancestors([target], known)) > MOST_NODES:
             return None
-        fits = there(found, fault.landmark, self._own(landmark, target))
+        fits = there(results, fault.landmark, self._own(landmark, target))
         if fits is None:
             return None
-        theirs = np.asarray(found.located.values[fault.landmark], np.float64)
+        jax_values = np.asarray(results.located.values[fault.landmark], np.float64)
 
         def values(before: Mapping[int, Any], edits: Edits) -> Any:
             return GraphSegment(graph, before, [target], weights=self._weight, edits=edits).values[target]
 
-        steps = steps_before(found, fault.landmark)
+        steps = steps_before(results, fault.landmark)
         return GraphSegment(
             graph,
             known,
             [target],
             weights=self._weight,
             jax=JaxSide(
-                list(self._theirs(landmark, fault, steps)), _numbers(found, steps), list(_tables(found, steps)), self._alone
+                list(self._jax_values(landmark, fault, steps)),
+                _numbers(results, steps),
+                list(_tables(results, steps)),
+                self._alone,
             ),
             goal=Goal(
-                lambda results: fits.fits(results[0], theirs),
-                Proof(found, fault.landmark, fits, values, known, self._nodes),
+                lambda tensors: fits.fits(tensors[0], jax_values),
+                Proof(results, fault.landmark, fits, values, known, self._nodes),
             ),
             doubtful=self._doubtful,
         )
@@ -219,68 +224,68 @@ class EditSearch:
     @cached_property
     def _doubtful(self) -> set[int]:
         """The nodes at whose landmarks JAX has other numbers."""
-        faults = (self._found.landmarks[one.landmark].operation for one in self._found.located.faults)
-        return {self._nodes[one] for one in faults if one in self._nodes}
+        operations = (self._results.landmarks[fault.landmark].operation for fault in self._results.located.faults)
+        return {self._nodes[operation] for operation in operations if operation in self._nodes}
 
     @cached_property
     def _alone(self) -> dict[str, Array]:
         """JAX's weights for which PyTorch has none."""
-        partnered = {match.jax for match in self._found.weights.matches if match.torch is not None}
-        named = zip(self._found.model.names, self._found.model.weights, strict=True)
-        return {name: one for name, one in named if name not in partnered}
+        partnered = {match.jax for match in self._results.weights.matches if match.torch is not None}
+        named = zip(self._results.model.names, self._results.model.weights, strict=True)
+        return {name: weight for name, weight in named if name not in partnered}
 
     @cached_property
     def _inputs(self) -> dict[int, Any]:
         """The node of each input, with its value."""
-        inputs = zip(self._found.torch.graph.inputs, self._found.inputs.leaves, strict=True)
+        inputs = zip(self._results.torch.graph.inputs, self._results.inputs.leaves, strict=True)
         return {number: _tensor(leaf) for number, leaf in inputs}
 
     @property
     def _nodes(self) -> dict[int, int]:
         """The node of each operation on record."""
-        return self._found.torch.nodes
+        return self._results.torch.nodes
 
     def _value(self, operation: int) -> Any:
-        return _tensor(self._found.torch.values[operation].wide)
+        return _tensor(self._results.torch.values[operation].wide)
 
     def _weight(self, name: str) -> Any:
-        weights = self._found.torch.weights
-        return _tensor(weights[self._found.torch.tied.get(name, name)])
+        weights = self._results.torch.weights
+        return _tensor(weights[self._results.torch.tied.get(name, name)])
 
     def _is_of_input(self, fault: LocatedFault) -> bool:
         """Whether the data at a landmark is a view of an input."""
-        landmark = self._found.landmarks[fault.landmark]
+        landmark = self._results.landmarks[fault.landmark]
         return landmark.operation is None and landmark.place >= 0
 
     def _reader(self, fault: LocatedFault) -> int | None:
         """The node that reads a view of an input, with the numbers that are expected at a landmark."""
-        landmark = self._found.landmarks[fault.landmark]
+        landmark = self._results.landmarks[fault.landmark]
         wide = landmark.expected.wide
         readers = (
-            self._nodes.get(one.operation.index)
-            for one in self._found.torch.uses
-            if one.origin is None and one.names[0] == landmark.name and one.given is not None
-            if one.given.wide.size == wide.size and same_numbers(one.given.wide, wide, FLOOR)
+            self._nodes.get(use.operation.index)
+            for use in self._results.torch.uses
+            if use.origin is None and use.names[0] == landmark.name and use.given is not None
+            if use.given.wide.size == wide.size and same_numbers(use.given.wide, wide, FLOOR)
         )
         return next(filter(None, readers), None)
 
     def _target(self, fault: LocatedFault) -> int | None:
         """The node whose value is at a landmark: that of its operation, or a view of that, which an operation reads."""
-        landmark, graph = self._found.landmarks[fault.landmark], self._found.torch.graph.graph
+        landmark, graph = self._results.landmarks[fault.landmark], self._results.torch.graph.graph
         if self._is_of_input(fault):
             reader = self._reader(fault)
-            inputs = set(self._found.torch.graph.inputs)
+            inputs = set(self._results.torch.graph.inputs)
             operands = graph.operands(reader) if reader is not None else ()
-            return next((one for one in operands if inputs & graph.ancestors([one])), None)
+            return next((operand for operand in operands if inputs & graph.ancestors([operand])), None)
         made = self._nodes[landmark.operation or 0]
         if landmark.place < 0:
             return made
         readers = [
-            self._nodes[one.operation.index]
-            for one in self._found.torch.uses
-            if one.origin == landmark.operation and one.names[0] == landmark.name and one.operation.index in self._nodes
+            self._nodes[use.operation.index]
+            for use in self._results.torch.uses
+            if use.origin == landmark.operation and use.names[0] == landmark.name and use.operation.index in self._nodes
         ]
-        for operand in (one for reader in readers for one in graph.operands(reader)):
+        for operand in (operand for reader in readers for operand in graph.operands(reader)):
             node = operand
             while node != made and (call := graph.call(node)) is not None and call.operation is None:
                 node = next(iter(graph.operands(node)), made)
@@ -293,12 +298,12 @@ class EditSearch:
         before = self._inputs
         if landmark.operation is not None:
             before = {self._nodes[landmark.operation]: self._value(landmark.operation)}
-        alone = GraphSegment(self._found.torch.graph.graph, before, [target], weights=self._weight)
+        alone = GraphSegment(self._results.torch.graph.graph, before, [target], weights=self._weight)
         return np.asarray(alone.values[target], np.float64)
 
-    def _theirs(self, landmark: Landmark, fault: LocatedFault, steps: Sequence[Any]) -> Iterator[Array]:
+    def _jax_values(self, landmark: Landmark, fault: LocatedFault, steps: Sequence[Any]) -> Iterator[Array]:
         """JAX's values there, before any was replaced."""
-        run, flat = self._found.located.run, self._found.flat
+        run, flat = self._results.located.run, self._results.flat
         assert run is not None
         step = flat.steps[landmark.step]
         numbers = {number for step in steps for number in (*step.outputs, *step.inputs) if isinstance(number, int)}
@@ -311,7 +316,7 @@ class EditSearch:
             value = run.unmended.get(number, run.values.get(number))
             if value is not None and (flat.kinds[number] == DATA or np.size(value) > 1) and _is_plain(flat, number):
                 yield np.asarray(value)
-        yield self._found.located.values[fault.landmark]
+        yield self._results.located.values[fault.landmark]
 
 
 def _tensor(array: Array) -> Any:
@@ -320,21 +325,23 @@ def _tensor(array: Array) -> Any:
     return torch.from_numpy(np.array(array, np.float64 if floats else None))
 
 
-def casts(found: ModelResults, at: int) -> str:
+def casts(results: ModelResults, at: int) -> str:
     """To which dtypes of fewer digits JAX casts values before a landmark, as a clause; empty if to none."""
-    own, names = FORMATS[found.flat.dtype].precision, dict[str, str]()
-    for step in steps_before(found, at):
-        dtype = str(found.flat.avals[step.outputs[0]].dtype)
+    own, names = FORMATS[results.flat.dtype].precision, dict[str, str]()
+    for step in steps_before(results, at):
+        dtype = str(results.flat.avals[step.outputs[0]].dtype)
         if step.operation.name == "convert_element_type" and dtype in FORMATS and FORMATS[dtype].precision < own:
             names[dtype] = step.operation.source
     said = " and ".join(f"{dtype} in {source}" if source else dtype for dtype, source in names.items())
     return f"JAX casts to {said}" * bool(said)
 
 
-def _tables(found: ModelResults, steps: Sequence[Any]) -> Iterator[Array]:
+def _tables(results: ModelResults, steps: Sequence[Any]) -> Iterator[Array]:
     """The arrays of floats that JAX computes from constants alone, or holds, each once."""
-    run, flat, seen = found.kept, found.flat, set[bytes]()
-    for number in dict.fromkeys(one for step in steps for one in (*step.inputs, *step.outputs) if isinstance(one, int)):
+    run, flat, seen = results.kept, results.flat, set[bytes]()
+    for number in dict.fromkeys(
+        number for step in steps for number in (*step.inputs, *step.outputs) if isinstance(number, int)
+    ):
         held = flat.avals[number]
         if flat.kinds[number] != CONSTANT or not held.dtype.name.startswith("float") or not 1 < held.size <= LARGEST_TABLE:
             continue
@@ -349,11 +356,11 @@ def _is_plain(flat: JaxProgramFlat, number: int) -> bool:
     return isinstance(flat.avals[number].dtype, np.dtype)
 
 
-def _numbers(found: ModelResults, steps: Sequence[Any]) -> Iterator[float]:
+def _numbers(results: ModelResults, steps: Sequence[Any]) -> Iterator[float]:
     """The numbers in JAX's program there."""
-    run, flat = found.located.run, found.flat
+    run, flat = results.located.run, results.flat
     assert run is not None
-    for given in (one for step in steps for one in step.inputs):
+    for given in (operand for step in steps for operand in step.inputs):
         if isinstance(given, Literal):
             value = flat.exact.get(id(given), given.val)
         elif isinstance(given, int) and flat.kinds[given] != DATA and flat.avals[given].size == 1 and _is_plain(flat, given):

@@ -39,38 +39,38 @@ SAID = {
 }
 
 
-def faults(found: ModelResults) -> list[Fault]:
+def faults(results: ModelResults) -> list[Fault]:
     """Everything that goes wrong by itself: in float64, only in the dtype, in gradients."""
-    if (exchange := other_exchange(found)) is not None:
+    if (exchange := other_exchange(results)) is not None:
         return [exchange]
-    edits = EditSearch(found)
-    wrong = [_located(found, one, edits) for one in found.located.faults]
-    alike = edits.alike(found.located.faults) | edits.moved(found.located.faults)
+    edits = EditSearch(results)
+    wrong = [_located(results, fault, edits) for fault in results.located.faults]
+    alike = edits.alike(results.located.faults) | edits.moved(results.located.faults)
     wrong = [
-        replace(one, explanation=alike[at.landmark] or _plainly(one.error), facts=edits.facts(at))
+        replace(fault, explanation=alike[at.landmark] or _plainly(fault.error), facts=edits.facts(at))
         if at.landmark in alike
-        else one
-        for at, one in zip(found.located.faults, wrong, strict=True)
+        else fault
+        for at, fault in zip(results.located.faults, wrong, strict=True)
     ]
-    wrong = _merged(found, wrong, edits.corrected)
-    wrong += _inaccurate(found)
-    wrong += rounded(found, {number for one in wrong for number in one.layers})
-    wrong += _gradients(found)
-    wrong += _raised(found)
-    return wrong or ([] if found.open else list(_unseen(found)))
+    wrong = _merged(results, wrong, edits.corrected)
+    wrong += _inaccurate(results)
+    wrong += rounded(results, {number for fault in wrong for number in fault.layers})
+    wrong += _gradients(results)
+    wrong += _raised(results)
+    return wrong or ([] if results.open else list(_unseen(results)))
 
 
-def layers(found: ModelResults, wrong: Sequence[Fault]) -> list[Layer]:
+def layers(results: ModelResults, wrong: Sequence[Fault]) -> list[Layer]:
     """A record of every landmark."""
     shows = {number: k for k, fault in enumerate(wrong) for number in fault.layers}
-    return [_layer(found, number, shows.get(number), wrong) for number in range(len(found.landmarks))]
+    return [_layer(results, number, shows.get(number), wrong) for number in range(len(results.landmarks))]
 
 
-def _layer(found: ModelResults, number: int, fault: int | None, wrong: Sequence[Fault]) -> Layer:
-    landmark = found.landmarks[number]
-    step = found.flat.steps[landmark.step]
-    error = found.located.errors[number]
-    accuracy = found.accuracy.get(number)
+def _layer(results: ModelResults, number: int, fault: int | None, wrong: Sequence[Fault]) -> Layer:
+    landmark = results.landmarks[number]
+    step = results.flat.steps[landmark.step]
+    error = results.located.errors[number]
+    accuracy = results.accuracy.get(number)
     cause = "exact" if error <= EXACT else "rounding"
     if fault is not None:
         cause = wrong[fault].cause
@@ -78,11 +78,11 @@ def _layer(found: ModelResults, number: int, fault: int | None, wrong: Sequence[
         name=landmark.name,
         place="result" if landmark.place < 0 else "operand",
         torch=landmark.path,
-        operation="" if landmark.operation is None else found.torch.operations[landmark.operation].name,
+        operation="" if landmark.operation is None else results.torch.operations[landmark.operation].name,
         jax=step.operation.path,
         source=step.operation.source,
         error=error,
-        tolerance=found.tolerances[number],
+        tolerance=results.tolerances[number],
         accumulated=accuracy.accumulated if accuracy else None,
         drift=accuracy.drift if accuracy else None,
         torch_error=accuracy.torch if accuracy else None,
@@ -94,77 +94,81 @@ def _layer(found: ModelResults, number: int, fault: int | None, wrong: Sequence[
     )
 
 
-def _merged(found: ModelResults, wrong: list[Fault], corrected: Container[int]) -> list[Fault]:
+def _merged(results: ModelResults, wrong: list[Fault], corrected: Container[int]) -> list[Fault]:
     """The faults, without those of a module that contains another one whose number corrects the same landmark."""
-    located = found.located.faults
+    located = results.located.faults
     kept = [
         number
-        for number, (at, one) in enumerate(zip(located, wrong, strict=True))
+        for number, (at, fault) in enumerate(zip(located, wrong, strict=True))
         if at.landmark not in corrected
         or not any(
-            other.landmark == at.landmark and inner.torch != one.torch and is_in(inner.torch, one.torch)
+            other.landmark == at.landmark and inner.torch != fault.torch and is_in(inner.torch, fault.torch)
             for other, inner in zip(located, wrong, strict=True)
         )
     ]
-    found.located.faults = [located[number] for number in kept]
+    results.located.faults = [located[number] for number in kept]
     return [wrong[number] for number in kept]
 
 
-def _located(found: ModelResults, fault: LocatedFault, edits: EditSearch) -> Fault:
-    landmark = found.landmarks[fault.landmark]
-    operation = found.torch.operations[fault.operation] if fault.operation >= 0 else None
-    path = fault.path or (_path(found, operation, fault.how) if operation is not None else "")
+def _located(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> Fault:
+    landmark = results.landmarks[fault.landmark]
+    operation = results.torch.operations[fault.operation] if fault.operation >= 0 else None
+    path = fault.path or (_path(results, operation, fault.how) if operation is not None else "")
     if not path and (operation is None or (fault.how and fault.operation == landmark.operation)):
         path = landmark.path
-    step = found.flat.steps[landmark.step]
-    error = found.located.errors[fault.landmark]
-    explanation = _explanation(found, fault, edits)
+    step = results.flat.steps[landmark.step]
+    error = results.located.errors[fault.landmark]
+    explanation = _explanation(results, fault, edits)
     return Fault(
         torch=path,
-        kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",
+        kind=type(results.torch.modules[path]).__name__ if path in results.torch.modules else "",
         operation=operation.name if operation else landmark.name.removeprefix(f"{landmark.path}."),
         jax=step.operation.path,
         source=step.operation.source,
         cause="definition" if isfinite(error) else "special",
         side=None,
         error=error,
-        explanation=(explanation or _plainly(error)) + _hidden(found, error),
+        explanation=(explanation or _plainly(error)) + _hidden(results, error),
         layers=tuple(fault.shown),
         facts=edits.facts(fault),
     )
 
 
-def _explanation(found: ModelResults, fault: LocatedFault, edits: EditSearch) -> str:
+def _explanation(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> str:
     """What JAX does otherwise, as a clause; empty if nothing shows it."""
     if fault.how == "moved" or fault.later:
         return fault.relation
-    landmark, operation = found.landmarks[fault.landmark], fault.operation
+    landmark, operation = results.landmarks[fault.landmark], fault.operation
     explanation = edits.explanation(fault)
-    if explanation and all(one.kind in OF_NUMBERS for one in edits.facts(fault)):
-        other = of_weights(found, fault.landmark, operation)
+    if explanation and all(fact.kind in OF_NUMBERS for fact in edits.facts(fault)):
+        other = of_weights(results, fault.landmark, operation)
         if other:
             edits.forget(fault)
             return other
     if explanation and edits.of_mask and operation >= 0:
-        mask = other_mask(found, landmark, operation)
+        mask = other_mask(results, landmark, operation)
         explanation += f"; {mask}" * bool(mask)
     if fault.how and operation >= 0:
         explanation = explanation or edits.explanation(fault, late=True)
-    explanation = explanation or SAID.get(fault.how, "") or of_weights(found, fault.landmark, operation)
+    explanation = explanation or SAID.get(fault.how, "") or of_weights(results, fault.landmark, operation)
     if not explanation and operation >= 0:
-        explanation = other_mask(found, landmark, operation) or edits.explanation(fault, late=True)
-    explanation = explanation or moved_module(found, fault.landmark) or other_fill(found, fault.landmark)
-    if (not explanation or fault.how) and draws_random_numbers(found, fault.landmark):
+        explanation = other_mask(results, landmark, operation) or edits.explanation(fault, late=True)
+    explanation = explanation or moved_module(results, fault.landmark) or other_fill(results, fault.landmark)
+    if (not explanation or fault.how) and draws_random_numbers(results, fault.landmark):
         return "JAX draws random numbers there, as dropout does"
     return explanation
 
 
-def _path(found: ModelResults, operation: Operation, how: str) -> str:
+def _path(results: ModelResults, operation: Operation, how: str) -> str:
     """The module of an operation, or of a value, such as positions, that torch computes from weights and JAX lacks."""
-    operations = found.torch.operations
+    operations = results.torch.operations
     if how == "changed":  # by a module of torch that does nothing here, such as dropout
-        idle = [name for name, following in found.torch.calls if following == operation.index + 1]
-        empty = [name for name in idle if not any(one.path.startswith(name) for one in operations[operation.index + 1 :])]
+        idle = [name for name, following in results.torch.calls if following == operation.index + 1]
+        empty = [
+            name
+            for name in idle
+            if not any(successor.path.startswith(name) for successor in operations[operation.index + 1 :])
+        ]
         while not empty and operation.name in MOVES and operation.inputs:
             operation = operations[operation.inputs[-1]]
         return empty[0] if empty else operation.path
@@ -175,13 +179,13 @@ def _path(found: ModelResults, operation: Operation, how: str) -> str:
             moving.append(operation.path)
             operation = operations[operation.inputs[-1]]
         return next(filter(None, reversed(moving)), "")
-    held = {pair.torch for pair in found.pairs if pair.how != "order"}
-    uses = [use for use in found.torch.uses if use.operation.index == operation.index]
-    if repeated := repeated_weights(found, uses):
+    held = {pair.torch for pair in results.pairs if pair.how != "order"}
+    uses = [use for use in results.torch.uses if use.operation.index == operation.index]
+    if repeated := repeated_weights(results, uses):
         return repeated[0]
     if any((use.index, slot) not in held for use in uses for slot in range(len(use.names))):
-        made = [operations[one] for one in operation.inputs]
-        return next((one.path for one in made if one.kind == WEIGHT and one.path), operation.path)
+        made = [operations[index] for index in operation.inputs]
+        return next((maker.path for maker in made if maker.kind == WEIGHT and maker.path), operation.path)
     return operation.path
 
 
@@ -191,29 +195,29 @@ def _plainly(error: float) -> str:
     return f"JAX computes something else; {error:.2g} apart in float64"
 
 
-def _hidden(found: ModelResults, error: float) -> str:
+def _hidden(results: ModelResults, error: float) -> str:
     """The remark on a difference that the dtype rounds away."""
-    dtype = found.flat.dtype
+    dtype = results.flat.dtype
     return f"; at these inputs too little for {dtype} to show" if error < 2.0 ** -FORMATS[dtype].precision else ""
 
 
-def _inaccurate(found: ModelResults) -> Iterator[Fault]:
-    for number, accuracy in found.accuracy.items():
+def _inaccurate(results: ModelResults) -> Iterator[Fault]:
+    for number, accuracy in results.accuracy.items():
         if accuracy.side is None:
             continue
-        landmark = found.landmarks[number]
-        step = found.flat.steps[landmark.step]
+        landmark = results.landmarks[number]
+        step = results.flat.steps[landmark.step]
         error = accuracy.torch if accuracy.side == "torch" else accuracy.jax
         who, beside = ("PyTorch", "JAX") if accuracy.side == "torch" else ("JAX", "PyTorch")
         makes = f"where rounding every operation makes {accuracy.rounding:.2g}"
         if ROUNDINGS * accuracy.rounding >= error:  # its own program in so few digits explains it
             other = accuracy.jax if accuracy.side == "torch" else accuracy.torch
             makes = f"{beside} by {other:.2g}: {who} computes a part there in fewer digits"
-        why = in_fewer_digits(found, number, accuracy.side) or casts(found, number) * (accuracy.side == "jax")
+        why = in_fewer_digits(results, number, accuracy.side) or casts(results, number) * (accuracy.side == "jax")
         yield Fault(
             torch=landmark.path,
-            kind=type(found.torch.modules[landmark.path]).__name__ if landmark.path in found.torch.modules else "",
-            operation="" if landmark.operation is None else found.torch.operations[landmark.operation].name,
+            kind=type(results.torch.modules[landmark.path]).__name__ if landmark.path in results.torch.modules else "",
+            operation="" if landmark.operation is None else results.torch.operations[landmark.operation].name,
             jax=step.operation.path,
             source=step.operation.source,
             cause="inaccurate",
@@ -224,64 +228,64 @@ def _inaccurate(found: ModelResults) -> Iterator[Fault]:
         )
 
 
-def _gradients(found: ModelResults) -> Iterator[Fault]:
+def _gradients(results: ModelResults) -> Iterator[Fault]:
     """Where gradients begin to go wrong: backward, after the last parameter whose gradient is wrong."""
-    differ = [one for one in found.gradients if one.cause]
+    differ = [gradient for gradient in results.gradients if gradient.cause]
     if not differ:
         return
-    wrong = [one for one in differ if not one.explanation] or differ
-    order = {name: use.index for use in found.torch.uses for name in use.names}
-    last = max(wrong, key=lambda one: order.get(one.parameter, -1))
+    wrong = [gradient for gradient in differ if not gradient.explanation] or differ
+    order = {name: use.index for use in results.torch.uses for name in use.names}
+    last = max(wrong, key=lambda gradient: order.get(gradient.parameter, -1))
     begins = order.get(last.parameter, -1)
-    right = {one.parameter for one in found.gradients if not one.cause}
-    after = next((use for use in found.torch.uses if use.index > begins and set(use.names) & right), None)
-    where = _stopped(found, begins, after) or last.parameter.rpartition(".")[0]
-    causes = {one.cause for one in wrong}
+    right = {gradient.parameter for gradient in results.gradients if not gradient.cause}
+    after = next((use for use in results.torch.uses if use.index > begins and set(use.names) & right), None)
+    where = _stopped(results, begins, after) or last.parameter.rpartition(".")[0]
+    causes = {gradient.cause for gradient in wrong}
     cause = "missing" if causes == {"missing"} else "definition"
     what = "no gradient flows" if cause == "missing" else "the gradient is another one"
     until = f" and before {after.names[0]}" if after is not None else ""
     why = last.explanation or f"in the backward pass {what} after {last.parameter}{until}"
     yield Fault(
         torch=where,
-        kind=type(found.torch.modules[where]).__name__ if where in found.torch.modules else "",
+        kind=type(results.torch.modules[where]).__name__ if where in results.torch.modules else "",
         operation="gradient",
         jax=", ".join(last.jax[:2]),
         source="",
         cause=cause,
         side=None,
-        error=max(one.error for one in wrong),
-        explanation=f"values agree, but {why}; {len(differ)} of {len(found.gradients)} gradients differ",
+        error=max(gradient.error for gradient in wrong),
+        explanation=f"values agree, but {why}; {len(differ)} of {len(results.gradients)} gradients differ",
         layers=(),
     )
 
 
-def _raised(found: ModelResults) -> Iterator[Fault]:
+def _raised(results: ModelResults) -> Iterator[Fault]:
     """A backward pass that raised: one model has a gradient, and the other has none."""
-    if found.raised is not None:
-        who = {"torch": "PyTorch", "jax": "JAX"}[found.raised.side]
-        what = said(found.raised.__cause__ or found.raised)
-        side, text = found.raised.side, f"the backward pass of {who} raises {what}"
+    if results.raised is not None:
+        who = {"torch": "PyTorch", "jax": "JAX"}[results.raised.side]
+        what = said(results.raised.__cause__ or results.raised)
+        side, text = results.raised.side, f"the backward pass of {who} raises {what}"
         yield Fault("", "", "gradient", "", "", "error", side, float("inf"), text, ())
 
 
-def _stopped(found: ModelResults, begins: int, after: Use | None) -> str:
+def _stopped(results: ModelResults, begins: int, after: Use | None) -> str:
     """The module between the last wrong gradient and the next right one; only the input of a norm may be wrong."""
-    first = found.torch.uses[begins].operation.index if begins >= 0 else -1
-    last = after.operation.index if after is not None else len(found.torch.operations)
-    inside = [one for one in found.torch.operations[first + 1 : last + 1] if one.kind == DATA]
+    first = results.torch.uses[begins].operation.index if begins >= 0 else -1
+    last = after.operation.index if after is not None else len(results.torch.operations)
+    inside = [operation for operation in results.torch.operations[first + 1 : last + 1] if operation.kind == DATA]
     if after is not None and after.kind != "norm":
-        inside = [one for one in inside if one.index != last]
-    computing = [one.path for one in inside if one.name not in MOVES | {"add"} and one.path]
+        inside = [operation for operation in inside if operation.index != last]
+    computing = [operation.path for operation in inside if operation.name not in MOVES | {"add"} and operation.path]
     return computing[-1] if computing else ""
 
 
-def _unseen(found: ModelResults) -> Iterator[Fault]:
+def _unseen(results: ModelResults) -> Iterator[Fault]:
     """An output whose difference is larger than rounding explains, although no stretch is wrong."""
-    for name, number in found.outputs.items():
-        accuracy = found.accuracy.get(number)
+    for name, number in results.outputs.items():
+        accuracy = results.accuracy.get(number)
         if accuracy is None or accuracy.accumulated <= UNEXPLAINED * max(accuracy.drift, accuracy.rounding):
             continue
-        step = found.flat.steps[found.landmarks[number].step]
+        step = results.flat.steps[results.landmarks[number].step]
         yield Fault(
             torch="",
             kind="",

@@ -11,16 +11,24 @@ SAME = 1e-6
 """Numbers that differ by less, relative to the largest there, are the same."""
 
 
-def other_fill(found: ModelResults, number: int) -> str:
+def other_fill(results: ModelResults, number: int) -> str:
     """That one side has only one number, such as 0, in all rows of a landmark that differ, as a clause; empty if not."""
-    landmark = found.landmarks[number]
-    mine, theirs = landmark.compared(landmark.expected.wide), found.located.values.get(number)
-    if theirs is None or np.shape(theirs) != np.shape(mine) or mine.ndim != 2 or not np.isfinite(mine).all():
+    landmark = results.landmarks[number]
+    torch_values, jax_values = landmark.compared(landmark.expected.wide), results.located.values.get(number)
+    if (
+        jax_values is None
+        or np.shape(jax_values) != np.shape(torch_values)
+        or torch_values.ndim != 2
+        or not np.isfinite(torch_values).all()
+    ):
         return ""
-    mine, theirs = mine.astype(np.float64), np.asarray(theirs, np.float64)
-    size = max(np.abs(mine).max(initial=0.0), np.abs(theirs).max(initial=0.0))
-    wrong = (np.abs(theirs - mine) > SAME * size).any(1)
-    for who, own, who_else, other in (("PyTorch", mine, "JAX", theirs), ("JAX", theirs, "PyTorch", mine)):
+    torch_values, jax_values = torch_values.astype(np.float64), np.asarray(jax_values, np.float64)
+    size = max(np.abs(torch_values).max(initial=0.0), np.abs(jax_values).max(initial=0.0))
+    wrong = (np.abs(jax_values - torch_values) > SAME * size).any(1)
+    for who, own, who_else, other in (
+        ("PyTorch", torch_values, "JAX", jax_values),
+        ("JAX", jax_values, "PyTorch", torch_values),
+    ):
         if wrong.any() and np.ptp(own[wrong]) == 0 and np.ptp(other[wrong]) > SAME * size:
             value = float(own[wrong].flat[0])
             what = "zeros" if value == 0 else f"{value:.6g}"

@@ -13,15 +13,18 @@ SUM = 1e-6
 """The sum of probabilities differs from 1 by less than this."""
 
 
-def other_mask(found: ModelResults, landmark: Landmark, operation: int) -> str:
+def other_mask(results: ModelResults, landmark: Landmark, operation: int) -> str:
     """How the masks differ on the way from an operation to a landmark; empty if they agree or there are none."""
-    mine = _of_torch(found, landmark, operation)
-    orders = [] if mine is None else _of_jax(found, landmark, mine)
-    if mine is None or not orders:
+    torch_probabilities = _of_torch(results, landmark, operation)
+    orders = [] if torch_probabilities is None else _of_jax(results, landmark, torch_probabilities)
+    if torch_probabilities is None or not orders:
         return ""
-    theirs = min(orders, key=lambda one: int(((one == 0) != (mine == 0)).sum()))
+    jax_probabilities = min(
+        orders, key=lambda probabilities: int(((probabilities == 0) != (torch_probabilities == 0)).sum())
+    )
     said = []
-    for (side, here), (other, there) in (("PyTorch", mine), ("JAX", theirs)), (("JAX", theirs), ("PyTorch", mine)):
+    sides = ("PyTorch", torch_probabilities), ("JAX", jax_probabilities)
+    for (side, here), (other, there) in (sides, sides[::-1]):
         where = (here == 0) & (there > 0)
         if where.any():
             places = f"{where.sum()} of {where.size} places that {other} does not, such as {np.argwhere(where)[0].tolist()}"
@@ -30,21 +33,21 @@ def other_mask(found: ModelResults, landmark: Landmark, operation: int) -> str:
     return ", and ".join(said)
 
 
-def _of_torch(found: ModelResults, landmark: Landmark, operation: int) -> Array | None:
+def _of_torch(results: ModelResults, landmark: Landmark, operation: int) -> Array | None:
     last = landmark.operation if landmark.operation is not None else operation
-    for one in found.torch.operations[operation : last + 1]:
-        if one.name in ("_softmax", "_safe_softmax") and one.index in found.torch.values:
-            return found.torch.values[one.index].wide
+    for candidate in results.torch.operations[operation : last + 1]:
+        if candidate.name in ("_softmax", "_safe_softmax") and candidate.index in results.torch.values:
+            return results.torch.values[candidate.index].wide
     return None
 
 
-def _of_jax(found: ModelResults, landmark: Landmark, mine: Array) -> list[Array]:
+def _of_jax(results: ModelResults, landmark: Landmark, torch_probabilities: Array) -> list[Array]:
     """The last probabilities of the same size that JAX computes on the way to a landmark, with their axes in all orders.
 
     There are none if only the order of the rows differs, where JAX joins or splits axes.
     """
-    shape = mine.shape
-    flat, run = found.flat, found.located.run
+    shape = torch_probabilities.shape
+    flat, run = results.flat, results.located.run
     step = flat.steps[landmark.step]
     way = flat.ancestors(step.outputs[:1] if landmark.place < 0 else [step.inputs[landmark.place]])
     for number in sorted(way, reverse=True):
@@ -55,7 +58,7 @@ def _of_jax(found: ModelResults, landmark: Landmark, mine: Array) -> list[Array]
         total = array.sum(-1)
         if (array >= 0).all() and total.any() and ((np.abs(total - 1) <= SUM) | (total == 0)).all():
             # where heads are in groups, the order of the rows is not known
-            moved = array.ndim != len(shape) and _masked_rows(array) == _masked_rows(mine)
+            moved = array.ndim != len(shape) and _masked_rows(array) == _masked_rows(torch_probabilities)
             return [] if moved else [reordered(array, shape, order) for order in orders_of(shape, array.shape)]
     return []
 

@@ -28,9 +28,9 @@ SAID = {"mm": "matrix products", "mul": "products", "div": "quotients", "add": "
 MOST_SAID = 3
 
 
-def in_fewer_digits(found: ModelResults, at: int, side: str) -> str:
+def in_fewer_digits(results: ModelResults, at: int, side: str) -> str:
     """The operations before a landmark that a side computes in fewer digits than the other does, as a clause; or empty."""
-    torch, jax = _dtypes(_of_torch(found, at)), _dtypes(_of_jax(found, at))
+    torch, jax = _dtypes(_of_torch(results, at)), _dtypes(_of_jax(results, at))
     own, other = (torch, jax) if side == "torch" else (jax, torch)
     fewer = [name for name in own.keys() & other.keys() if max(map(_digits, own[name])) < min(map(_digits, other[name]))]
     fewer.sort(key=lambda name: (name not in FUNCTIONS, FUNCTIONS.index(name) if name in FUNCTIONS else 0, name))
@@ -47,22 +47,22 @@ def in_fewer_digits(found: ModelResults, at: int, side: str) -> str:
 
 def _dtypes(operations: Iterator[tuple[str, str]]) -> dict[str, set[str]]:
     """The dtypes in which each operation of floats is computed."""
-    found: dict[str, set[str]] = defaultdict(set)
+    dtypes: dict[str, set[str]] = defaultdict(set)
     for name, dtype in operations:
         if name in OTHERS and dtype in FORMATS:
-            found[OTHERS[name]].add(dtype)
-    return found
+            dtypes[OTHERS[name]].add(dtype)
+    return dtypes
 
 
 def _digits(dtype: str) -> int:
     return FORMATS[dtype].precision
 
 
-def _of_torch(found: ModelResults, at: int) -> Iterator[tuple[str, str]]:
+def _of_torch(results: ModelResults, at: int) -> Iterator[tuple[str, str]]:
     """The operations of torch that lead to a landmark from the landmarks before."""
-    operations = found.torch.operations
-    own = found.landmarks[at].operation
-    given = {one.operation for k, one in enumerate(found.landmarks) if k not in found.located.left} - {own}
+    operations = results.torch.operations
+    own = results.landmarks[at].operation
+    given = {landmark.operation for k, landmark in enumerate(results.landmarks) if k not in results.located.left} - {own}
     left, seen = [own], set[int]()
     while left:
         index = left.pop()
@@ -73,6 +73,6 @@ def _of_torch(found: ModelResults, at: int) -> Iterator[tuple[str, str]]:
         left += operations[index].inputs
 
 
-def _of_jax(found: ModelResults, at: int) -> Iterator[tuple[str, str]]:
-    for step in steps_before(found, at):
-        yield step.operation.name, str(found.flat.avals[step.outputs[0]].dtype)
+def _of_jax(results: ModelResults, at: int) -> Iterator[tuple[str, str]]:
+    for step in steps_before(results, at):
+        yield step.operation.name, str(results.flat.avals[step.outputs[0]].dtype)

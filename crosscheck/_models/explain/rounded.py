@@ -23,46 +23,46 @@ SAME = 1e-6
 """Two numbers are the same if their relative difference is smaller."""
 
 
-def rounded(found: ModelResults, others: Collection[int]) -> Iterator[Fault]:
+def rounded(results: ModelResults, others: Collection[int]) -> Iterator[Fault]:
     """A fault for each landmark that shows such a number, but for those ``others``, at which something else is wrong."""
-    for one in roundings(found.forcing, found.located):
-        if one.landmark in others:
+    for rounding in roundings(results.forcing, results.located):
+        if rounding.landmark in others:
             continue
-        landmark = found.landmarks[one.landmark]
-        candidates = [pair for pair in _candidates(found, one) if _is_along_one_axis(pair[2])]
+        landmark = results.landmarks[rounding.landmark]
+        candidates = [pair for pair in _candidates(results, rounding) if _is_along_one_axis(pair[2])]
         step, operand, value = max(
             candidates,
-            key=lambda given: _apart(given[2], found.flat.dtype),
-            default=(found.flat.steps[landmark.step], None, np.zeros(0)),
+            key=lambda given: _apart(given[2], results.flat.dtype),
+            default=(results.flat.steps[landmark.step], None, np.zeros(0)),
         )
-        call = _operation(found, one.landmark, value)
+        call = _operation(results, rounding.landmark, value)
         if call is None:  # a kernel of torch has no such number
             continue
         path = call.path
-        who, other = ("PyTorch", "JAX") if one.side == "torch" else ("JAX", "PyTorch")
-        dtype = found.flat.dtype
+        who, other = ("PyTorch", "JAX") if rounding.side == "torch" else ("JAX", "PyTorch")
+        dtype = results.flat.dtype
         yield Fault(
             torch=path,
-            kind=type(found.torch.modules[path]).__name__ if path in found.torch.modules else "",
+            kind=type(results.torch.modules[path]).__name__ if path in results.torch.modules else "",
             operation=call.name,
             jax=step.operation.path,
             source=step.operation.source,
             cause="inaccurate",
-            side=one.side,
-            error=one.error,
-            explanation=f"{who} rounds {_said(found, operand, value, dtype)}, {other} does not",
-            layers=(one.landmark,),
+            side=rounding.side,
+            error=rounding.error,
+            explanation=f"{who} rounds {_said(results, operand, value, dtype)}, {other} does not",
+            layers=(rounding.landmark,),
         )
 
 
-def _candidates(found: ModelResults, one: Rounding) -> Iterator[tuple[Step, Any, Array]]:
+def _candidates(results: ModelResults, rounding: Rounding) -> Iterator[tuple[Step, Any, Array]]:
     """The numbers between the landmarks before and this one that may be those, in float64, with the steps that use them."""
-    fixed = found.forcing.fixed.values(wide=True, every=True)
-    for step in steps_before(found, one.landmark):
-        for place in one.sites.get(step.operation.index, ()):
+    fixed = results.forcing.fixed.values(wide=True, every=True)
+    for step in steps_before(results, rounding.landmark):
+        for place in rounding.sites.get(step.operation.index, ()):
             operand = step.inputs[place]
             if isinstance(operand, Literal):
-                yield step, operand, np.asarray(found.flat.exact.get(id(operand), operand.val), np.float64)
+                yield step, operand, np.asarray(results.flat.exact.get(id(operand), operand.val), np.float64)
             elif operand in fixed:
                 yield step, operand, np.asarray(fixed[operand], np.float64)
 
@@ -82,39 +82,41 @@ def _apart(value: Array, dtype: str) -> float:
     return float(np.sqrt(np.mean((held - value) ** 2))) / size if size else 0.0
 
 
-def _said(found: ModelResults, operand: Any, value: Array, dtype: str) -> str:
+def _said(results: ModelResults, operand: Any, value: Array, dtype: str) -> str:
     """Which numbers are rounded to a dtype, in words."""
     if _is_one_number(value):
         held = float(value.flat[0].astype(FORMATS[dtype].dtype))
         return f"{digits(float(value.flat[0]), held)} to {held:.6g} in {dtype}"
-    names = found.flat.origins.get(operand, frozenset()) if isinstance(operand, int) else frozenset()
-    mine = [match.torch or str(match.jax) for match in found.weights.matches if match.jax in names]
-    return f"{f'what it computes of {listed(mine)}' if mine else f'{value.size} constants'} to {dtype}"
+    names = results.flat.origins.get(operand, frozenset()) if isinstance(operand, int) else frozenset()
+    torch_names = [match.torch or str(match.jax) for match in results.weights.matches if match.jax in names]
+    return f"{f'what it computes of {listed(torch_names)}' if torch_names else f'{value.size} constants'} to {dtype}"
 
 
-def _operation(found: ModelResults, at: int, value: Array) -> Call | None:
+def _operation(results: ModelResults, at: int, value: Array) -> Call | None:
     """The arithmetic of torch with this number on the way to a landmark, or with these numbers at the landmark itself."""
-    graph, nodes = found.torch.graph.graph, found.torch.nodes
-    made = found.landmarks[at].operation
+    graph, nodes = results.torch.graph.graph, results.torch.nodes
+    made = results.landmarks[at].operation
     target = None if made is None else nodes.get(made)
     if target is None:
         return None
     if not _is_one_number(value):
         call = graph.call(target)
         return call if call is not None and call.name in ARITHMETIC else None
-    stop = {nodes[one.operation] for one in found.landmarks if one.operation in nodes} - {target}
-    calls = (graph.call(one) for one in sorted(graph.ancestors([target], stop)))
+    stop = {nodes[landmark.operation] for landmark in results.landmarks if landmark.operation in nodes} - {target}
+    calls = (graph.call(node) for node in sorted(graph.ancestors([target], stop)))
     number = float(value.flat[0])
-    return next((one for one in calls if one is not None and one.name in ARITHMETIC and _has(found, one, number)), None)
+    return next(
+        (call for call in calls if call is not None and call.name in ARITHMETIC and _has(results, call, number)), None
+    )
 
 
-def _has(found: ModelResults, call: Call, number: float) -> bool:
+def _has(results: ModelResults, call: Call, number: float) -> bool:
     """Whether an operation has a number, or its inverse, as an argument: exactly, or in a tensor of few digits."""
-    unit = 2.0 ** -FORMATS[found.flat.dtype].precision
-    for one in call.args:
-        leaf = found.torch.graph.graph.nodes[one.node] if isinstance(one, Ref) else None
+    unit = 2.0 ** -FORMATS[results.flat.dtype].precision
+    for argument in call.args:
+        leaf = results.torch.graph.graph.nodes[argument.node] if isinstance(argument, Ref) else None
         held = leaf.value if isinstance(leaf, Leaf) else None
-        given, near = (one, SAME) if type(one) in (int, float) else (0.0, SAME)
+        given, near = (argument, SAME) if type(argument) in (int, float) else (0.0, SAME)
         if held is not None and held.numel() == 1:
             given, near = float(held), unit
         if given and min(abs(given / number - 1), abs(given * number - 1)) <= near:

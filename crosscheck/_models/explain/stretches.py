@@ -33,37 +33,37 @@ WIDTH = 120
 WIDE = 'arrays = {name: x.astype(np.float64) if x.dtype.kind == "f" else x for name, x in arrays.items()}'
 
 
-def segments(found: ModelResults, faults: Sequence[Fault]) -> tuple[list[Segment], list[str]]:
+def segments(results: ModelResults, faults: Sequence[Fault]) -> tuple[list[Segment], list[str]]:
     """The segments of faults that can be run alone, and remarks on the others."""
-    if not found.located.faults:
+    if not results.located.faults:
         return [], []
-    graph = TorchCode(found.torch, found.inputs)
+    graph = TorchCode(results.torch, results.inputs)
     made, notes, forms = [], [], dict[object, Form]()
-    for number, fault in enumerate(faults[: len(found.located.faults)]):
+    for number, fault in enumerate(faults[: len(results.located.faults)]):
         try:
-            made.append(_segment(found, number, fault, found.kept, graph, forms))
+            made.append(_segment(results, number, fault, results.kept, graph, forms))
         except NoCodeError as error:
             notes.append(f"the segment of {fault.where} cannot be saved: {error}")
     return made, notes
 
 
 def _segment(
-    found: ModelResults, number: int, fault: Fault, run: ModelRun, graph: TorchCode, forms: dict[object, Form]
+    results: ModelResults, number: int, fault: Fault, run: ModelRun, graph: TorchCode, forms: dict[object, Form]
 ) -> Segment:
-    at = found.located.faults[number].landmark
-    landmark, order = found.landmarks[at], found.forcing.orders[at]
-    theirs, got = _jax(found, at, run, forms)
+    at = results.located.faults[number].landmark
+    landmark, order = results.landmarks[at], results.forcing.orders[at]
+    jax_side, got = _jax(results, at, run, forms)
     expected = landmark.expected.wide
-    error = found.located.errors[at]
+    error = results.located.errors[at]
     shown = distance(landmark.compared(landmark.view.matrix(got, order)), landmark.compared(expected))
     if not (shown == error or abs(shown - error) <= SAME * error):
         raise NoCodeError(f"alone, its error is {shown:.2g}, not {error:.2g}")
     whole = expected if landmark.known is None else np.where(landmark.known, expected, np.nan)
     arrays = {"expected": landmark.view.array(np.asarray(whole, np.float64), order)}
-    mine = _torch(found, at, graph, whole)
-    sides = [theirs] if mine is None else [mine, theirs]
+    torch_side = _torch(results, at, graph, whole)
+    sides = [jax_side] if torch_side is None else [torch_side, jax_side]
     calls = {side: _call(side, [_kept(arrays, name, value) for name, value in side.given.items()]) for side in sides}
-    again = "" if mine is None else _kept(arrays, "result", np.asarray(mine.result))
+    again = "" if torch_side is None else _kept(arrays, "result", np.asarray(torch_side.result))
     return Segment(
         number, file_name(number, fault.where), _script(fault, error, calls, again, landmark.known is None), arrays
     )
@@ -89,40 +89,45 @@ def _call(side: FunctionCode, names: Sequence[str]) -> str:
     return call if end else f"np.asarray({call})"
 
 
-def _settled(found: ModelResults, at: int) -> Iterator[int]:
+def _settled(results: ModelResults, at: int) -> Iterator[int]:
     """The earlier landmarks at which JAX got torch's values."""
-    return (number for number in range(at) if number not in found.located.left)
+    return (number for number in range(at) if number not in results.located.left)
 
 
-def _value(found: ModelResults, number: int) -> Any:
+def _value(results: ModelResults, number: int) -> Any:
     """The value of JAX at a landmark."""
-    landmark = found.landmarks[number]
-    step = found.flat.steps[landmark.step]
+    landmark = results.landmarks[number]
+    step = results.flat.steps[landmark.step]
     return step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
 
 
-def _jax(found: ModelResults, at: int, run: ModelRun, forms: dict[object, Form]) -> tuple[FunctionCode, Array]:
+def _jax(results: ModelResults, at: int, run: ModelRun, forms: dict[object, Form]) -> tuple[FunctionCode, Array]:
     """JAX's steps from the known landmarks to this one, and their result."""
-    flat, mends = found.flat, found.forcing.mends
-    target = _value(found, at)
-    ends = {_value(found, one): f"the {_place(found, one)}" for one in _settled(found, at)}
-    ends |= {mends[one].value: f"after {found.landmarks[one].name}" for one in _settled(found, at) if one in mends}
+    flat, mends = results.flat, results.forcing.mends
+    target = _value(results, at)
+    ends = {_value(results, number): f"the {_place(results, number)}" for number in _settled(results, at)}
+    ends |= {
+        mends[number].value: f"after {results.landmarks[number].name}" for number in _settled(results, at) if number in mends
+    }
     ends |= {number: f"JAX's {name}" for number, name in zip(flat.weights, flat.names, strict=True)}
     ends |= {number: f"input {k}" for k, number in enumerate(flat.inputs)}
     if target in flat.maker:  # an input of the model is its own result
         ends.pop(target, None)
-    inside, starts = _between(found, target, ends)
+    inside, starts = _between(results, target, ends)
 
     def function(*values: Any) -> Any:
         here = dict(zip(starts, values, strict=True))
         for step in inside:
-            given = [here[one] if isinstance(one, int) and one in here else run.read(one) for one in step.inputs]
+            given = [
+                here[operand] if isinstance(operand, int) and operand in here else run.read(operand)
+                for operand in step.inputs
+            ]
             here.update(zip(step.outputs, run.results(step, given), strict=True))
         return here[target]
 
     own = mends[at].value if at in mends else None  # what the fault changes may be what its segment begins with
     values = [np.asarray((run.unmended if number == own else run.values)[number]) for number in starts]
-    names = _names(found, starts)
+    names = _names(results, starts)
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         given = dict(zip(names, values, strict=True))
         said = {name: ends[number] for name, number in zip(names, starts, strict=True)}
@@ -130,9 +135,9 @@ def _jax(found: ModelResults, at: int, run: ModelRun, forms: dict[object, Form])
         return made, result(made)
 
 
-def _between(found: ModelResults, target: int, ends: Mapping[int, str]) -> tuple[list[Step], list[int]]:
+def _between(results: ModelResults, target: int, ends: Mapping[int, str]) -> tuple[list[Step], list[int]]:
     """The steps from the ends to a value, in order, and the ends at which they begin."""
-    flat = found.flat
+    flat = results.flat
     steps, starts, left, seen = set[int](), set[int](), [target], set[int]()
     while left:
         number = left.pop()
@@ -144,47 +149,55 @@ def _between(found: ModelResults, target: int, ends: Mapping[int, str]) -> tuple
         elif number in flat.maker:
             steps.add(flat.maker[number])
             left += flat.steps[flat.maker[number]].inputs
-    return [flat.steps[one] for one in sorted(steps)], sorted(starts)
+    return [flat.steps[index] for index in sorted(steps)], sorted(starts)
 
 
-def _names(found: ModelResults, starts: Sequence[int]) -> list[str]:
+def _names(results: ModelResults, starts: Sequence[int]) -> list[str]:
     """The names of JAX's arguments: weights keep theirs, others are called x."""
-    weights = dict(zip(found.flat.weights, found.flat.names, strict=True))
+    weights = dict(zip(results.flat.weights, results.flat.names, strict=True))
     names: list[str] = []
     for number in starts:
         names.append(unused(identifier(weights.get(number, "x")), names))
     return names
 
 
-def _place(found: ModelResults, number: int) -> str:
-    landmark = found.landmarks[number]
+def _place(results: ModelResults, number: int) -> str:
+    landmark = results.landmarks[number]
     return f"{'result' if landmark.place < 0 else 'operand'} at {landmark.name}"
 
 
-def _torch(found: ModelResults, at: int, graph: TorchCode, whole: Array) -> FunctionCode | None:
+def _torch(results: ModelResults, at: int, graph: TorchCode, whole: Array) -> FunctionCode | None:
     """torch's operations there; None if torch.fx gives another result than the record."""
-    operations, mends = found.torch.operations, found.forcing.mends
-    last = found.landmarks[at].operation
+    operations, mends = results.torch.operations, results.forcing.mends
+    last = results.landmarks[at].operation
     if last is None or operations[last].kind != DATA:
         return None
-    settled = {found.landmarks[one].operation for one in _settled(found, at)}
-    settled |= {mends[one].operation for one in _settled(found, at) if one in mends}
-    ends = {one for one in settled if one is not None and one != last and operations[one].kind == DATA}
+    settled = {results.landmarks[number].operation for number in _settled(results, at)}
+    settled |= {mends[number].operation for number in _settled(results, at) if number in mends}
+    ends = {
+        operation
+        for operation in settled
+        if operation is not None and operation != last and operations[operation].kind == DATA
+    }
     try:
-        made = graph.segment(last, {one: (_where(found, one), found.torch.values[one].wide) for one in ends})
+        made = graph.segment(
+            last, {operation: (_where(results, operation), results.torch.values[operation].wide) for operation in ends}
+        )
     except Exception:  # an operation may raise in float64, or after an in-place change
         return None
     assert made.result is not None
-    both = (one.view(np.float64) if one.dtype.kind == "c" else one.astype(np.float64) for one in (made.result, whole))
-    mine, theirs = (np.sort(one, axis=None)[:, None] for one in both)
-    if found.landmarks[at].known is None and (mine.shape != theirs.shape or not distance(mine, theirs) <= FOUND):
+    both = (
+        array.view(np.float64) if array.dtype.kind == "c" else array.astype(np.float64) for array in (made.result, whole)
+    )
+    got, expected = (np.sort(array, axis=None)[:, None] for array in both)
+    if results.landmarks[at].known is None and (got.shape != expected.shape or not distance(got, expected) <= FOUND):
         return None
     return made
 
 
-def _where(found: ModelResults, operation: int) -> str:
-    one = found.torch.operations[operation]
-    return f"what {one.name} gives in {one.path or 'the model'}"
+def _where(results: ModelResults, index: int) -> str:
+    operation = results.torch.operations[index]
+    return f"what {operation.name} gives in {operation.path or 'the model'}"
 
 
 def _script(fault: Fault, error: float, calls: Mapping[FunctionCode, str], again: str, whole: bool) -> str:
@@ -206,11 +219,11 @@ def _script(fault: Fault, error: float, calls: Mapping[FunctionCode, str], again
         lines.append(f"{side.name.partition('_')[0]}_result = {call}")
     if again:
         lines.append(PRINTED.format("PyTorch", "torch_result", f'arrays["{again}"]', "what it gave in its model"))
-    one, other = "jax_result", 'arrays["expected"]'
+    values, expected = "jax_result", 'arrays["expected"]'
     if not whole:
-        lines.append(f"known = ~np.isnan({other})  # PyTorch has no others here")
-        one, other = f"{one}[known]", f"{other}[known]"
-    lines.append(PRINTED.format("JAX", one, other, f"PyTorch; the report says {error:.2g}"))
+        lines.append(f"known = ~np.isnan({expected})  # PyTorch has no others here")
+        values, expected = f"{values}[known]", f"{expected}[known]"
+    lines.append(PRINTED.format("JAX", values, expected, f"PyTorch; the report says {error:.2g}"))
     needed = ["import jax", "import numpy as np", "from pathlib import Path", "from safetensors.numpy import load_file"]
     needed += [line for side in calls for line in side.imports]
     return "\n".join(head) + snippet(needed, lines, ['jax.config.update("jax_enable_x64", True)']) + "\n"

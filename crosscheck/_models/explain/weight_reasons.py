@@ -19,51 +19,51 @@ SAME_RATIO = 1e-6
 """Ratios that differ by less than this, relatively, count as equal."""
 
 
-def of_weights(found: ModelResults, number: int, operation: int) -> str:
+def of_weights(results: ModelResults, number: int, operation: int) -> str:
     """What is known without further runs: weights that differ, that one side lacks, statistics that move differently."""
     if operation < 0:
-        return _statistics(found, number)
-    uses = [use for use in found.torch.uses if use.operation.index == operation]
-    pairs = {pair.torch: pair for pair in found.pairs}
-    if repeated := repeated_weights(found, uses):
+        return _statistics(results, number)
+    uses = [use for use in results.torch.uses if use.operation.index == operation]
+    pairs = {pair.torch: pair for pair in results.pairs}
+    if repeated := repeated_weights(results, uses):
         return repeated[1]
     for use in uses:
         for slot, name in enumerate(use.names):
             pair = pairs.get((use.index, slot))
-            if pair is None and (_is_joined(found, name) or name in found.torch.buffers):
+            if pair is None and (_is_joined(results, name) or name in results.torch.buffers):
                 continue  # the operation changes these statistics and does not apply them
-            if pair is None and _is_mask(found, name):
+            if pair is None and _is_mask(results, name):
                 continue  # JAX may compute it
-            if (pair is None or pair.how == "order") and _has_all(found, name):
-                if use.kind == "gather" or not np.isin(found.torch.weights[name], use.matrices[slot]).all():
+            if (pair is None or pair.how == "order") and _has_all(results, name):
+                if use.kind == "gather" or not np.isin(results.torch.weights[name], use.matrices[slot]).all():
                     # torch may have added a mask to it
-                    if mask := other_mask(found, found.landmarks[number], operation):
+                    if mask := other_mask(results, results.landmarks[number], operation):
                         return mask
-                    return _of_rows(found, name, use.matrices[slot])
+                    return _of_rows(results, name, use.matrices[slot])
                 continue  # it applies all of them, so that something else is wrong
             if pair is None:
-                return _misfit(found, use, slot) or f"JAX does not apply {name}, or another weight in its place"
+                return _misfit(results, use, slot) or f"JAX does not apply {name}, or another weight in its place"
             if pair.how == "transposed":
                 return f"JAX has {name} transposed"
             if pair.how == "order":
-                other = found.uses[pair.jax[0]][1]
+                other = results.uses[pair.jax[0]][1]
                 there = other.names[min(pair.jax[1], len(other.names) - 1)]
-                if tied := _tied(found, there, name):
+                if tied := _tied(results, there, name):
                     return tied
                 return f"{name} holds other numbers than {there} in JAX"
     return ""
 
 
-def _of_rows(found: ModelResults, name: str, mine: Array) -> str:
+def _of_rows(results: ModelResults, name: str, torch_matrix: Array) -> str:
     """What JAX applies of a weight instead of some of its rows, or of its numbers."""
-    weight = found.torch.weights[name]
+    weight = results.torch.weights[name]
     if weight.ndim < 2:
         return f"JAX applies other numbers of {name}"
-    own = _rows(weight, mine)
-    paired = {one.jax[0] for one in found.pairs if one.how != "order"}
-    for k, (_, use, _) in enumerate(uses(found.flat, found.forcing.fixed.numbers)):
-        alike = (one for one in use.matrices if k not in paired and one.size == mine.size)
-        if own and (other := next(filter(None, (_rows(weight, one) for one in alike)), None)):
+    own = _rows(weight, torch_matrix)
+    paired = {pair.jax[0] for pair in results.pairs if pair.how != "order"}
+    for k, (_, use, _) in enumerate(uses(results.flat, results.forcing.fixed.numbers)):
+        alike = (matrix for matrix in use.matrices if k not in paired and matrix.size == torch_matrix.size)
+        if own and (other := next(filter(None, (_rows(weight, matrix) for matrix in alike)), None)):
             return f"JAX applies rows {other[0]} to {other[-1]} of {name}, PyTorch rows {own[0]} to {own[-1]}"
     return f"JAX applies other numbers of {name}, as of other rows"
 
@@ -81,24 +81,24 @@ def _rows(weight: Array, matrix: Array) -> list[int] | None:
     return [int(first[0]) + k for k in range(len(wanted))]
 
 
-def repeated_weights(found: ModelResults, uses: Sequence[Use]) -> tuple[str, str] | None:
+def repeated_weights(results: ModelResults, uses: Sequence[Use]) -> tuple[str, str] | None:
     """The module whose weights one side applies more often than the other, and the explanation."""
-    mine = Counter(name for use in found.torch.uses for name in use.names)
+    torch_counts = Counter(name for use in results.torch.uses for name in use.names)
     rows: Counter[str] = Counter()  # torch may apply a weight to all steps at once, and JAX to each
-    for use in found.torch.uses:
+    for use in results.torch.uses:
         rows.update(dict.fromkeys(use.names, use.result.size[0]))
-    often = Counter(key for keys in found.applied for key in keys)
+    often = Counter(key for keys in results.applied for key in keys)
     there: Counter[tuple[str, tuple[str, int, int]]] = Counter()
     named: Counter[str] = Counter()
-    for keys, (_, use, _) in zip(found.applied, found.uses, strict=True):
+    for keys, (_, use, _) in zip(results.applied, results.uses, strict=True):
         there.update(dict.fromkeys(keys, use.result.size[0]))
         named.update(name for name, _ in keys)
     partner = {
-        found.torch.uses[one.torch[0]].names[one.torch[1]]: found.applied[one.jax[0]][one.jax[1]]
-        for one in found.pairs
-        if one.how == "values" and one.part == (0, 1)
+        results.torch.uses[pair.torch[0]].names[pair.torch[1]]: results.applied[pair.jax[0]][pair.jax[1]]
+        for pair in results.pairs
+        if pair.how == "values" and pair.part == (0, 1)
     }
-    other = {name: (count, often[partner[name]]) for name, count in mine.items() if name in partner}
+    other = {name: (count, often[partner[name]]) for name, count in torch_counts.items() if name in partner}
     # JAX may also apply numbers that it computes from the weight, as torch does
     wrong = {
         name: counts
@@ -114,88 +114,94 @@ def repeated_weights(found: ModelResults, uses: Sequence[Use]) -> tuple[str, str
     return module, f"PyTorch applies {names[0]} {times[0]} time{'s' * (times[0] > 1)}, JAX {times[1]}"
 
 
-def _tied(found: ModelResults, there: str, name: str) -> str:
+def _tied(results: ModelResults, there: str, name: str) -> str:
     """That JAX applies the weight of another layer in place of one of PyTorch's, and in that layer too."""
-    owners = {match.torch for match in found.weights.matches if match.jax == there and match.torch not in (None, name)}
-    for pair in found.pairs:
-        owner = found.torch.uses[pair.torch[0]].names[pair.torch[1]]
-        if pair.how == "values" and owner in owners and there in found.uses[pair.jax[0]][1].names:
+    owners = {match.torch for match in results.weights.matches if match.jax == there and match.torch not in (None, name)}
+    for pair in results.pairs:
+        owner = results.torch.uses[pair.torch[0]].names[pair.torch[1]]
+        if pair.how == "values" and owner in owners and there in results.uses[pair.jax[0]][1].names:
             return f"JAX applies {there} there too, as if {name} were tied to {owner}; in PyTorch it is a weight of its own"
     return ""
 
 
-def _is_mask(found: ModelResults, name: str) -> bool:
+def _is_mask(results: ModelResults, name: str) -> bool:
     """Whether a buffer of torch holds two numbers, such as 0 and minus infinity."""
     module, _, last = name.rpartition(".")
-    buffers = dict(found.torch.modules[module].named_buffers(recurse=False)) if module in found.torch.modules else {}
-    return last in buffers and len(np.unique(found.torch.weights.get(name, np.empty(0)))) <= 2
+    buffers = dict(results.torch.modules[module].named_buffers(recurse=False)) if module in results.torch.modules else {}
+    return last in buffers and len(np.unique(results.torch.weights.get(name, np.empty(0)))) <= 2
 
 
-def _misfit(found: ModelResults, use: Use, slot: int) -> str:
+def _misfit(results: ModelResults, use: Use, slot: int) -> str:
     """Say in which shapes the two sides hold a weight, if JAX has an array of another shape in its place.
 
     JAX uses that array in the same kind of operation, between the same neighbouring weights. The text is empty if there is
     no such array.
     """
     places: dict[int, list[int]] = defaultdict(list)
-    for pair in found.pairs:
+    for pair in results.pairs:
         if pair.how != "order":
             places[pair.torch[0]].append(pair.jax[0])
-    before = max((one for one in places if one < use.index), default=None)
-    after = min((one for one in places if one > use.index), default=None)
+    before = max((index for index in places if index < use.index), default=None)
+    after = min((index for index in places if index > use.index), default=None)
     begin = 0 if before is None else max(places[before]) + 1
-    between = range(begin, len(found.uses) if after is None else min(places[after]))
-    paired = {pair.jax for pair in found.pairs}
-    others = [found.uses[k] for k in between if (k, slot) not in paired and found.uses[k][1].kind == use.kind]
-    sizes = dict(zip(found.model.names, found.model.weights, strict=True))
-    if len(others) != 1 or slot > 0 or others[0][1].names[0] not in sizes or use.names[0] not in found.torch.weights:
+    between = range(begin, len(results.uses) if after is None else min(places[after]))
+    paired = {pair.jax for pair in results.pairs}
+    others = [results.uses[k] for k in between if (k, slot) not in paired and results.uses[k][1].kind == use.kind]
+    sizes = dict(zip(results.model.names, results.model.weights, strict=True))
+    if len(others) != 1 or slot > 0 or others[0][1].names[0] not in sizes or use.names[0] not in results.torch.weights:
         return ""
-    (step, other, _), mine = others[0], found.torch.weights[use.names[0]]
-    theirs = sizes[other.names[0]]
-    if theirs.size == mine.size:
+    (step, other, _), torch_weight = others[0], results.torch.weights[use.names[0]]
+    jax_weight = sizes[other.names[0]]
+    if jax_weight.size == torch_weight.size:
         return ""
-    groups = _other_groups(found, step, use.operation)  # no names, so that layers that are wrong alike are one kind of fault
-    mine_has, theirs_have = (f"{one} group{'s' * (one > 1)} and " for one in groups) if groups else ("", "")
-    return f"PyTorch has {mine_has}a weight of shape {mine.shape}, JAX {theirs_have}one of shape {theirs.shape} in its place"
-
-
-def _other_groups(found: ModelResults, step: Step, operation: Operation) -> tuple[int, int] | None:
-    """The numbers of groups in which torch and JAX convolve, if they differ."""
-    mine = getattr(found.torch.modules.get(operation.path), "groups", None)
-    theirs = step.equation.params.get("feature_group_count") if step.equation is not None else None
-    return None if mine is None or theirs is None or mine == theirs else (mine, theirs)
-
-
-def _is_joined(found: ModelResults, name: str) -> bool:
-    """Whether a larger array of JAX holds the numbers of a weight."""
-    mine = found.torch.weights[name] if name in found.torch.weights else np.empty(0)
-    return any(mine.size < one.size and np.isin(mine, one.astype(np.float64)).all() for one in found.model.weights)
-
-
-def _has_all(found: ModelResults, name: str) -> bool:
-    """Whether JAX uses an array that holds the numbers of a weight of torch."""
-    mine = found.torch.weights.get(name)
-    used = {one for _, use, _ in found.uses for names in use.names for one in names.split("+")}
-    return mine is not None and any(
-        other in used and value.size == mine.size and np.array_equal(np.sort(value, None), np.sort(mine, None))
-        for other, value in zip(found.model.names, found.model.weights, strict=True)
+    # no names, so that layers that are wrong alike are one kind of fault
+    groups = _other_groups(results, step, use.operation)
+    torch_groups, jax_groups = (f"{count} group{'s' * (count > 1)} and " for count in groups) if groups else ("", "")
+    return (
+        f"PyTorch has {torch_groups}a weight of shape {torch_weight.shape}, "
+        f"JAX {jax_groups}one of shape {jax_weight.shape} in its place"
     )
 
 
-def _statistics(found: ModelResults, number: int) -> str:
+def _other_groups(results: ModelResults, step: Step, operation: Operation) -> tuple[int, int] | None:
+    """The numbers of groups in which torch and JAX convolve, if they differ."""
+    torch_groups = getattr(results.torch.modules.get(operation.path), "groups", None)
+    jax_groups = step.equation.params.get("feature_group_count") if step.equation is not None else None
+    return None if torch_groups is None or jax_groups is None or torch_groups == jax_groups else (torch_groups, jax_groups)
+
+
+def _is_joined(results: ModelResults, name: str) -> bool:
+    """Whether a larger array of JAX holds the numbers of a weight."""
+    weight = results.torch.weights[name] if name in results.torch.weights else np.empty(0)
+    return any(
+        weight.size < array.size and np.isin(weight, array.astype(np.float64)).all() for array in results.model.weights
+    )
+
+
+def _has_all(results: ModelResults, name: str) -> bool:
+    """Whether JAX uses an array that holds the numbers of a weight of torch."""
+    weight = results.torch.weights.get(name)
+    used = {part for _, use, _ in results.uses for names in use.names for part in names.split("+")}
+    return weight is not None and any(
+        other in used and value.size == weight.size and np.array_equal(np.sort(value, None), np.sort(weight, None))
+        for other, value in zip(results.model.names, results.model.weights, strict=True)
+    )
+
+
+def _statistics(results: ModelResults, number: int) -> str:
     """How JAX updates running statistics: with another momentum, or with another variance."""
-    landmark = found.landmarks[number]
-    before = found.torch.weights.get(landmark.name)
+    landmark = results.landmarks[number]
+    before = results.torch.weights.get(landmark.name)
     if before is None or before.size != np.size(landmark.expected.wide):
         return ""
-    old, mine = before.ravel(), np.ravel(landmark.expected.wide)
-    theirs = np.ravel(found.located.values[number])
+    old, torch_values = before.ravel(), np.ravel(landmark.expected.wide)
+    jax_values = np.ravel(results.located.values[number])
     name = landmark.name.rpartition(".")[2]  # without the layer, so that layers that are wrong alike are one kind of fault
-    if steps := _ratio(theirs - old, mine - old):
+    if steps := _ratio(jax_values - old, torch_values - old):
         return f"JAX moves {name} {steps:.6g} times as far as PyTorch does: its momentum is another one"
-    momentum = getattr(found.torch.modules.get(landmark.path), "momentum", None)
+    momentum = getattr(results.torch.modules.get(landmark.path), "momentum", None)
     kept = (1 - momentum) * old if isinstance(momentum, float) else old
-    if times := _ratio(theirs - kept, mine - kept):
+    if times := _ratio(jax_values - kept, torch_values - kept):
         count = 1 / (1 - times) if times < 1 else 0.0
         biased = count > 0 and abs(count - round(count)) <= SAME_RATIO * count
         why = "the variance divided by n, PyTorch by n - 1" if biased else "another multiple of what PyTorch does"
@@ -203,18 +209,18 @@ def _statistics(found: ModelResults, number: int) -> str:
     return f"JAX updates {name} in another way"
 
 
-def _ratio(theirs: Array, mine: Array) -> float | None:
+def _ratio(numerator: Array, denominator: Array) -> float | None:
     """The ratio of one to the other, if it is the same everywhere."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = theirs / mine
+        ratios = numerator / denominator
     ratios = ratios[np.isfinite(ratios)]
     return float(ratios.mean()) if ratios.size and np.ptp(ratios) <= SAME_RATIO * abs(ratios).max() else None
 
 
-def _common(one: str, other: str) -> str:
+def _common(first: str, second: str) -> str:
     """The innermost module that contains both."""
     parts = []
-    for a, b in zip(one.split("."), other.split("."), strict=False):
+    for a, b in zip(first.split("."), second.split("."), strict=False):
         if a != b:
             break
         parts.append(a)

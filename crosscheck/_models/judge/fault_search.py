@@ -41,9 +41,9 @@ def locate(forcing: Forcing, other: Container[int] = ()) -> Forced:
     if all(error <= forcing.tolerances[number] for number, error in forcing.everywhere.errors.items()):
         return forcing.everywhere
     search = FaultSearch(forcing, other)
-    found = forcing.watched(search.seen)
-    search.end(found)
-    return found
+    forced = forcing.watched(search.seen)
+    search.end(forced)
+    return forced
 
 
 class FaultSearch:
@@ -58,11 +58,11 @@ class FaultSearch:
         """Steps of JAX whose results torch has."""
         self._faults: dict[tuple[int, str], LocatedFault] = {}
         """Faults by operation, and by how it is wrong."""
-        self._sizes = {one.wide.size for one in self.torch.values.values()}
+        self._sizes = {value.wide.size for value in self.torch.values.values()}
         self._sorted: dict[int, Array] = {}
         self._moves: dict[int, float] | None = None
         self._crossings = crossings(forcing.torch, forcing.flat, forcing.landmarks)
-        self._moved = {one.operation: one for one in self._crossings.values()}
+        self._moved = {crossing.operation: crossing for crossing in self._crossings.values()}
         """Modules in another order in JAX, by their first operation."""
         self._misplaced: set[int] = set()
         """Operations of torch whose numbers JAX has, in a wrong order."""
@@ -121,38 +121,38 @@ class FaultSearch:
 
     def _first_misplaced(self, own: int, number: int, run: ModelRun) -> int:
         """The first operation on the way to a landmark whose numbers JAX uses in another order."""
-        theirs, stretch = self._theirs(number, run), self._stretch(own)
-        before = {one for operation in stretch for one in self.torch.operations[operation].inputs}
+        jax_values, stretch = self._jax_values(number, run), self._stretch(own)
+        before = {operand for operation in stretch for operand in self.torch.operations[operation].inputs}
         for operation in sorted({*stretch, *before} - {own}):
             value = self.torch.values.get(operation)
             if value is None or value.wide.dtype != np.float64 or value.wide.ndim < 2:
                 continue
-            mine = np.sort(value.wide, axis=None)
-            there = [n for n, one in theirs.get(mine.size, []) if holds(one, mine, FOUND)]
+            torch_numbers = np.sort(value.wide, axis=None)
+            there = [n for n, array in jax_values.get(torch_numbers.size, []) if holds(array, torch_numbers, FOUND)]
             last = np.asarray(run.values[max(there)]) if there else np.empty(0)
             moved = (reordered(value.wide, last.shape, order) for order in orders_of(last.shape, value.wide.shape))
             # of joined or split axes, the order is not known
-            if last.ndim == value.wide.ndim and all(distance(last, one) > FOUND for one in moved):
+            if last.ndim == value.wide.ndim and all(distance(last, array) > FOUND for array in moved):
                 return operation
         return own
 
-    def _moved_with(self, operation: int) -> int:
+    def _moved_with(self, index: int) -> int:
         """The first operation of modules in another order, for their results and the sums in them; else the operation."""
-        one = self.torch.operations[operation]
+        operation = self.torch.operations[index]
         for first, crossing in self._moved.items():
-            module = next((name for name in crossing.inside if is_in(one.path, name)), None)
-            after = [other for other in self.torch.operations if operation in other.inputs]
-            if module is not None and (one.name == "add" or not any(is_in(other.path, module) for other in after)):
+            module = next((name for name in crossing.inside if is_in(operation.path, name)), None)
+            after = [other for other in self.torch.operations if index in other.inputs]
+            if module is not None and (operation.name == "add" or not any(is_in(other.path, module) for other in after)):
                 return first
-        return operation
+        return index
 
     def _added_later(self, own: int, apart: Array) -> int | None:
         """A sum that JAX lacks, if JAX adds the same numbers later, to the result of an operation that follows the sum."""
         for fault in self._faults.values():
             inputs = self.torch.operations[fault.operation].inputs if fault.operation >= 0 else ()
-            added = [self.torch.values[one].wide for one in inputs if one in self.torch.values]
+            added = [self.torch.values[operand].wide for operand in inputs if operand in self.torch.values]
             is_sum = fault.operation >= 0 and self.torch.operations[fault.operation].name == "add"
-            if is_sum and any(one.size == apart.size and same_numbers(apart, one, FOUND) for one in added):
+            if is_sum and any(array.size == apart.size and same_numbers(apart, array, FOUND) for array in added):
                 later = self.torch.operations[own]
                 fault.relation = f"JAX adds the two after {later.path.rpartition('.')[2] or later.name}, PyTorch before"
                 fault.later = True
@@ -165,8 +165,8 @@ class FaultSearch:
         JAX may have forgotten an activation or a norm before a layer, for example, but not in the layers beside it.
         """
         operations = self.torch.operations
-        given = (one for one, number in zip(self.forcing.inputs, self.flat.inputs, strict=True) if self._often(number))
-        if own is not None and any(one.size == matrix.size and same_numbers(one, matrix, FOUND) for one in given):
+        given = (array for array, number in zip(self.forcing.inputs, self.flat.inputs, strict=True) if self._often(number))
+        if own is not None and any(array.size == matrix.size and same_numbers(array, matrix, FOUND) for array in given):
             return True
         left = list(operations[own].inputs) if own is not None and operations[own].kind == DATA else []
         for _ in range(NEAR):
@@ -177,7 +177,7 @@ class FaultSearch:
             value = self.torch.values.get(earlier)
             if value is None or value.wide.size != matrix.size or value.wide.dtype != np.float64:
                 continue
-            if sum(earlier in one.inputs for one in operations) > 1 and same_numbers(value.wide, matrix, FOUND):
+            if sum(earlier in reader.inputs for reader in operations) > 1 and same_numbers(value.wide, matrix, FOUND):
                 return True
         return False
 
@@ -204,7 +204,7 @@ class FaultSearch:
         if landmark.beside:  # each of the parts that JAX has joined is searched by itself
             return None
         path = self.torch.operations[fault].path
-        found: list[tuple[int, str]] = []
+        candidates: list[tuple[int, str]] = []
         always: set[int] | None = None
         for mend, here, matrix in self._trials(at, fault, run):
             if distance(matrix, expected) <= self._limit(at):
@@ -213,22 +213,23 @@ class FaultSearch:
             if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
                 continue  # the order of joined or split axes is not known
             if same_numbers(matrix, expected, FOUND):
-                found.append((landmark.operation, "misplaced"))
+                candidates.append((landmark.operation, "misplaced"))
                 continue
-            first, missing = self._lacking(at, self._theirs(at, run, here), given=fault)
+            first, missing = self._lacking(at, self._jax_values(at, run, here), given=fault)
             always = missing if always is None else always & missing
             operation = self.torch.operations[first]
             behind = first != fault and fault in self._stretch(first)
             if behind and operation.path != path and not missing & set(operation.inputs):
-                found.append((first, ""))
+                candidates.append((first, ""))
         # What is right after some replacement is not wrong, nor is what its operands correct after some replacement.
-        left = [one for one in set(found) if one[1] or one[0] in (always or ())]
-        return max((one for one in left if not self._explained(at, one, expected, run)), default=None)
+        left = [candidate for candidate in set(candidates) if candidate[1] or candidate[0] in (always or ())]
+        return max((candidate for candidate in left if not self._explained(at, candidate, expected, run)), default=None)
 
     def _explained(self, at: int, fault: tuple[int, str], expected: Array, run: ModelRun) -> bool:
         operation, how = fault
-        given = [operation] if how else [one for one in self.torch.operations[operation].inputs if one in self.torch.values]
-        return any(self._mending(at, one, expected, run) for one in given)
+        inputs = self.torch.operations[operation].inputs
+        given = [operation] if how else [operand for operand in inputs if operand in self.torch.values]
+        return any(self._mending(at, index, expected, run) for index in given)
 
     def _mending(self, at: int, operation: int, expected: Array, run: ModelRun) -> Replacement | None:
         """A replacement of a value of JAX by torch's result of an operation that makes a landmark right."""
@@ -266,7 +267,7 @@ class FaultSearch:
         if landmark.operation is None or fault < 0:
             return
         for operation in reversed(self._stretch(landmark.operation)):
-            used = sum(operation in one.inputs for one in self.torch.operations)
+            used = sum(operation in reader.inputs for reader in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
                 continue
             if mend := self._mending(at, operation, expected, run):
@@ -294,20 +295,20 @@ class FaultSearch:
 
     def _settle_value(self, number: Any) -> None:
         """Mark as known a value that was replaced, and the values from which it was moved."""
-        makers = (self.flat.maker.get(one) for one in self.flat.moved_from(number))
-        self._settled.update(one for one in makers if one is not None)
+        makers = (self.flat.maker.get(source) for source in self.flat.moved_from(number))
+        self._settled.update(maker for maker in makers if maker is not None)
 
     def first_missing(self, number: int, run: ModelRun) -> int | None:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""
         landmark = self.forcing.landmarks[number]
         if landmark.operation is None:
             return None
-        first, missing = self._lacking(number, self._theirs(number, run))
+        first, missing = self._lacking(number, self._jax_values(number, run))
         expected = landmark.compared(landmark.expected.wide)
         # JAX may lack others without a fault, such as torch's mask, or have a later one by chance: it is the one that
         # corrects all, if there is one whose operands JAX has
-        begins = (one for one in sorted(missing) if not missing & set(self.torch.operations[one].inputs))
-        corrects = next((one for one in begins if self._mending(number, one, expected, run)), None)
+        begins = (operation for operation in sorted(missing) if not missing & set(self.torch.operations[operation].inputs))
+        corrects = next((operation for operation in begins if self._mending(number, operation, expected, run)), None)
         if corrects is None:  # torch may scale both operands of a product, and JAX neither
             corrects = self._proportional(number, missing, expected, run)
         return first if corrects is None else corrects
@@ -317,53 +318,60 @@ class FaultSearch:
         values = [(n, run.values[n]) for n in self._numbers(self.forcing.landmarks[at]) if n in run.values]
         for operation in sorted(missing):
             like = self.torch.values[operation].wide
-            there = [np.asarray(one) for _, one in values if one.size == like.size and one.dtype == np.float64]
-            moved = ((one, reordered(like, one.shape, order)) for one in there for order in orders_of(one.shape, like.shape))
-            if any(are_proportional(one, mine) for one, mine in moved) and self._mending(at, operation, expected, run):
+            there = [np.asarray(array) for _, array in values if array.size == like.size and array.dtype == np.float64]
+            moved = (
+                (array, reordered(like, array.shape, order))
+                for array in there
+                for order in orders_of(array.shape, like.shape)
+            )
+            proportional = any(are_proportional(array, torch_array) for array, torch_array in moved)
+            if proportional and self._mending(at, operation, expected, run):
                 return operation
         return None
 
     def _lacking(
-        self, number: int, theirs: Mapping[int, list[tuple[int, Array]]], given: int | None = None
+        self, number: int, jax_values: Mapping[int, list[tuple[int, Array]]], given: int | None = None
     ) -> tuple[int, set[int]]:
         """The first operation on the way to a landmark whose result JAX does not have, and all such operations."""
         landmark = self.forcing.landmarks[number]
         assert landmark.operation is not None
         stretch = self._stretch(landmark.operation, *landmark.beside)
-        missing = {one for one in stretch if one != given and not self._found(one, theirs, number)}
+        missing = {
+            operation for operation in stretch if operation != given and not self._is_there(operation, jax_values, number)
+        }
         # JAX computed in another order what it has later on: it scaled, for example, before the product and not after it.
         reached = set(stretch) - missing
-        for one in reversed(stretch):
-            if one in reached:
-                reached.update(self.torch.operations[one].inputs)
+        for operation in reversed(stretch):
+            if operation in reached:
+                reached.update(self.torch.operations[operation].inputs)
         wrong = missing - reached
-        return next((one for one in stretch if one in wrong), landmark.operation), missing
+        return next((operation for operation in stretch if operation in wrong), landmark.operation), missing
 
     def _stretch(self, *operations: int) -> list[int]:
         """The operations on data between the known values and these operations, in order."""
-        found: set[int] = set()
+        indices: set[int] = set()
         left = list(operations)
         while left:
             index = left.pop()
-            if index in found or (index in self._right and index not in operations):
+            if index in indices or (index in self._right and index not in operations):
                 continue
             if self.torch.operations[index].kind != DATA or index not in self.torch.values:
                 continue
-            found.add(index)
+            indices.add(index)
             left += self.torch.operations[index].inputs
-        return sorted(found)
+        return sorted(indices)
 
-    def _theirs(
+    def _jax_values(
         self, at: int, run: ModelRun, here: Mapping[int, Any] = MappingProxyType({})
     ) -> dict[int, list[tuple[int, Array]]]:
         """JAX's values between the known values and a landmark, sorted, by size; those in ``here`` replace its own."""
-        found: dict[int, list[tuple[int, Array]]] = {}
+        jax_values: dict[int, list[tuple[int, Array]]] = {}
         for number in self._numbers(self.forcing.landmarks[at]):
             value = here.get(number, run.values.get(number))
             fits = self.flat.kinds[number] == DATA or np.size(value) in self._sizes  # a large weight takes long to sort
             if value is not None and value.dtype == np.float64 and fits:
-                found.setdefault(int(value.size), []).append((number, np.sort(np.asarray(value), axis=None)))
-        return found
+                jax_values.setdefault(int(value.size), []).append((number, np.sort(np.asarray(value), axis=None)))
+        return jax_values
 
     def _numbers(self, landmark: Landmark) -> set[int]:
         """JAX's values between the known values and this landmark: of data, and what is computed from weights alone."""
@@ -372,10 +380,16 @@ class FaultSearch:
             data = flat.ancestors([step.inputs[landmark.place]], self._settled)
         else:
             data = {step.outputs[0]} | flat.ancestors(step.inputs, self._settled)
-        makers = [flat.steps[flat.maker[one]] for one in data if one in flat.maker and flat.maker[one] not in self._settled]
-        return data | {one for maker in makers for one in maker.inputs if isinstance(one, int) and one in flat.maker}
+        makers = [
+            flat.steps[flat.maker[number]]
+            for number in data
+            if number in flat.maker and flat.maker[number] not in self._settled
+        ]
+        return data | {
+            number for maker in makers for number in maker.inputs if isinstance(number, int) and number in flat.maker
+        }
 
-    def _found(self, operation: int, theirs: Mapping[int, list[tuple[int, Array]]], number: int) -> bool:
+    def _is_there(self, operation: int, jax_values: Mapping[int, list[tuple[int, Array]]], number: int) -> bool:
         """Whether JAX has the result of an operation on the way to a landmark."""
         if operation in self._misplaced | self._changed:
             return False
@@ -384,23 +398,30 @@ class FaultSearch:
             return True
         if operation not in self._sorted:
             self._sorted[operation] = np.sort(value, axis=None)
-        mine = self._sorted[operation]
+        torch_numbers = self._sorted[operation]
         limit = self._limit(number)
-        before = (self.torch.values[one].wide for one in self.torch.operations[operation].inputs if one in self.torch.values)
+        before = (
+            self.torch.values[operand].wide
+            for operand in self.torch.operations[operation].inputs
+            if operand in self.torch.values
+        )
         # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
-        picks = any(one.size > mine.size and holds(np.sort(one, axis=None), mine, limit) for one in before)
-        sizes = [mine.size] if picks else [size for size in theirs if size and not size % max(mine.size, 1)]
-        values = [one for size in sizes for one in theirs.get(size, [])]
-        if any(holds(one, mine, limit) for _, one in values):
+        picks = any(
+            array.size > torch_numbers.size and holds(np.sort(array, axis=None), torch_numbers, limit) for array in before
+        )
+        count = torch_numbers.size
+        sizes = [count] if picks else [size for size in jax_values if size and not size % max(count, 1)]
+        values = [pair for size in sizes for pair in jax_values.get(size, [])]
+        if any(holds(array, torch_numbers, limit) for _, array in values):
             return True
-        nearly = [(number, one) for number, one in values if holds(one, mine, MOST_FOUND)]
-        return any(holds(one, mine, self._constants_move(number)) for number, one in nearly)
+        nearly = [(number, array) for number, array in values if holds(array, torch_numbers, MOST_FOUND)]
+        return any(holds(array, torch_numbers, self._constants_move(number)) for number, array in nearly)
 
     def _has(self, operation: int, number: int, run: ModelRun) -> bool:
         """Whether JAX has the result of an operation on the way to a landmark, and not as a part of more numbers."""
         value = self.torch.values[operation].wide
-        there = {value.size: self._theirs(number, run).get(value.size, [])}
-        return value.dtype == np.float64 and self._found(operation, there, number)
+        there = {value.size: self._jax_values(number, run).get(value.size, [])}
+        return value.dtype == np.float64 and self._is_there(operation, there, number)
 
     def _constants_move(self, number: int) -> float:
         """How far rounded constants may move a value of JAX, even if what follows does not depend on them."""
@@ -411,9 +432,9 @@ class FaultSearch:
             noisy = self.forcing.replaced(set(), **options, noise=Noise(0, unit), constants_only=True).run
             assert clean is not None
             assert noisy is not None
-            floats = ((n, np.asarray(one)) for n, one in clean.values.each() if one.dtype == np.float64)
-            moved = {n: distance(np.asarray(noisy.values[n]), one, in_parts=False) for n, one in floats}
-            self._moves = {n: min(CONSTANTS * one, MOST_FOUND) for n, one in moved.items() if FLOOR < one < np.inf}
+            floats = ((n, np.asarray(value)) for n, value in clean.values.each() if value.dtype == np.float64)
+            moved = {n: distance(np.asarray(noisy.values[n]), array, in_parts=False) for n, array in floats}
+            self._moves = {n: min(CONSTANTS * move, MOST_FOUND) for n, move in moved.items() if FLOOR < move < np.inf}
         return self._moves.get(number, 0.0)
 
     def _limit(self, number: int) -> float:

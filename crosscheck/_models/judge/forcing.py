@@ -80,10 +80,10 @@ class Forced:
 
 def packed(forced: Forced) -> dict[str, Array]:
     """The numbers of a run, for a file."""
-    found = {"errors": np.array([*forced.errors.items()], np.float64), "left": np.array(sorted(forced.left), np.int64)}
+    arrays = {"errors": np.array([*forced.errors.items()], np.float64), "left": np.array(sorted(forced.left), np.int64)}
     for what, kept in (("values", forced.values), ("parts", forced.parts)):
-        found |= {f"{what} {number}": array for number, array in kept.items()}
-    return found
+        arrays |= {f"{what} {number}": array for number, array in kept.items()}
+    return arrays
 
 
 def unpacked(arrays: Mapping[str, Array]) -> Forced:
@@ -172,7 +172,9 @@ class Forcing:
         self.kept: KeptRuns | None = None
         """What keeps runs for another process."""
         self.progress: Progress = lambda what: None
-        before, after = ({one.step for one in landmarks if (one.place < 0) == result} for result in (False, True))
+        before, after = (
+            {landmark.step for landmark in landmarks if (landmark.place < 0) == result} for result in (False, True)
+        )
         self._stretches = repeated(flat, before, after)
         self._unfit = self._swapped = False
         """Whether some values do not show the order of their rows, and whether two axes of theirs are then swapped."""
@@ -222,15 +224,15 @@ class Forcing:
         tried: list[tuple[int, Forced, dict[int, tuple[int, ...] | None]]] = []
         for orders, swapped in ((dict.fromkeys(self._every), False), ({}, False), ({}, True)):
             self.orders, self._seen_orders, self._swapped = dict(orders), {}, swapped
-            found = self._run(Measuring(), ForcedRun(self._every, wide=True))
-            wrong = sum(not error < CLOSE for error in found.errors.values())
+            forced = self._run(Measuring(), ForcedRun(self._every, wide=True))
+            wrong = sum(not error < CLOSE for error in forced.errors.values())
             if not wrong:
-                return found
-            tried.append((wrong, found, self.orders))
+                return forced
+            tried.append((wrong, forced, self.orders))
             if len(tried) == 2 and not self._unfit:
                 break
-        _, found, self.orders = min(tried[1:], key=lambda one: one[0])
-        return found
+        _, forced, self.orders = min(tried[1:], key=lambda attempt: attempt[0])
+        return forced
 
     def _order(self, number: int, value: Any, expected: Array) -> tuple[int, ...] | None:
         """The order of torch's rows in JAX: found by the values, or if they differ, as earlier in the same module.
@@ -260,12 +262,12 @@ class Forcing:
         what = (replace(seen, against=None), against, chosen, replace(setup, put=None, only=None))
         state = (sorted(self.orders.items()), self._swapped, sorted(self.local))
         key = hashlib.sha256(repr((what, state)).encode()).hexdigest()
-        if (found := self.kept.get(key)) is None:
+        if (kept_run := self.kept.get(key)) is None:
             forced = self._made(seen, setup)
             orders = [list(self.orders.items()), [[*like, order] for like, order in self._seen_orders.items()], self._unfit]
             self.kept.put(key, packed(forced), orders)
         else:
-            arrays, (orders, seen_orders, self._unfit) = found
+            arrays, (orders, seen_orders, self._unfit) = kept_run
             forced = unpacked(arrays)
             self.orders = {number: _order_of(order) for number, order in orders}
             self._seen_orders = {(path, tuple(sizes)): _order_of(order) for path, sizes, order in seen_orders}
@@ -332,7 +334,9 @@ class Forcing:
             loose=self.loose,
             keep=setup.keep,
             known=known,
-            stretches=[one for one in self._stretches if needed is None or needed.issuperset(one.indices)] if whole else (),
+            stretches=[stretch for stretch in self._stretches if needed is None or needed.issuperset(stretch.indices)]
+            if whole
+            else (),
             needed=needed,
             rounded=setup.rounded,
         )
@@ -346,24 +350,24 @@ class Forcing:
         """The landmarks at which values are judged or replaced, and the steps that run, if only some are judged."""
         flat, ends = self.flat, self._ends
         replaced = self._replaced(put)
-        made = {flat.maker[ends[one]] for one in only if ends.get(one) in flat.maker}
-        values = flat.ancestors((one for step in made for one in flat.steps[step].inputs), replaced)
+        made = {flat.maker[ends[number]] for number in only if ends.get(number) in flat.maker}
+        values = flat.ancestors((operand for step in made for operand in flat.steps[step].inputs), replaced)
         idle = replaced - made
-        steps = made | {flat.maker[one] for one in values if one in flat.maker} - idle
+        steps = made | {flat.maker[value] for value in values if value in flat.maker} - idle
         # a part of a value needs the rest of JAX's: it is not put where another landmark puts the whole value
         whole = {
             number for number in ends if self.landmarks[number].known is None or flat.maker.get(ends[number]) not in idle
         }
-        seen = {one for one, value in ends.items() if one in only or not values.isdisjoint(flat.moved_from(value))}
+        seen = {number for number, value in ends.items() if number in only or not values.isdisjoint(flat.moved_from(value))}
         return seen & whole, steps
 
     def behind(self, left: set[int]) -> set[int]:
         """The landmarks that depend on the value that JAX keeps at one of these, with torch's values at all others."""
         flat, ends = self.flat, self._ends
-        replaced, own = self._replaced(self._every - left), {ends[one] for one in left if one in ends}
+        replaced, own = self._replaced(self._every - left), {ends[number] for number in left if number in ends}
         behind = set[int]()
         for step in flat.steps:
-            if not own.isdisjoint(one for one in step.inputs if isinstance(one, int)):
+            if not own.isdisjoint(operand for operand in step.inputs if isinstance(operand, int)):
                 behind.update(step.outputs)
                 if step.operation.index not in replaced:
                     own.update(step.outputs)
@@ -372,20 +376,28 @@ class Forcing:
     @cached_property
     def _ends(self) -> dict[int, int]:
         """The value of JAX at each landmark."""
-        steps = ((number, one, self.flat.steps[one.step]) for number, one in enumerate(self.landmarks))
-        values = ((number, step.outputs[0] if one.place < 0 else step.inputs[one.place]) for number, one, step in steps)
+        steps = ((number, landmark, self.flat.steps[landmark.step]) for number, landmark in enumerate(self.landmarks))
+        values = (
+            (number, step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place])
+            for number, landmark, step in steps
+        )
         return {number: value for number, value in values if isinstance(value, int)}
 
     def _replaced(self, put: frozenset[int]) -> set[int]:
         """The steps whose results torch's values replace for every later step."""
         flat, replaced = self.flat, set[int]()
-        first = {one: step.operation.index for step in reversed(flat.steps) for one in step.inputs if isinstance(one, int)}
+        first = {
+            operand: step.operation.index
+            for step in reversed(flat.steps)
+            for operand in step.inputs
+            if isinstance(operand, int)
+        }
         for number, value in self._ends.items():
             landmark = self.landmarks[number]
             whole = number in put - self.local and number in self.orders and landmark.known is None
             # a step before the one whose operand is replaced needs JAX's own value
             if whole and value in flat.maker and (landmark.place < 0 or first[value] == landmark.step):
-                replaced.update(one for one in (flat.maker[value],) if len(flat.steps[one].outputs) == 1)
+                replaced.update(maker for maker in (flat.maker[value],) if len(flat.steps[maker].outputs) == 1)
         return replaced
 
     def mended(self, mend: Replacement, *, wide: bool) -> Array:

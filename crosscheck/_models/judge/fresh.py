@@ -65,16 +65,16 @@ def other_weights(
     known = {match.torch for match in accounted.matches if match.jax in held}
     parameters = {name for name, _ in torch.modules[""].named_parameters()}
     new = {
-        name: round_once(other_numbers(one, phase, zeros=name in parameters), fmt).astype(np.float64)
-        for name, one in torch.weights.items()
+        name: round_once(other_numbers(weight, phase, zeros=name in parameters), fmt).astype(np.float64)
+        for name, weight in torch.weights.items()
         if name in known
     }
     places = TorchPlaces({**torch.weights, **new})
-    theirs = [
-        round_once(places.numbers(accounted.places[name]), fmt) if name in held else one
-        for name, one in zip(model.names, model.weights, strict=True)
+    jax_weights = [
+        round_once(places.numbers(accounted.places[name]), fmt) if name in held else weight
+        for name, weight in zip(model.names, model.weights, strict=True)
     ]
-    return OtherWeights(new, theirs)
+    return OtherWeights(new, jax_weights)
 
 
 def other_inputs(inputs: Inputs, rng: np.random.Generator) -> Inputs:

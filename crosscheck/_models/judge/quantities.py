@@ -15,30 +15,30 @@ def other_quantities(forcing: Forcing, located: Forced) -> set[int]:
 
     What follows a real fault is right with torch's value. If something hides the fault, it is right with both.
     """
-    found: set[int] = set()
-    for number in sorted({one for fault in located.faults for one in fault.shown}, reverse=True):
-        left = located.left | found
+    numbers: set[int] = set()
+    for number in sorted({number for fault in located.faults for number in fault.shown}, reverse=True):
+        left = located.left | numbers
         after = _following(forcing, number, left) - left
-        if any(not located.errors[one] <= CLEARLY * forcing.tolerances[one] for one in after):
+        if any(not located.errors[follower] <= CLEARLY * forcing.tolerances[follower] for follower in after):
             own = forcing.replaced(left | {number}, wide=True).errors
-            if all(own[one] <= forcing.tolerances[one] for one in after):
-                found.add(number)
-    return found
+            if all(own[follower] <= forcing.tolerances[follower] for follower in after):
+                numbers.add(number)
+    return numbers
 
 
 def _following(forcing: Forcing, number: int, left: Container[int]) -> set[int]:
     """The landmarks that JAX computes from its value at a landmark, up to those where it gets torch's."""
     flat, landmarks = forcing.flat, forcing.landmarks
 
-    def value(one: int) -> int:
-        step = flat.steps[landmarks[one].step]
-        return int(step.outputs[0] if landmarks[one].place < 0 else step.inputs[landmarks[one].place])
+    def value(index: int) -> int:
+        step = flat.steps[landmarks[index].step]
+        return int(step.outputs[0] if landmarks[index].place < 0 else step.inputs[landmarks[index].place])
 
-    given = {flat.maker.get(value(one), -1) for one in range(len(landmarks)) if one != number and one not in left}
-    found = set()
-    for one in range(number + 1, len(landmarks)):
-        step = flat.steps[landmarks[one].step]
-        before = step.inputs if landmarks[one].place < 0 else [step.inputs[landmarks[one].place]]
-        if value(number) in flat.ancestors(before, given - {flat.maker.get(value(one), -1)}):
-            found.add(one)
-    return found
+    given = {flat.maker.get(value(index), -1) for index in range(len(landmarks)) if index != number and index not in left}
+    followers = set()
+    for index in range(number + 1, len(landmarks)):
+        step = flat.steps[landmarks[index].step]
+        before = step.inputs if landmarks[index].place < 0 else [step.inputs[landmarks[index].place]]
+        if value(number) in flat.ancestors(before, given - {flat.maker.get(value(index), -1)}):
+            followers.add(index)
+    return followers

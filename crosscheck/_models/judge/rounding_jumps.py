@@ -46,7 +46,7 @@ def without_jumps(forcing: Forcing, clean: Forced, precision: int, seed: int) ->
             in_part.append(landmark.name)
         if steady.all() or not steady.any():
             continue
-        of_constants, of_operations = (float(one[number][steady].max()) for one in (constants, operations))
+        of_constants, of_operations = (float(moves[number][steady].max()) for moves in (constants, operations))
         forcing.landmarks[number] = replace(landmark, steady=steady)
         forcing.tolerances[number] = max(FLOOR, float(allowed(of_constants, of_operations, unit)))
     return in_part
@@ -57,9 +57,9 @@ def _moved(
 ) -> tuple[Mapping[int, Array], Mapping[int, Array]]:
     """How far noise on the constants, and on all operations, moves each number, relative to the numbers beside it."""
     clear = forcing.replaced(clean.left, wide=True, values=True, only=numbers)
-    base = {number: _floats(one) for number, one in clear.values.items()}
+    base = {number: _floats(values) for number, values in clear.values.items()}
     size = {number: sizes(base[number]) for number in numbers}
-    found: tuple[dict[int, Array], dict[int, Array]] = ({}, {})
+    moves: tuple[dict[int, Array], dict[int, Array]] = ({}, {})
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
         for kind, constants_only in enumerate((True, False)):
@@ -68,8 +68,8 @@ def _moved(
             for number in numbers:
                 apart = np.abs(_floats(run.values[number]) - base[number]) / size[number]
                 apart = np.where(np.isnan(apart), np.inf, apart)
-                found[kind][number] = np.maximum(apart, found[kind].get(number, 0.0))
-    return found
+                moves[kind][number] = np.maximum(apart, moves[kind].get(number, 0.0))
+    return moves
 
 
 def _floats(values: Array) -> Array:

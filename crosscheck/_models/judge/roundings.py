@@ -53,10 +53,10 @@ def roundings(forcing: Forcing, located: Forced) -> list[Rounding]:
     precision = FORMATS[forcing.flat.dtype].precision
     if precision > FORMATS["float16"].precision:
         return []
-    return list(_found(forcing, located, 2.0**-precision))
+    return list(_roundings(forcing, located, 2.0**-precision))
 
 
-def _found(forcing: Forcing, located: Forced, unit: float) -> Iterator[Rounding]:
+def _roundings(forcing: Forcing, located: Forced, unit: float) -> Iterator[Rounding]:
     options: dict[str, Any] = {"wide": True, "narrow_values": True, "values": True, "in_parts": False}
     right = {number for number, error in located.errors.items() if error <= forcing.tolerances[number]}
     every = {side: _sites(forcing.flat, held=side == "jax") for side in ("torch", "jax")}
@@ -70,8 +70,8 @@ def _found(forcing: Forcing, located: Forced, unit: float) -> Iterator[Rounding]
             landmark = forcing.landmarks[number]
             if landmark.expected.wide.dtype != np.float64:
                 continue
-            mine, theirs = landmark.compared(landmark.expected.narrow).astype(np.float64), _wide(narrow[number])
-            effect, errors = moved[number] - truth[number], (mine - truth[number], theirs - truth[number])
+            torch_values, jax_values = landmark.compared(landmark.expected.narrow).astype(np.float64), _wide(narrow[number])
+            effect, errors = moved[number] - truth[number], (torch_values - truth[number], jax_values - truth[number])
             if not np.isfinite([effect, *errors]).all() or not effect.any():
                 continue
             size = _rms(truth[number])
@@ -83,17 +83,17 @@ def _found(forcing: Forcing, located: Forced, unit: float) -> Iterator[Rounding]
 
 def _sites(flat: JaxProgramFlat, *, held: bool) -> dict[int, list[int]]:
     """Operands of arithmetic with data that do not depend on the data: those that the dtype holds, or others."""
-    found: dict[int, list[int]] = defaultdict(list)
-    for step in (one for one in flat.steps if one.operation.kind == DATA and one.operation.name in ARITHMETIC):
-        for place, one in enumerate(step.inputs):
-            if isinstance(one, int) and flat.kinds[one] == DATA:
+    sites: dict[int, list[int]] = defaultdict(list)
+    for step in (step for step in flat.steps if step.operation.kind == DATA and step.operation.name in ARITHMETIC):
+        for place, operand in enumerate(step.inputs):
+            if isinstance(operand, int) and flat.kinds[operand] == DATA:
                 continue
-            if held and not isinstance(one, int):
+            if held and not isinstance(operand, int):
                 continue  # JAX rounds each number beside an array to its dtype, which is no mistake of a port
-            dtype = str(flat.avals[one].dtype if isinstance(one, int) else one.aval.dtype)
+            dtype = str(flat.avals[operand].dtype if isinstance(operand, int) else operand.aval.dtype)
             if dtype in FORMATS and (dtype == flat.dtype) == held:
-                found[step.operation.index].append(place)
-    return dict(found)
+                sites[step.operation.index].append(place)
+    return dict(sites)
 
 
 def _holds(apart: Array, effect: Array) -> bool:

@@ -60,9 +60,9 @@ def tolerances(
     # a replaced value would hide how far constants move it
     options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
     base = forcing.replaced(clean.left, **options, values=True, only=among)
-    moved = {number: (np.zeros(one.shape), np.zeros(one.shape)) for number, one in base.parts.items()}
+    moved = {number: (np.zeros(parts.shape), np.zeros(parts.shape)) for number, parts in base.parts.items()}
     rounded = without_float64(forcing, clean.left) & moved.keys()
-    found: dict[int, float] = {}
+    bounds: dict[int, float] = {}
     lower: dict[int, float] = {}
     doubtful = among
     for draw in range(MORE_DRAWS):
@@ -74,15 +74,15 @@ def tolerances(
         for number in rounded:  # there, torch's operations are rounded as constants are
             np.maximum(*moved[number], out=moved[number][0])
         limits = {number: np.maximum(FLOOR, allowed(*own, unit, factor)) for number, own in moved.items()}
-        found = {number: float(own.max(initial=FLOOR)) for number, own in limits.items()}
-        smooth = [number for number, one in found.items() if one <= allowed(UNITS * unit, UNITS * unit, unit)]
+        bounds = {number: float(own.max(initial=FLOOR)) for number, own in limits.items()}
+        smooth = [number for number, bound in bounds.items() if bound <= allowed(UNITS * unit, UNITS * unit, unit)]
         over = {number: float((base.parts[number] / limits[number]).max(initial=0.0)) for number in smooth}
-        lower = {n: base.errors[n] / one for n, one in over.items() if one > 1 and base.errors[n] <= found[n]}
-        beyond = [number for number, one in found.items() if not clean.errors[number] <= one]
+        lower = {n: base.errors[n] / ratio for n, ratio in over.items() if ratio > 1 and base.errors[n] <= bounds[n]}
+        beyond = [number for number, bound in bounds.items() if not clean.errors[number] <= bound]
         if not lower and (not beyond or draw + 1 >= draws):
             break
         doubtful = [*beyond, *lower]  # more draws only allow more
-    return found | lower
+    return bounds | lower
 
 
 def without_float64(forcing: Forcing, left: Container[int]) -> set[int]:
@@ -90,11 +90,15 @@ def without_float64(forcing: Forcing, left: Container[int]) -> set[int]:
     operations, narrow = forcing.torch.operations, forcing.torch.narrow
     if not narrow:
         return set()
-    given = {one.operation for number, one in enumerate(forcing.landmarks) if number not in left}
+    given = {landmark.operation for number, landmark in enumerate(forcing.landmarks) if number not in left}
     before: dict[int, bool] = {}  # whether the stretch that ends with an operation has one
-    for one in operations:
-        before[one.index] = one.index in narrow or any(before[k] for k in one.inputs if k not in given)
-    return {number for number, one in enumerate(forcing.landmarks) if one.operation is not None and before[one.operation]}
+    for operation in operations:
+        before[operation.index] = operation.index in narrow or any(before[k] for k in operation.inputs if k not in given)
+    return {
+        number
+        for number, landmark in enumerate(forcing.landmarks)
+        if landmark.operation is not None and before[landmark.operation]
+    }
 
 
 def finite(parts: Array) -> Array:

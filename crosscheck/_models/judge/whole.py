@@ -79,7 +79,7 @@ def without_hidden(models: Models, forcing: Forcing, located: Forced, seed: int)
     if agreement is Agreement.CONSTANTS:
         # constants may explain a small fault, but none as large as these, which other weights would show
         least = UNITS * 2.0**-precision
-        if not all(located.errors[one.landmark] > least and _is_hidden(forcing, one.shown) for one in located.faults):
+        if not all(located.errors[fault.landmark] > least and _is_hidden(forcing, fault.shown) for fault in located.faults):
             return located
     forcing.mends, forcing.local = {}, set()
     first = forcing.watched(partial(_is_equal, forcing))
@@ -98,28 +98,28 @@ def _is_equal(forcing: Forcing, forced: Forced, number: int, matrix: Array, expe
 
 def _results(forcing: Forcing) -> set[int]:
     """The landmarks of outputs and of running statistics."""
-    return {number for number, one in enumerate(forcing.landmarks) if one.fixed}
+    return {number for number, landmark in enumerate(forcing.landmarks) if landmark.fixed}
 
 
 def _is_hidden(forcing: Forcing, numbers: Collection[int]) -> bool:
     """Whether no result changes where torch's values replace JAX's at these landmarks."""
     free = forcing.free(wide=True, values=True)
     forced = forcing.replaced(set(free.errors) - set(numbers), wide=True, mended=False, in_parts=False, against=free)
-    return all(forced.errors[one] <= EXACT for one in _results(forcing))
+    return all(forced.errors[number] <= EXACT for number in _results(forcing))
 
 
 def _agreement(models: Models, forcing: Forcing, precision: int, seed: int) -> Agreement:
     """What explains the differences at the given weights and inputs, and at others."""
-    found: list[Agreement] = []
+    agreements: list[Agreement] = []
     for draw in _draws(models, forcing, seed):
         jax = replace(models.jax, weights=tuple(draw.weights))
         marks = ends(draw.torch, models.outputs, jax, forcing.flat, models.uses, models.pairs)
         fixed = Fixed(forcing.flat, draw.weights)
         whole = Forcing(draw.torch, forcing.flat, marks, fixed, draw.weights, draw.inputs, forcing.loose)
-        found.append(_explained(whole, precision, seed))
-        if found[-1] is Agreement.NOTHING:
+        agreements.append(_explained(whole, precision, seed))
+        if agreements[-1] is Agreement.NOTHING:
             break
-    return min(found) if len(found) > FRESH else Agreement.NOTHING
+    return min(agreements) if len(agreements) > FRESH else Agreement.NOTHING
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ def _draws(models: Models, forcing: Forcing, seed: int) -> Iterator[_Draw]:
         inputs = other_inputs(models.inputs, rng)
         if weights is None:  # a weight of 0 may hide a branch, whatever the inputs are
             return
-        if models.lay_out is not None and (found := _of_torch(models, weights.torch, inputs)) is not None:
-            yield _Draw(found, weights.jax, models.lay_out(inputs).leaves)
-        elif (found := _of_torch(models, weights.torch, models.inputs)) is not None:
-            yield _Draw(found, weights.jax, models.jax_inputs.leaves)
+        if models.lay_out is not None and (record := _of_torch(models, weights.torch, inputs)) is not None:
+            yield _Draw(record, weights.jax, models.lay_out(inputs).leaves)
+        elif (record := _of_torch(models, weights.torch, models.inputs)) is not None:
+            yield _Draw(record, weights.jax, models.jax_inputs.leaves)
 
 
 def _of_torch(models: Models, weights: Mapping[str, Array], inputs: Inputs) -> TorchRecord | None:
@@ -157,11 +157,11 @@ def _of_torch(models: Models, weights: Mapping[str, Array], inputs: Inputs) -> T
         results, buffers = ending(program)
     except Exception:  # a model may raise anything
         return None
-    pairs = list(zip(results, (one.wide for one in models.torch.results), strict=True))
-    if any(one.shape != old.shape or np.isnan(one).sum() > np.isnan(old).sum() for one, old in pairs):
+    pairs = list(zip(results, (values.wide for values in models.torch.results), strict=True))
+    if any(new.shape != old.shape or np.isnan(new).sum() > np.isnan(old).sum() for new, old in pairs):
         return None
     every = {**models.torch.weights, **weights}
-    return replace(models.torch, weights=every, results=[Values(one, one) for one in results], buffers=buffers)
+    return replace(models.torch, weights=every, results=[Values(result, result) for result in results], buffers=buffers)
 
 
 def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
@@ -173,7 +173,7 @@ def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
     if any((parts > UNITS * unit).any() for parts in base.parts.values()):
         return Agreement.NOTHING  # rounded constants do not make so much
     operations, constants = ({number: np.zeros(parts.shape) for number, parts in base.parts.items()} for _ in range(2))
-    found = Agreement.NOTHING
+    best_agreement = Agreement.NOTHING
     for draw in range(draws):
         for moved, size in ((operations, TINY), (constants, unit)):
             noise = Noise(seed * 1000 + draw, size)
@@ -185,8 +185,8 @@ def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
         for agreement, share in ((Agreement.FLOAT64, 0.0), (Agreement.CONSTANTS, 1.0)):
             limits = {n: np.maximum(EXACT, allowed(share * constants[n], operations[n], TINY, factor)) for n in every}
             if all((base.parts[n] <= limits[n]).all() for n in every):
-                found = max(found, agreement)
+                best_agreement = max(best_agreement, agreement)
         many = (n for n in every if base.parts[n].size >= MANY)
-        if found is Agreement.FLOAT64 or any(base.parts[n].max() > BEYOND * limits[n].max() for n in many):
+        if best_agreement is Agreement.FLOAT64 or any(base.parts[n].max() > BEYOND * limits[n].max() for n in many):
             break  # more draws only allow more, and not so much more
-    return found
+    return best_agreement

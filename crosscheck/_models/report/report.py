@@ -199,7 +199,7 @@ class ModelsReport(
             return Verdict("FAILED", self.name, self.message or "nothing was compared")
         fault = self.first
         if fault is None:
-            apart = [one for one, _ in self.outputs.values()]
+            apart = [distance for distance, _ in self.outputs.values()]
             largest = f"; the outputs are {max(apart):.2g} apart, by rounding" if apart else ""
             return Verdict("AGREE", self.name, f"the same function at all {len(self.layers)} landmarks{largest}")
         more = f", and {len(self.faults) - 1} more" if len(self.faults) > 1 else ""
@@ -326,10 +326,10 @@ def _story(report: ModelsReport) -> Iterator[str]:
     for name, (apart, drift) in list(report.outputs.items())[:4]:
         yield f"  {name}: {apart:.2g} apart in the dtype; rounding alone moves it by {drift:.2g}"
     yield from of_weights(report.weights)
-    bad = [one for one in report.gradients if one.cause]
+    bad = [gradient for gradient in report.gradients if gradient.cause]
     if report.gradients:
-        count = sum(one.compared for one in report.gradients)
-        reasons = Counter(one.explanation for one in report.gradients if not one.compared)
+        count = sum(gradient.compared for gradient in report.gradients)
+        reasons = Counter(gradient.explanation for gradient in report.gradients if not gradient.compared)
         others = "".join(f"; {many} not compared: {reason}" for reason, many in reasons.items())
         yield f"  gradients: {count - len(bad)} of {count} agree{others}"
     if report.segments:
@@ -339,22 +339,22 @@ def _story(report: ModelsReport) -> Iterator[str]:
 
 
 def _of_group(group: Sequence[Fault]) -> Iterator[str]:
-    one = group[0]
-    count = f"{len(group)} x {one.kind}: " if len(group) > 1 else ""
-    yield f"  {count}{one.where} ({one.kind}, {one.operation}): {one.explanation}"
-    side = f"; at fault: {SIDES[one.side]}" if one.side else ""
-    where = " ".join(filter(None, (one.jax, one.source))) or "unnamed"
-    lines_of_torch = dict.fromkeys(fact.source for fact in one.facts if fact.source)
+    first = group[0]
+    count = f"{len(group)} x {first.kind}: " if len(group) > 1 else ""
+    yield f"  {count}{first.where} ({first.kind}, {first.operation}): {first.explanation}"
+    side = f"; at fault: {SIDES[first.side]}" if first.side else ""
+    where = " ".join(filter(None, (first.jax, first.source))) or "unnamed"
+    lines_of_torch = dict.fromkeys(fact.source for fact in first.facts if fact.source)
     torch = f"; PyTorch: {', '.join(lines_of_torch)}" if lines_of_torch else ""
-    yield f"    an error of {one.error:.2g} made there{side}; JAX: {where}{torch}"
+    yield f"    an error of {first.error:.2g} made there{side}; JAX: {where}{torch}"
     if len(group) > 1:
-        others = [place for place in dict.fromkeys(fault.where for fault in group) if place != one.where]
+        others = [place for place in dict.fromkeys(fault.where for fault in group) if place != first.where]
         if others:
             yield f"    likewise {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
 
 
 def _gradient_rows(gradients: Sequence[Gradient]) -> Iterator[list[str]]:
     yield ["parameter", "JAX", "verdict", "apart"]
-    for one in gradients[:MOST_ROWS]:
-        verdict = one.cause or ("ok" if one.compared else f"not compared: {one.explanation}")
-        yield [one.parameter, ", ".join(one.jax), verdict, number(one.error)]
+    for gradient in gradients[:MOST_ROWS]:
+        verdict = gradient.cause or ("ok" if gradient.compared else f"not compared: {gradient.explanation}")
+        yield [gradient.parameter, ", ".join(gradient.jax), verdict, number(gradient.error)]

@@ -51,14 +51,14 @@ def save(segments: Sequence[Segment], folder: Path, *, force: bool) -> list[Path
     if not segments:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (folder / name for one in segments for name in one.files):
+    for path in (folder / name for segment in segments for name in segment.files):
         if not force and not replaceable(path):
             raise UsageError(f"folder: {path} exists, and crosscheck did not write it; give another one, or force=True")
     scripts = []
-    for one in segments:
-        script, arrays = (folder / name for name in one.files)
-        write_whole(arrays, packed({name: _stored(array) for name, array in one.arrays.items()}, SIGNATURE))
-        write_whole(script, one.code.encode())
+    for segment in segments:
+        script, arrays = (folder / name for name in segment.files)
+        write_whole(arrays, packed({name: _stored(array) for name, array in segment.arrays.items()}, SIGNATURE))
+        write_whole(script, segment.code.encode())
         scripts.append(script)
     return scripts
 

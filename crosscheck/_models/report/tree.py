@@ -32,18 +32,18 @@ class _ModuleNode:
 
     @property
     def all_layers(self) -> list[Layer]:
-        return [*self.layers, *(one for node in self.inside.values() for one in node.all_layers)]
+        return [*self.layers, *(layer for node in self.inside.values() for layer in node.all_layers)]
 
     @property
     def all_faults(self) -> list[Fault]:
-        return [*self.faults, *(one for node in self.inside.values() for one in node.all_faults)]
+        return [*self.faults, *(fault for node in self.inside.values() for fault in node.all_faults)]
 
     @property
     def alike(self) -> object:
         """Equal for modules that agree and have landmarks of the same names in modules of the same names."""
         if self.faults:
             return id(self)
-        own = tuple((one.name.rpartition(".")[2], one.place) for one in self.layers)
+        own = tuple((layer.name.rpartition(".")[2], layer.place) for layer in self.layers)
         return own, tuple((name, node.alike) for name, node in self.inside.items())
 
 
@@ -70,7 +70,8 @@ def _inside(node: _ModuleNode, faults: Sequence[Fault]) -> Iterator[Branch]:
     for _, group in groupby(node.inside.values(), key=_together):
         nodes = list(group)
         branches = [
-            Branch(_of_nodes([one], one.name), list(_inside(one, faults)), wrong=bool(one.all_faults)) for one in nodes
+            Branch(_of_nodes([child], child.name), list(_inside(child, faults)), wrong=bool(child.all_faults))
+            for child in nodes
         ]
         name = f"{nodes[0].name} to {nodes[-1].name}"
         yield from branches if len(nodes) == 1 else [Branch(_of_nodes(nodes, name), branches)]
@@ -90,12 +91,12 @@ def _of_nodes(nodes: Sequence[_ModuleNode], name: str) -> tuple[str, ...]:
         layer for layer in layers if layer.fault is None
     ]  # other landmarks show the fault of another module
     count = f" ({len(layers)} landmarks)" if len(layers) > 1 else ""
-    causes = [one.cause for one in own]
+    causes = [record.cause for record in own]
     return (
         name + count,
         "DISAGREE" if faults else "agree",
         causes[0] if faults else "rounding" if "rounding" in causes else "exact",
-        _number(max((one.error for one in own), default=None)),
+        _number(max((record.error for record in own), default=None)),
         _largest(layers, lambda layer: layer.accumulated),
         _largest(layers, lambda layer: layer.drift),
     )
@@ -112,7 +113,7 @@ def _of_layer(layer: Layer, faults: Sequence[Fault]) -> tuple[str, ...]:
 
 
 def _largest(layers: Sequence[Layer], of: Callable[[Layer], float | None]) -> str:
-    return _number(max((value for one in layers if (value := of(one)) is not None), default=None))
+    return _number(max((value for layer in layers if (value := of(layer)) is not None), default=None))
 
 
 def _number(value: float | None) -> str:

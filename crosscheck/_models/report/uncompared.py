@@ -23,46 +23,46 @@ def named(names: Sequence[str]) -> str:
     return f"{', '.join(names[:MOST_NAMES])}{more}"
 
 
-def left_out(found: ModelResults) -> dict[int, str]:
+def left_out(results: ModelResults) -> dict[int, str]:
     """The landmarks that were not compared, each with the reason."""
     return {
-        **dict.fromkeys(sorted(found.located.left), ELSEWHERE),
-        **dict.fromkeys(sorted(found.blank), f"{BLANK} there"),
-        **dict.fromkeys(sorted(found.open), NOT_COPIED),
+        **dict.fromkeys(sorted(results.located.left), ELSEWHERE),
+        **dict.fromkeys(sorted(results.blank), f"{BLANK} there"),
+        **dict.fromkeys(sorted(results.open), NOT_COPIED),
     }
 
 
-def refusal(found: ModelResults) -> str:
+def refusal(results: ModelResults) -> str:
     """Why models without a fault get no verdict; empty if they get one."""
-    if where := blank_places(found):
+    if where := blank_places(results):
         return f"{BLANK} {where}, so nothing was compared; give inputs at which both are finite"
-    if found.uncopied:
-        return f"not copied: {named(found.uncopied)}; no run shows which of JAX's arrays these are: copy them by hand"
-    return _unlike(found)
+    if results.uncopied:
+        return f"not copied: {named(results.uncopied)}; no run shows which of JAX's arrays these are: copy them by hand"
+    return _unlike(results)
 
 
-def notes(found: ModelResults, *, faults: bool) -> Iterator[str]:
+def notes(results: ModelResults, *, faults: bool) -> Iterator[str]:
     """Remarks on weights and statistics that were not compared."""
-    if found.uncopied and faults:
-        yield f"not copied: {named(found.uncopied)}: mend the first fault, then copy again"
-    if faults and (unlike := _unlike(found)):
+    if results.uncopied and faults:
+        yield f"not copied: {named(results.uncopied)}: mend the first fault, then copy again"
+    if faults and (unlike := _unlike(results)):
         yield unlike
-    if lost := [name for name, other in statistics(found).items() if not other]:
+    if lost := [name for name, other in statistics(results).items() if not other]:
         yield f"PyTorch changes {named(lost)}; JAX returns no new values for {len(lost)} of its buffers"
 
 
 # places without a finite number
 
 
-def blank_places(found: ModelResults) -> str:
+def blank_places(results: ModelResults) -> str:
     """Where both sides have no finite number: in an output, or in most places; empty if neither is so."""
-    outputs = [name for name, number in found.outputs.items() if number in found.blank]
+    outputs = [name for name, number in results.outputs.items() if number in results.blank]
     if outputs:
         return f"in {named(outputs)}"
-    gradients = [one for one in found.gradients if one.compared or one.explanation == BLANK]
-    without = sum(not one.compared for one in gradients)
+    gradients = [gradient for gradient in results.gradients if gradient.compared or gradient.explanation == BLANK]
+    without = sum(not gradient.compared for gradient in gradients)
     for count, total, what in (
-        (len(found.blank), len(found.landmarks), "landmarks"),
+        (len(results.blank), len(results.landmarks), "landmarks"),
         (without, len(gradients), "gradients"),
     ):
         if 2 * count > total:
@@ -73,16 +73,16 @@ def blank_places(found: ModelResults) -> str:
 # statistics that the run changes
 
 
-def statistics(found: ModelResults) -> dict[str, bool]:
+def statistics(results: ModelResults) -> dict[str, bool]:
     """The buffers that PyTorch changes and that were not compared: whether JAX returns others that may be their partners."""
-    compared = {found.landmarks[number].step for number in found.outputs.values()}
-    flat = found.flat
-    returned = [one for one in flat.results[len(found.torch.names) :] if flat.kinds[one] == DATA]
-    sizes = {flat.avals[one].size for one in returned if flat.maker[one] not in compared}
-    return {name: value.size in sizes for name, value in found.torch.buffers.items() if name not in found.outputs}
+    compared = {results.landmarks[number].step for number in results.outputs.values()}
+    flat = results.flat
+    returned = [number for number in flat.results[len(results.torch.names) :] if flat.kinds[number] == DATA]
+    sizes = {flat.avals[number].size for number in returned if flat.maker[number] not in compared}
+    return {name: value.size in sizes for name, value in results.torch.buffers.items() if name not in results.outputs}
 
 
-def _unlike(found: ModelResults) -> str:
-    names = [name for name, other in statistics(found).items() if other and name not in found.uncopied]
+def _unlike(results: ModelResults) -> str:
+    names = [name for name, other in statistics(results).items() if other and name not in results.uncopied]
     why = "JAX's statistics differ from PyTorch's before the run; weights='copy' copies them"
     return f"not compared: the new values of {named(names)}; {why}" if names else ""

@@ -14,19 +14,25 @@ MOST_LEFT = 4
 
 def of_weights(weights: Sequence[WeightMatch]) -> Iterator[str]:
     """How many weights have a partner, as lines of a story; nothing if none was compared."""
-    counted = [one for one in weights if one.compared]
-    left = [one for one in counted if not one.matched]
+    counted = [weight for weight in weights if weight.compared]
+    left = [weight for weight in counted if not weight.matched]
     if counted:
         yield f"  weights: {len(counted) - len(left)} matched, {len(left)} without a partner"
-    for one in left[:MOST_LEFT]:
-        yield f"    {one.torch or one.jax}: {one.reason}"
+    for weight in left[:MOST_LEFT]:
+        yield f"    {weight.torch or weight.jax}: {weight.reason}"
 
 
 def every_weight(weights: Sequence[WeightMatch]) -> list[Block]:
     """The table of all weights, if there are any."""
     rows = [
-        [one.torch or "", one.jax or "", one.layout or "", one.how or one.reason or "", number(one.difference)]
-        for one in weights[:MOST_ROWS]
+        [
+            weight.torch or "",
+            weight.jax or "",
+            weight.layout or "",
+            weight.how or weight.reason or "",
+            number(weight.difference),
+        ]
+        for weight in weights[:MOST_ROWS]
     ]
     return [Folded("Every weight", Table([["torch", "JAX", "layout", "found by", "apart"], *rows]))] if rows else []
 

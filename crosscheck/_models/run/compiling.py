@@ -81,9 +81,11 @@ def _compiled(stretch: Stretch, noisy: bool) -> Function:
         arithmetic = Arithmetic(interpreter, stretch.exact, wide=True, noisy=noisy, rounded=stretch.rounded)
         values: dict[Any, Any] = dict(zip(stretch.given, map(_wide, given), strict=True))
         for step in stretch.steps:
-            operands = [arithmetic.literal(one) if isinstance(one, Literal) else values[one] for one in step.inputs]
+            operands = [
+                arithmetic.literal(operand) if isinstance(operand, Literal) else values[operand] for operand in step.inputs
+            ]
             values.update(zip(step.outputs, arithmetic.results(step, operands), strict=True))
-        return [values[one] for one in stretch.made]
+        return [values[number] for number in stretch.made]
 
     return jax.jit(function)
 
@@ -94,17 +96,17 @@ def _wide(value: Any) -> Any:
 
 def repeated(flat: JaxProgramFlat, before: Container[int], after: Container[int]) -> list[Stretch]:
     """The stretches that are worth compiling, if a value is watched before some steps and after others."""
-    last = {one: step.operation.index for step in flat.steps for one in step.inputs if isinstance(one, int)}
+    last = {number: step.operation.index for step in flat.steps for number in step.inputs if isinstance(number, int)}
     last |= dict.fromkeys(flat.results, len(flat.steps))
     alike: dict[Stretch, list[Stretch]] = defaultdict(list)
     for steps in _between(flat, before, after):
-        found = _stretch(flat, steps, last, steps[-1].operation.index in after)
-        alike[found].append(found)
+        stretch = _stretch(flat, steps, last, steps[-1].operation.index in after)
+        alike[stretch].append(stretch)
     worth = []
     for first, same in alike.items():
         if len(same) >= REPEATED:
             functions = _compiled(first, False), _compiled(first, True)  # looked up once: comparing equations takes time
-            worth += [replace(one, functions=functions) for one in same]
+            worth += [replace(stretch, functions=functions) for stretch in same]
     return worth
 
 
@@ -145,18 +147,18 @@ def _parameters(step: Step) -> tuple[Any, ...]:
 def _stretch(flat: JaxProgramFlat, steps: Sequence[Step], last: Mapping[int, int], watched: bool) -> Stretch:
     """Steps as a stretch; ``last`` has the last step that needs a value, and the last result may be ``watched``."""
     inside = [number for step in steps for number in step.outputs]
-    read = dict.fromkeys(one for step in steps for one in step.inputs if isinstance(one, int))
-    given = [one for one in read if one not in set(inside)]
+    read = dict.fromkeys(number for step in steps for number in step.inputs if isinstance(number, int))
+    given = [number for number in read if number not in set(inside)]
     end = steps[-1].operation.index
-    made = [one for one in inside if last.get(one, -1) > end or (watched and one == steps[-1].outputs[0])]
+    made = [number for number in inside if last.get(number, -1) > end or (watched and number == steps[-1].outputs[0])]
     local = {number: k for k, number in enumerate([*given, *inside])}
-    literals = [one for step in steps for one in step.inputs if isinstance(one, Literal)]
-    exact = {id(one): flat.exact[id(one)] for one in literals if id(one) in flat.exact}
+    literals = [literal for step in steps for literal in step.inputs if isinstance(literal, Literal)]
+    exact = {id(literal): flat.exact[id(literal)] for literal in literals if id(literal) in flat.exact}
 
-    def described(one: Any) -> Hashable:
-        if not isinstance(one, Literal):
-            return local[one]
-        return one.aval, np.asarray(one.val).tobytes(), np.asarray(exact.get(id(one), 0.0)).tobytes()
+    def described(operand: Any) -> Hashable:
+        if not isinstance(operand, Literal):
+            return local[operand]
+        return operand.aval, np.asarray(operand.val).tobytes(), np.asarray(exact.get(id(operand), 0.0)).tobytes()
 
     equations = tuple(
         (
@@ -167,4 +169,4 @@ def _stretch(flat: JaxProgramFlat, steps: Sequence[Step], last: Mapping[int, int
         )
         for step in steps
     )
-    return Stretch(flat.dtype, (equations, tuple(local[one] for one in made)), steps, given, made, exact, flat.rounded)
+    return Stretch(flat.dtype, (equations, tuple(local[number] for number in made)), steps, given, made, exact, flat.rounded)

@@ -30,7 +30,7 @@ class Fixed:
 
     def __init__(self, flat: JaxProgramFlat, weights: Sequence[Array]) -> None:
         self.flat, self._weights = flat, weights
-        self._arrays = {number: np.asarray(one) for number, one in zip(flat.weights, weights, strict=True)}
+        self._arrays = {number: np.asarray(weight) for number, weight in zip(flat.weights, weights, strict=True)}
         self._moved = moved(flat)
         self._computed: dict[bool, dict[int, Any]] = {}
 
@@ -44,13 +44,13 @@ class Fixed:
         """
         flat = self.flat
         if noisy:
-            return _FixedValues(self, {}, {one for one in self._moved if not flat.origins[one] & loose}, wide=wide)
+            return _FixedValues(self, {}, {number for number in self._moved if not flat.origins[number] & loose}, wide=wide)
         if wide not in self._computed:
             keep = needed_by(flat)
             known = _FixedValues(self, {}, self._moved, wide=wide)
-            found = without_inputs(flat, self._weights, wide=wide, keep=keep, known=known)
-            others = (one for one, kind in flat.kinds.items() if kind != DATA and one not in self._moved)
-            self._computed[wide] = {number: found.get(number) for number in others}
+            values = without_inputs(flat, self._weights, wide=wide, keep=keep, known=known)
+            others = (number for number, kind in flat.kinds.items() if kind != DATA and number not in self._moved)
+            self._computed[wide] = {number: values.get(number) for number in others}
         computed = self._computed[wide]
         if every:
             computed = {number: value for number, value in computed.items() if value is not None}
@@ -59,8 +59,8 @@ class Fixed:
     def numbers(self, number: int) -> Array:
         """The numbers of a fixed value: those of a weight as the model holds them, others in float64."""
         if number in self._moved:
-            found = self.moved(number, wide=True)
-            return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
+            array = self.moved(number, wide=True)
+            return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
         return np.asarray(self.values(wide=True)[number])
 
     def moved(self, number: int, *, wide: bool, on_the_way: dict[int, Array] | None = None) -> Array:
@@ -78,11 +78,11 @@ class Fixed:
 
     def _by_its_step(self, number: int, known: dict[int, Array], *, wide: bool) -> Array:
         step = self.flat.steps[self.flat.maker[number]]
-        given = [self.moved(one, wide=wide, on_the_way=known) for one in step.inputs]
+        given = [self.moved(operand, wide=wide, on_the_way=known) for operand in step.inputs]
         if step.operation.name == "convert_element_type":
             return given[0] if wide else given[0].astype(self.flat.avals[number].dtype)
-        found = None if step.equation is None else moved_by_numpy(step.equation, given)
-        return np.asarray(as_it_is(step, given)[step.outputs.index(number)] if found is None else found)
+        result = None if step.equation is None else moved_by_numpy(step.equation, given)
+        return np.asarray(as_it_is(step, given)[step.outputs.index(number)] if result is None else result)
 
 
 class _FixedValues(Widened):
@@ -92,13 +92,13 @@ class _FixedValues(Widened):
         self._fixed, self._computed, self._moved, self._wide = fixed, computed, moved, wide
 
     def __getitem__(self, number: int) -> Any:
-        found = self.as_held(number)
+        held = self.as_held(number)
         dtype = self._fixed.flat.avals[number].dtype
         dtype = wide_of(dtype) if self._wide else dtype
-        if number not in self._moved or found.dtype == dtype:
-            return found
+        if number not in self._moved or held.dtype == dtype:
+            return held
         # JAX widens large arrays in less time, and takes its own arrays as operands without another copy
-        return lax.convert_element_type(found, dtype) if found.size > LARGE else found.astype(dtype)
+        return lax.convert_element_type(held, dtype) if held.size > LARGE else held.astype(dtype)
 
     def as_held(self, number: int) -> Any:
         """A value as it is held: what is only moved from a weight is in the weight's dtype."""
@@ -116,7 +116,7 @@ class _FixedValues(Widened):
 
 def moved(flat: JaxProgramFlat) -> set[int]:
     """The values that are moved from weights alone."""
-    return {one for one, kind in flat.kinds.items() if kind == WEIGHT and is_moved(flat, one)}
+    return {number for number, kind in flat.kinds.items() if kind == WEIGHT and is_moved(flat, number)}
 
 
 def needed_by(flat: JaxProgramFlat) -> set[int]:
@@ -124,4 +124,4 @@ def needed_by(flat: JaxProgramFlat) -> set[int]:
     only = moved(flat)
     # a step that joins weights runs again under noise if one of them gets noise
     steps = [step for step in flat.steps if len(step.inputs) > 1 or not only.issuperset(step.outputs)]
-    return {one for step in steps for one in step.inputs if isinstance(one, int)} | set(flat.results)
+    return {number for step in steps for number in step.inputs if isinstance(number, int)} | set(flat.results)

@@ -35,19 +35,19 @@ def layout(places: Array, shape: tuple[int, ...]) -> str:
     words: list[str] = []
     digits: list[list[Digit]] = []
     for vector in vectors:
-        found = _factored(vector)
-        if found is None:
+        factors = _factored(vector)
+        if factors is None:
             blocks = _blocks(vector)
             if blocks is None:
                 words.append(f"its {len(vector)} rows permuted" if len(vectors) > 1 else "permuted")
-                found = _factored(np.sort(vector) - vector.min())
+                factors = _factored(np.sort(vector) - vector.min())
             else:
                 order, ordered = blocks
                 words.append(f"its {len(order)} parts in the order {', '.join(str(k + 1) for k in order)}")
-                found = _factored(ordered)
-        if found is None:
+                factors = _factored(ordered)
+        if factors is None:
             return "permuted"
-        digits.append(found)
+        digits.append(factors)
     return ", ".join([*_axes(digits, places, shape), *words]) or "the same"
 
 
@@ -171,7 +171,7 @@ def _folded(
             sizes = [count for count, _, owner in every if owner == axis]
             words.append(f"heads folded: {prod(sizes)} as {' x '.join(map(str, sizes))}")
     for row, names in zip(digits, owners, strict=True):
-        if any(abs(one[1]) < abs(other[1]) for one, other in pairwise(row)):
+        if any(abs(left[1]) < abs(right[1]) for left, right in pairwise(row)):
             was = sorted(row, key=lambda digit: -abs(digit[1]))
             words.append(f"the flattened {_sizes(was)} in the order {_sizes(row)}")
         elif len(set(names)) > 1:

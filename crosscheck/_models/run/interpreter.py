@@ -122,11 +122,11 @@ class ModelRun:
         """
         self._rounded = rounded
         self._known, self._noise, self._needed = known, noise, needed
-        self._first = {one.steps[0].operation.index: one for one in stretches}
-        self._inside = {step.operation.index for one in stretches for step in one.steps}
+        self._first = {stretch.steps[0].operation.index: stretch for stretch in stretches}
+        self._inside = {step.operation.index for stretch in stretches for step in stretch.steps}
         # a stretch on data may need what is computed from constants between its steps
         ordered = flat.results_first() if results_first else flat.steps
-        self._steps = sorted(ordered, key=lambda one: one.operation.kind == DATA) if stretches else ordered
+        self._steps = sorted(ordered, key=lambda step: step.operation.kind == DATA) if stretches else ordered
         self._keeps_all = keep is True
         self._last = flat.last_uses(self._steps, () if keep is True else keep or ())
         self.flat, self.wide, self._loose = flat, wide, loose
@@ -149,7 +149,7 @@ class ModelRun:
     def __call__(self, weights: Sequence[Array], inputs: Sequence[Array], only: int | None = None) -> list[Array]:
         """The results. With ``only``, only steps whose values are at most of that kind are run."""
         with on_the_cpu(wide=self.wide or self.flat.dtype == "float64"):
-            return [np.asarray(one) for one in self.traced(weights, inputs, only)]
+            return [np.asarray(result) for result in self.traced(weights, inputs, only)]
 
     def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
         """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
@@ -203,17 +203,17 @@ class ModelRun:
 
     def _is_known(self, step: Step) -> bool:
         """Whether nothing is left to do at a step: a watched one runs, since its value is looked at."""
-        return step.operation.index not in self._watched and any(one in self._known for one in step.outputs)
+        return step.operation.index not in self._watched and any(number in self._known for number in step.outputs)
 
-    def read(self, one: Any) -> Any:
+    def read(self, operand: Any) -> Any:
         """A value, by its number, or a constant in an equation."""
-        return self._arithmetic.literal(one) if isinstance(one, Literal) else self.values[one]
+        return self._arithmetic.literal(operand) if isinstance(operand, Literal) else self.values[operand]
 
     def _step(self, step: Step) -> None:
         self._before(step)
         made = self._of_large(step) if self.wide else None
         if made is None:
-            given = [self.read(one) for one in step.inputs]
+            given = [self.read(operand) for operand in step.inputs]
             for place in self._rounded.get(step.operation.index, ()):
                 given[place] = _as_held(given[place], self.flat.dtype)
             made = self.results(step, given)
@@ -230,10 +230,10 @@ class ModelRun:
             held = self.values.as_held(step.inputs[place])
             if held.dtype == wide_of(held.dtype):
                 continue
-            others = [None if k == place else self.read(one) for k, one in enumerate(step.inputs)]
+            others = [None if k == place else self.read(operand) for k, operand in enumerate(step.inputs)]
             if step.operation.name == "gather":
-                found = as_it_is(step, [jnp.asarray(held), *others[1:]])
-                return [lax.convert_element_type(one, wide_of(one.dtype)) for one in found]
+                results = as_it_is(step, [jnp.asarray(held), *others[1:]])
+                return [lax.convert_element_type(result, wide_of(result.dtype)) for result in results]
             return in_blocks(step, place, held, others, self.results)
         return None
 
@@ -266,8 +266,11 @@ class ModelRun:
         """The values that would change if the value ``number`` were ``value``; steps after ``last`` are not run."""
         here: dict[int, Any] = {number: jnp.asarray(value, self.values[number].dtype)}
         for step in self.flat.steps[self.flat.maker.get(number, -1) + 1 : last + 1]:
-            if any(isinstance(one, int) and one in here for one in step.inputs):
-                given = [here[one] if isinstance(one, int) and one in here else self.read(one) for one in step.inputs]
+            if any(isinstance(operand, int) and operand in here for operand in step.inputs):
+                given = [
+                    here[operand] if isinstance(operand, int) and operand in here else self.read(operand)
+                    for operand in step.inputs
+                ]
                 here.update(zip(step.outputs, self.results(step, given), strict=True))
         return here
 

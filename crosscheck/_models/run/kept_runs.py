@@ -65,8 +65,8 @@ def comparison_of(flat: JaxProgramFlat, arrays: Iterable[Array], places: Sequenc
     key = hashlib.sha256()
     for step in flat.steps:
         params = step.equation.params if step.equation is not None else {}
-        sizes = [str(flat.avals[one]) if isinstance(one, int) else str(one) for one in (*step.inputs, *step.outputs)]
-        numbers = [one for one in (*step.inputs, *step.outputs) if isinstance(one, int)]
+        sizes = [str(flat.avals[value]) if isinstance(value, int) else str(value) for value in (*step.inputs, *step.outputs)]
+        numbers = [number for number in (*step.inputs, *step.outputs) if isinstance(number, int)]
         key.update(_ADDRESS.sub("", repr((step.operation.name, numbers, sizes, str(params)))).encode())
     for array in arrays:
         key.update(f"{array.dtype} {array.shape} {digest(array)}".encode())

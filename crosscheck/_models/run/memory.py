@@ -62,18 +62,20 @@ class Sizes:
         landmarks = 0
         programs = set()
         for step in flat.steps:
-            given = [one for one in step.inputs if isinstance(one, int)]
-            kinds = {flat.kinds[one] for one in given}
+            given = [number for number in step.inputs if isinstance(number, int)]
+            kinds = {flat.kinds[number] for number in given}
             # each slice of what a scan goes over is a program of its own
             place = step.operation.index if step.function is not None else None
-            programs.add((step.operation.name, place, *(str(flat.avals[one]) for one in (*given, *step.outputs))))
+            programs.add((step.operation.name, place, *(str(flat.avals[number]) for number in (*given, *step.outputs))))
             if kinds >= {DATA, WEIGHT} and step.operation.name in PRODUCTS:
                 # the result is a landmark again after its bias, its norm or a sum
-                landmarks += sum(sizes[one] for one in given if flat.kinds[one] == DATA) + 2 * sizes[step.outputs[0]]
+                landmarks += (
+                    sum(sizes[number] for number in given if flat.kinds[number] == DATA) + 2 * sizes[step.outputs[0]]
+                )
         return cls(
             weights=sum(weights),
             largest=max(weights, default=0),
-            fixed=sum(sizes[one] for one in needed_by(flat) - moved(flat) if flat.kinds[one] == WEIGHT),
+            fixed=sum(sizes[number] for number in needed_by(flat) - moved(flat) if flat.kinds[number] == WEIGHT),
             made=made,
             steps=sum(results),
             widest=max(results, default=0),

@@ -73,30 +73,30 @@ class TorchPlaces(Places):
             for seen, places in zip(_matrices(weight), _matrices(self.of(name)), strict=True):
                 if seen.shape == matrix.shape and (_is(seen, matrix) or np.array_equal(seen, matrix)):
                     return places
-        found = self.lookup(name)
-        if found is None:
+        table = self.lookup(name)
+        if table is None:
             return None
-        order = np.searchsorted(found[0], matrix).clip(0, len(found[0]) - 1)
-        return found[1][order] if np.array_equal(found[0][order], matrix) else None
+        order = np.searchsorted(table[0], matrix).clip(0, len(table[0]) - 1)
+        return table[1][order] if np.array_equal(table[0][order], matrix) else None
 
     def numbers(self, places: Array) -> Array:
         """The numbers at places, in float64; 0 without a place."""
-        found = np.zeros(places.shape)
+        values = np.zeros(places.shape)
         for name, mask, own in self.split(places):
             numbers = self._weights[name].reshape(-1)[own].astype(np.float64)
             if mask is ...:
                 return numbers
-            found[mask] = numbers
-        return found
+            values[mask] = numbers
+        return values
 
     def lookup(self, name: str) -> tuple[Array, Array] | None:
         """The numbers of a weight, sorted, and their places; None if two are equal."""
         if name not in self._lookups:
             values = self._weights[name].reshape(-1)
             order = np.argsort(values, kind="stable")
-            found = values[order]
-            distinct = len(found) < 2 or bool((found[1:] > found[:-1]).all())
-            self._lookups[name] = (found, (order + self.start(name)).astype(self.dtype)) if distinct else None
+            ordered = values[order]
+            distinct = len(ordered) < 2 or bool((ordered[1:] > ordered[:-1]).all())
+            self._lookups[name] = (ordered, (order + self.start(name)).astype(self.dtype)) if distinct else None
         return self._lookups[name]
 
 
@@ -112,14 +112,14 @@ def without_inputs(
 ) -> dict[int, Array]:
     """The values of ``keep`` that JAX computes from weights and constants alone, by number, without those that are known."""
     run = ModelRun(flat, wide=wide, keep=keep, known=known)
-    run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=WEIGHT)
+    run(weights, [np.zeros(flat.avals[number].shape, flat.avals[number].dtype) for number in flat.inputs], only=WEIGHT)
     return {number: value for number, value in run.values.each() if flat.kinds[number] != DATA}
 
 
 def of_constants(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
     """The values that JAX computes from constants alone, by number; weights of floats are not even widened."""
     run = ModelRun(flat, wide=True, known=dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT))
-    run(weights, [np.zeros(flat.avals[one].shape, flat.avals[one].dtype) for one in flat.inputs], only=CONSTANT)
+    run(weights, [np.zeros(flat.avals[number].shape, flat.avals[number].dtype) for number in flat.inputs], only=CONSTANT)
     return {number: value for number, value in run.values.each() if flat.kinds[number] == CONSTANT}
 
 
@@ -133,7 +133,7 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
         if number not in flat.maker or not is_moved(flat, number):
             return np.broadcast_to(places.dtype.type(-1), flat.avals[number].shape)
         step = flat.steps[flat.maker[number]]
-        given = [places_of(one) for one in step.inputs]
+        given = [places_of(operand) for operand in step.inputs]
         if step.operation.name == "convert_element_type":
             return given[0]
         if step.operation.name == "transpose":  # a view, where JAX would make a copy
@@ -141,19 +141,21 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
         return np.asarray(as_it_is(step, given)[step.outputs.index(number)])
 
     with jax.enable_x64(places.dtype.itemsize > 4):
-        found = uses_of(flat, places_of)
+        uses = uses_of(flat, places_of)
     return [
-        (step, use, position, tuple(one if one.size and one.flat[0] >= 0 else None for one in use.matrices))
-        for step, use, position in found
+        (step, use, position, tuple(matrix if matrix.size and matrix.flat[0] >= 0 else None for matrix in use.matrices))
+        for step, use, position in uses
     ]
 
 
 def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:
     """The operands of a step that are weights."""
     return [
-        one
-        for one in step.inputs
-        if isinstance(one, int) and flat.kinds[one] == WEIGHT and flat.avals[one].dtype.name.startswith(("float", "bfloat"))
+        operand
+        for operand in step.inputs
+        if isinstance(operand, int)
+        and flat.kinds[operand] == WEIGHT
+        and flat.avals[operand].dtype.name.startswith(("float", "bfloat"))
     ]
 
 
@@ -161,12 +163,12 @@ def is_moved(flat: JaxProgramFlat, number: int) -> bool:
     """Whether a value consists only of numbers of weights."""
     left, seen = [number], {number}
     while left:
-        one = left.pop()
-        if one not in flat.maker:
-            if flat.kinds[one] != WEIGHT:
+        value = left.pop()
+        if value not in flat.maker:
+            if flat.kinds[value] != WEIGHT:
                 return False
             continue
-        step = flat.steps[flat.maker[one]]
+        step = flat.steps[flat.maker[value]]
         if step.operation.name not in MOVES or not all(isinstance(x, int) for x in step.inputs):
             return False
         left += {*step.inputs} - seen  # blocks that go around a ring are all made of one another
@@ -186,13 +188,13 @@ class ArrayPart:
 
 def regions(sources: Mapping[str, Array], torch: Places) -> list[ArrayPart]:
     """For each array of JAX, its parts from torch, by the place in torch of each number; -1 for an unknown place."""
-    found = []
+    parts = []
     for name, places in sources.items():
         masks = {owner: np.ones(places.shape, bool) if mask is ... else mask for owner, mask, _ in torch.split(places)}
         present = list(masks)
         for owner, mask in masks.items():
-            found.append(ArrayPart(owner, name, _region(places - torch.start(owner), mask, torch, owner, present), mask))
-    return found
+            parts.append(ArrayPart(owner, name, _region(places - torch.start(owner), mask, torch, owner, present), mask))
+    return parts
 
 
 def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> str:
@@ -214,9 +216,9 @@ def _region(places: Array, mask: Array, torch: Places, owner: str, present: list
     return ", ".join(word for word in words if word != "the same") or "the same"
 
 
-def _is(one: Array, other: Array) -> bool:
+def _is(left: Array, right: Array) -> bool:
     """Whether two arrays are the same numbers in memory."""
-    return bool(one.__array_interface__ == other.__array_interface__)
+    return bool(left.__array_interface__ == right.__array_interface__)
 
 
 def _matrices(places: Array) -> Iterable[Array]:
@@ -239,10 +241,10 @@ def orders(shape: tuple[int, ...], there: tuple[int, ...]) -> list[tuple[int, ..
     if len(shape) > 2:
         usual += [(*axes[2:], 1, 0), (*axes[2:], 0, 1)]
     moved = {order: tuple(shape[axis] for axis in order) for order in usual}
-    found = [order for order, seen in moved.items() if seen == there]
+    matches = [order for order, seen in moved.items() if seen == there]
     if prod(shape) == prod(there):
-        found += [order for order in dict.fromkeys(usual[:2]) if moved[order] != there]
-    return found
+        matches += [order for order in dict.fromkeys(usual[:2]) if moved[order] != there]
+    return matches
 
 
 def shaped(places: Array, shape: tuple[int, ...]) -> Iterable[Array]:

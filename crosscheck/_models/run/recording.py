@@ -61,10 +61,10 @@ def returned(torch_model: Any, inputs: Inputs) -> Returned:
             shared = names - counting.written
             # A model may draw numbers that it does not use, or seed its own generator.
             programs = (TorchProgram(torch_model, inputs, "cpu", shared) for _ in range(DRAWN_AGAIN * program.draws))
-            again = [one.outputs()[1] for one in programs]
+            again = [program.outputs()[1] for program in programs]
     except Exception as error:
         raise UsageError(f"torch_model: it raised {said(error)}; expected it to run on inputs") from error
-    if any(one.tobytes() != other.tobytes() for run in again for one, other in zip(values, run, strict=True)):
+    if any(value.tobytes() != other.tobytes() for run in again for value, other in zip(values, run, strict=True)):
         raise UsageError("torch_model: it draws random numbers; call eval() on it, or set its dropout to 0, in JAX too")
     return Returned(outputs, counting.numbers, shared)
 

@@ -116,18 +116,18 @@ class Arithmetic:
             return as_it_is(step, given)
         constant = step.operation.kind == CONSTANT
         self._interpreter._silent = not self._noisy or constant or self._constants_only
-        found = self._interpreter.run_equation(step.equation, given)
-        if not self._interpreter._silent and step.operation.name in _ARITHMETIC and is_float(found[0]):
+        results = self._interpreter.run_equation(step.equation, given)
+        if not self._interpreter._silent and step.operation.name in _ARITHMETIC and is_float(results[0]):
             # A result that is one of its operands was not rounded. It may be the fill of a mask: noise on each of many
             # equal fills would choose one of them.
-            _, (one, other) = namespace(given)
+            _, (left, right) = namespace(given)
             with np.errstate(all="ignore"):
-                exact = _ARITHMETIC[step.operation.name](one, other)
-            return [where((exact == one) | (exact == other), exact, *found)]
+                exact = _ARITHMETIC[step.operation.name](left, right)
+            return [where((exact == left) | (exact == right), exact, *results)]
         if not constant or step.operation.name in MOVES - {"convert_element_type"}:
-            return found
+            return results
         atoms = step.equation.outvars
-        return [self._rounded(one, atom.aval.dtype) for one, atom in zip(found, atoms, strict=True)]
+        return [self._rounded(result, atom.aval.dtype) for result, atom in zip(results, atoms, strict=True)]
 
 
 def _held(dtype: Any, wide: Array) -> BoolArray:
@@ -150,8 +150,8 @@ def has_few_digits(wide: Any, dtype: Any) -> Any:
     xp, (wide,) = namespace([wide])
     digits = 2.0 ** ((jnp.finfo(dtype).nmant + 1) // 2)
     parts = (wide.real, wide.imag) if jnp.iscomplexobj(wide) else (wide,)
-    fractions = [xp.where(xp.abs(one) == float(jnp.finfo(dtype).max), 0.5, xp.frexp(one)[0]) * digits for one in parts]
-    return xp.all(xp.stack([one == xp.round(one) for one in fractions]))
+    fractions = [xp.where(xp.abs(part) == float(jnp.finfo(dtype).max), 0.5, xp.frexp(part)[0]) * digits for part in parts]
+    return xp.all(xp.stack([fraction == xp.round(fraction) for fraction in fractions]))
 
 
 def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
@@ -162,5 +162,5 @@ def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
     primitive, params = step.equation.primitive, step.equation.params
     if isinstance(params.get("precision"), lax.DotAlgorithm | lax.DotAlgorithmPreset):
         params = params | {"precision": None}  # a CPU ignores the algorithm of a product, but refuses some of them
-    found = primitive.bind(*given, **primitive.get_bind_params(params))
-    return found if primitive.multiple_results else [found]
+    results = primitive.bind(*given, **primitive.get_bind_params(params))
+    return results if primitive.multiple_results else [results]

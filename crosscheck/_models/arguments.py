@@ -31,7 +31,7 @@ def both_inputs(
         raise UsageError(f"torch_model: got {type(torch_model).__name__}, expected a torch.nn.Module")
     check_whole("torch_model", torch_model)
     held = (*torch_model.named_parameters(), *torch_model.named_buffers())
-    if empty := [name for name, one in held if one.is_meta]:
+    if empty := [name for name, tensor in held if tensor.is_meta]:
         raise UsageError(
             f"torch_model: {empty[0]!r} is on the meta device and has no numbers; crosscheck.read_weights(file, into=model) "
             "gives it those of a file"
@@ -42,18 +42,18 @@ def both_inputs(
             "such as haiku's apply"
         )
     _arguments.seed(seed)
-    mine = gather(inputs, dtype, None, 0, seed)
-    return mine, laid_out(mine, torch_to_jax, dtype, seed)
+    torch_inputs = gather(inputs, dtype, None, 0, seed)
+    return torch_inputs, laid_out(torch_inputs, torch_to_jax, dtype, seed)
 
 
-def laid_out(mine: Inputs, torch_to_jax: Callable[[list[Any]], Any] | None, dtype: str, seed: int) -> Inputs:
+def laid_out(torch_inputs: Inputs, torch_to_jax: Callable[[list[Any]], Any] | None, dtype: str, seed: int) -> Inputs:
     """The inputs as JAX takes them; raises ``UsageError`` if the function does not return inputs."""
     from crosscheck._compare.inputs import gather
 
     if torch_to_jax is None:
-        return mine
+        return torch_inputs
     _arguments.function("torch_to_jax", torch_to_jax)
-    given = list(mine.tree.build(list(mine.leaves)))
+    given = list(torch_inputs.tree.build(list(torch_inputs.leaves)))
     try:
         made = torch_to_jax(given)
     except Exception as error:

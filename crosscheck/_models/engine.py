@@ -119,7 +119,9 @@ class ModelResults:
     def blank(self) -> set[int]:
         """The landmarks at which both sides have the same, and no finite number."""
         marks = enumerate(self.landmarks)
-        wide = {number: one.compared(one.expected.wide) for number, one in marks if np.isfinite(self.located.errors[number])}
+        wide = {
+            number: mark.compared(mark.expected.wide) for number, mark in marks if np.isfinite(self.located.errors[number])
+        }
         return {number for number, values in wide.items() if blank(values)}
 
     @cached_property
@@ -169,13 +171,13 @@ def run(
         # the runs of JAX need no account of the weights, and leave a core idle at times
         accounted = beside.submit(undisturbed()(account), torch, model, flat, uses, pairs)
         last = ends(torch, outputs, model, flat, uses, pairs)
-        alike = [one for one in pairs if one.how not in ("nearly", "order")]
-        held = {name for one in alike for name in uses[one.jax[0]][1].names[one.jax[1]].split("+")}
+        alike = [weight_pair for weight_pair in pairs if weight_pair.how not in ("nearly", "order")]
+        held = {name for weight_pair in alike for name in uses[weight_pair.jax[0]][1].names[weight_pair.jax[1]].split("+")}
         loose = frozenset(model.names) - held
-        paired = {one.torch for one in pairs}
+        paired = {weight_pair.torch for weight_pair in pairs}
         lonely = [names for use in torch.uses for slot, names in enumerate(use.names) if (use.index, slot) not in paired]
         tables = (torch.weights[name] for names in lonely for name in names.split("+"))
-        if any(one.size > 1 and not has_few_digits(one, inputs.fmt.name) for one in tables):
+        if any(table.size > 1 and not has_few_digits(table, inputs.fmt.name) for table in tables):
             flat.rounded = Rounded.TABLES
         elif not loose and not lonely:
             flat.rounded = Rounded.NOTHING
@@ -211,9 +213,9 @@ def run(
             models = Models(torch_model, torch, model, outputs, inputs, jax_inputs, lay_out, uses, pairs, weights)
             located = without_hidden(models, forcing, located, seed)
         accurate, narrow = accuracy(forcing, located, inputs.fmt.precision, seed)
-    numbers = {(one.step, one.place): number for number, one in enumerate(marks)}
-    shown = {one.name: numbers[one.step, one.place] for one in last}
-    found = ModelResults(
+    numbers = {(mark.step, mark.place): number for number, mark in enumerate(marks)}
+    shown = {end.name: numbers[end.step, end.place] for end in last}
+    results = ModelResults(
         torch,
         inputs,
         model,
@@ -231,14 +233,14 @@ def run(
     )
     if in_part:
         names = ", ".join(in_part[:4])
-        found.notes.append(f"hardly judged: {names}; rounding may change most numbers there, as it changes an index")
+        results.notes.append(f"hardly judged: {names}; rounding may change most numbers there, as it changes an index")
     if torch.narrow:
-        names = ", ".join(sorted({torch.operations[one].name for one in torch.narrow}))
-        found.notes.append(f"PyTorch has no float64 for {names}: what these lead to is judged in {inputs.fmt.name}")
+        names = ", ".join(sorted({torch.operations[index].name for index in torch.narrow}))
+        results.notes.append(f"PyTorch has no float64 for {names}: what these lead to is judged in {inputs.fmt.name}")
     trim()
-    if order and not located.faults and not uncompared.blank_places(found) and outputs.floats:
+    if order and not located.faults and not uncompared.blank_places(results) and outputs.floats:
         try:
-            found.gradients = gradients(
+            results.gradients = gradients(
                 TorchProgram(torch_model, inputs, "cpu", once.shared),
                 model,
                 jax_inputs.leaves,
@@ -249,15 +251,15 @@ def run(
                 seed,
             )
         except BackwardError as error:
-            found.raised = error
-    return found
+            results.raised = error
+    return results
 
 
 def _name(forcing: Forcing) -> str:
     """The name of a comparison in a file that keeps runs."""
-    expected = (one for mark in forcing.landmarks for one in (mark.expected.narrow, mark.expected.wide))
+    expected = (array for mark in forcing.landmarks for array in (mark.expected.narrow, mark.expected.wide))
     places = [(mark.step, mark.place, mark.path) for mark in forcing.landmarks]
-    versions = [metadata.version(one) for one in ("torch-jax-crosscheck", "jax", "torch", "numpy")]
+    versions = [metadata.version(package) for package in ("torch-jax-crosscheck", "jax", "torch", "numpy")]
     return comparison_of(
         forcing.flat, chain(forcing.weights, forcing.inputs, expected), places, sorted(forcing.loose), versions
     )
@@ -294,7 +296,7 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     judged = sorted(floats - wrong)
     least = {number: unit * _share(forcing, number) for number in judged}
     strict = set(judged) if precision <= FORMATS["float16"].precision else set[int]()
-    found: dict[int, Accuracy] = {}
+    accuracies: dict[int, Accuracy] = {}
     spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
     least_spread = dict.fromkeys(truth.errors, np.inf)
     doubtful: set[int] | None = None
@@ -309,8 +311,8 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
             for number, error in forcing.free(wide=True, noise=noise, against=free_wide).errors.items():
                 drift[number] = max(drift[number], error)
         # what each draw makes is rounding; if JAX, and some draw, make far more, an integer changed, such as a chosen expert
-        jumped = {one for one in judged if min(jax.errors[one], spread[one]) > ROUNDINGS * least_spread[one]}
-        found = {
+        jumped = {number for number in judged if min(jax.errors[number], spread[number]) > ROUNDINGS * least_spread[number]}
+        accuracies = {
             number: Accuracy(
                 torch=truth.errors[number],
                 jax=jax.errors[number],
@@ -322,11 +324,11 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
             )
             for number in judged
         }
-        beyond = {number for number, one in found.items() if one.side is not None}
+        beyond = {number for number, errors in accuracies.items() if errors.side is not None}
         # what a fault adds up to is no effect of rounding
-        drifts = not located.faults and any(one.accumulated > NEAR * one.drift for one in found.values())
+        drifts = not located.faults and any(errors.accumulated > NEAR * errors.drift for errors in accuracies.values())
         drifts = drifts and draw + 1 < DRAWS
         if not beyond and not drifts:
             break  # more draws only allow more
         doubtful = None if forcing.mends else beyond
-    return found, jax
+    return accuracies, jax

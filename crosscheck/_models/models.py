@@ -96,7 +96,7 @@ def compare_models(
     _arguments.progress(progress)
     kept = None if keep is None else _arguments.path("keep", keep)
     begun = time.perf_counter()
-    gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
+    torch_inputs, jax_inputs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, dtype, seed)
     name = f"{type(torch_model).__name__} / {_arguments.name_of(jax_model)}"
     matches: tuple[WeightMatch, ...] = ()
     if weights == "copy":
@@ -105,62 +105,64 @@ def compare_models(
         jax_model, params = (filled, None) if params is None else (jax_model, filled)
     lay_out = partial(laid_out, torch_to_jax=torch_to_jax, dtype=dtype, seed=seed)
     tell = progress or (lambda what: None)
-    found = run(
+    results = run(
         torch_model,
         jax_model,
         params,
-        gathered,
-        theirs,
+        torch_inputs,
+        jax_inputs,
         lay_out=lay_out,
         order=order,
         seed=seed,
         keep=kept,
         progress=tell,
     )
-    found.uncopied = not_copied(found, matches)
-    return _report(found, name, begun)
+    results.uncopied = not_copied(results, matches)
+    return _report(results, name, begun)
 
 
-def _report(found: Any, name: str, begun: float) -> ModelsReport:
+def _report(results: Any, name: str, begun: float) -> ModelsReport:
     from crosscheck._models.explain.faults import faults, layers
     from crosscheck._models.explain.stretches import segments
     from crosscheck._models.explain.unproven import set_aside
     from crosscheck._models.pair.listing import UNMATCHED
     from crosscheck._models.report.uncompared import left_out, named, notes, refusal
 
-    set_aside(found)
-    wrong = faults(found)
-    found.notes += notes(found, faults=bool(wrong))
-    every = layers(found, wrong)
-    made, not_made = segments(found, wrong)
-    left = {number: why for number, why in left_out(found).items() if every[number].fault is None}
+    set_aside(results)
+    wrong = faults(results)
+    results.notes += notes(results, faults=bool(wrong))
+    every = layers(results, wrong)
+    made, not_made = segments(results, wrong)
+    left = {number: why for number, why in left_out(results).items() if every[number].fault is None}
     outputs = {
         output.removeprefix("output "): (every[number].accumulated or 0.0, every[number].drift or 0.0)
-        for output, number in found.outputs.items()
+        for output, number in results.outputs.items()
         if every[number].accumulated is not None and number not in left
     }
     for why in dict.fromkeys(left.values()):
-        places = [every[number] for number, one in left.items() if one == why]
+        places = [every[number] for number, reason in left.items() if reason == why]
         # a sum has no weight whose name it could have
-        names = [f"a sum in {one.torch or 'the model'}" if one.name == "sum" else one.name for one in places]
-        found.notes.append(f"not compared: {named(names)}; {why}")
-    alone = [match.jax for match in found.weights.matches if match.torch is None and str(match.reason).startswith(UNMATCHED)]
-    if alone and not wrong and found.flat.dtype in ("bfloat16", "float16"):
-        found.notes.append(
-            f"no partner: {named(alone)}; only results show whether their numbers are right, and in {found.flat.dtype} "
+        names = [f"a sum in {layer.torch or 'the model'}" if layer.name == "sum" else layer.name for layer in places]
+        results.notes.append(f"not compared: {named(names)}; {why}")
+    alone = [
+        match.jax for match in results.weights.matches if match.torch is None and str(match.reason).startswith(UNMATCHED)
+    ]
+    if alone and not wrong and results.flat.dtype in ("bfloat16", "float16"):
+        results.notes.append(
+            f"no partner: {named(alone)}; only results show whether their numbers are right, and in {results.flat.dtype} "
             "results do not show small mistakes; dtype='float32' shows them"
         )
-    kept = {number: k for k, number in enumerate(one for one in range(len(every)) if one not in left)}
+    kept = {number: k for k, number in enumerate(number for number in range(len(every)) if number not in left)}
     return ModelsReport(
         name,
         tuple(every[number] for number in kept),
         tuple(replace(fault, layers=tuple(kept[number] for number in fault.layers)) for fault in wrong),
-        found.weights.matches,
-        tuple(found.gradients),
+        results.weights.matches,
+        tuple(results.gradients),
         outputs,
-        (*found.notes, *not_made),
+        (*results.notes, *not_made),
         environment("cpu"),
-        "" if wrong else refusal(found),
+        "" if wrong else refusal(results),
         tuple(made),
         time.perf_counter() - begun,
     )

@@ -145,7 +145,7 @@ def exchanged(shared: ClosedJaxpr, wrong: Wrong) -> Exchanged | None:
         if rest < before:
             better.append((site, option))
     for option in dict.fromkeys(option for _, option in better):
-        edits = [one for one in better if one[1] == option]
+        edits = [edit for edit in better if edit[1] == option]
         if len(edits) > 1 and not left(Sharing({site.key: option for site, option in edits})):
             return _placed(edits, sites, shared)
     if late := _late(single, left):
@@ -164,37 +164,39 @@ def _placed(edits: Sequence[Edit], sites: Sequence[SharedPlace], shared: ClosedJ
     (site, option), after = edits[0], Sharing({site.key: option for site, option in edits})
     if site.kind in ADDED and option == "pmean":
         whole(shared, after)
-        for one in sites:
-            now = after.sites.get(one.key)
+        for place in sites:
+            now = after.sites.get(place.key)
             if (
-                one.kind == "psum"
-                and one.axes == site.axes
+                place.kind == "psum"
+                and place.axes == site.axes
                 and now is not None
-                and "none" == now.options[0] != one.options[0]
+                and "none" == now.options[0] != place.options[0]
             ):
-                return _said([(one, "average late")], sites)
+                return _said([(place, "average late")], sites)
     return _said(edits, sites)
 
 
 def _said(edits: Sequence[Edit], sites: Sequence[SharedPlace]) -> Exchanged:
     site, option = edits[0]
     what, _, other = (option, "", "") if (site.kind, option) in WORDS else option.partition(" ")
-    names = {CALLED.get(one.kind, one.kind) for one in sites if one.axes == site.axes}
+    names = {CALLED.get(place.kind, place.kind) for place in sites if place.axes == site.axes}
     sums = " and ".join(sorted(names & {"psum", "psum_scatter"})) or "psum"
-    axes = " and ".join(f"`{one}`" for one in site.axes)
+    axes = " and ".join(f"`{axis}`" for axis in site.axes)
     other = f"`{other}`" if what == "over" else other
     shape = other.partition(" ")[2]
     words = WORDS[site.kind, what].format(axes=axes, n=site.devices, other=other, sums=sums, shape=shape)
-    sources = list(dict.fromkeys(filter(None, (_source(one) for one, _ in edits))))
+    sources = list(dict.fromkeys(filter(None, (_source(place) for place, _ in edits))))
     at = f", at {', '.join(sources[:3])}" if sources else ""
     return Exchanged(words + at, sources[0] if sources else "")
 
 
 def _numbers(jaxpr: Jaxpr) -> int:
     """About how many numbers a program computes on each device."""
-    own = sum(prod(getattr(var.aval, "shape", ())) for one in jaxpr.eqns for var in one.outvars)
+    own = sum(prod(getattr(var.aval, "shape", ())) for equation in jaxpr.eqns for var in equation.outvars)
     return own + sum(
-        one.params.get("length", 1) * _numbers(inside) for one in jaxpr.eqns for inside in jaxprs_in_params(one.params)
+        equation.params.get("length", 1) * _numbers(inside)
+        for equation in jaxpr.eqns
+        for inside in jaxprs_in_params(equation.params)
     )
 
 
@@ -206,23 +208,24 @@ def _late(edits: Sequence[Edit], left: Callable[[Sharing], frozenset[Any]]) -> E
     """A sum that is taken of what is computed from summands, where PyTorch computes it from the sum."""
     before = [site for site, option in edits if site.kind == "open" and option == "psum"]
     after = [site for site, option in edits if site.kind == "psum" and option == "mean"]
-    for one in before:
-        for other in after:
-            if one.axes == other.axes and not left(Sharing({one.key: "psum", other.key: "mean"})):
-                return _said([(other, "late")], [one, other])
+    for early in before:
+        for late in after:
+            if early.axes == late.axes and not left(Sharing({early.key: "psum", late.key: "mean"})):
+                return _said([(late, "late")], [early, late])
     return None
 
 
 def unlike(shared: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> Exchanged | None:
     """The first result that devices should hold alike, and do not, in words; None if there is none."""
-    found = results_of_all(shared)
-    if found is None:
+    results = results_of_all(shared)
+    if results is None:
         return None
-    for site, values in zip(found[1], evaluated(found[0], dtype, arguments), strict=True):
+    program, sites = results
+    for site, values in zip(sites, evaluated(program, dtype, arguments), strict=True):
         rows = values.reshape(site.devices, -1).astype(np.float64)
         others = [k for k, row in enumerate(rows) if not is_close(row, rows[0])]
         if others:
-            axes = " and ".join(f"`{one}`" for one in site.axes)
+            axes = " and ".join(f"`{axis}`" for axis in site.axes)
             apart = float(np.abs(rows[others[0]] - rows[0]).max())
             size = float(np.sqrt(np.mean(np.square(rows[0]))))
             source = source_of(site.equation)
@@ -237,13 +240,13 @@ def unlike(shared: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> Excha
 def evaluated(closed: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> list[Array]:
     """What a program gives in float64."""
     with on_the_cpu(wide=True):
-        given = [np.asarray(one).astype(wide_of(one.dtype)) for one in arguments]
+        given = [np.asarray(argument).astype(wide_of(argument.dtype)) for argument in arguments]
         interpreter = Interpreter(dtype, {}, np.uint64(0), np.float64(0), np.float64(0))
-        found = interpreter.run(closed.jaxpr, [widened(one) for one in closed.consts], given)
-        return [np.asarray(one) for one in found]
+        results = interpreter.run(closed.jaxpr, [widened(constant) for constant in closed.consts], given)
+        return [np.asarray(result) for result in results]
 
 
-def is_close(one: Array, other: Array) -> bool:
+def is_close(array: Array, expected: Array) -> bool:
     """Whether two arrays are the same, but for rounded constants."""
-    size = float(np.sqrt(np.mean(np.square(other)))) if other.size else 0.0
-    return bool(np.abs(one - other).max(initial=0.0) <= CLOSE * (size or 1.0))
+    size = float(np.sqrt(np.mean(np.square(expected)))) if expected.size else 0.0
+    return bool(np.abs(array - expected).max(initial=0.0) <= CLOSE * (size or 1.0))

@@ -47,12 +47,12 @@ class Judging:
         record: TorchRecord,
         model: JaxModel,
         accounted: Accounted,
-        mine: Mapping[str, Stored | None],
+        torch_gradients: Mapping[str, Stored | None],
     ) -> None:
-        """``mine``: torch's gradients by name; a parameter that is a view of another one has no numbers of its own."""
+        """``torch_gradients`` are by name; a parameter that is a view of another one has no numbers of its own."""
         self._module, self._model, self._accounted = module, model, accounted
-        self._mine, self._names = mine, [name for name in mine if name in record.weights]
-        self._places = Places({name: one.shape for name, one in record.weights.items()})
+        self._torch_gradients, self._names = torch_gradients, [name for name in torch_gradients if name in record.weights]
+        self._places = Places({name: array.shape for name, array in record.weights.items()})
         self._holders: dict[str, list[str]] = defaultdict(list)
         for leaf in model.names:
             for owner in self._owners(leaf):
@@ -102,17 +102,17 @@ class Judging:
         alone = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
         return [self._found.get(name, alone[name]) for name in self._names]
 
-    def _judge(self, name: str, theirs: Array, spread: Array | None, known: BoolArray) -> None:
+    def _judge(self, name: str, jax_gradient: Array, spread: Array | None, known: BoolArray) -> None:
         if name not in self._names:  # a buffer, or a parameter that is not trained
             return
-        given, holders = self._mine[name], self._holders[name]
-        mine = np.zeros(theirs.shape) if given is None else given.read().reshape(theirs.shape)
-        judged = _judged(name, mine, theirs, spread, known, holders)
+        given, holders = self._torch_gradients[name], self._holders[name]
+        torch_gradient = np.zeros(jax_gradient.shape) if given is None else given.read().reshape(jax_gradient.shape)
+        judged = _judged(name, torch_gradient, jax_gradient, spread, known, holders)
         padding = self._padding(name) if judged.cause else None
         if padding is not None and given is not None:
             beside = known.reshape(self._places.shapes[name]).copy()
             beside[padding] = False
-            if _judged(name, mine, theirs, spread, beside.reshape(known.shape), holders).cause is None:
+            if _judged(name, torch_gradient, jax_gradient, spread, beside.reshape(known.shape), holders).cause is None:
                 why = f"PyTorch gives row {padding} of {name} no gradient, by padding_idx"
                 judged = replace(judged, explanation=why)
         self._found[name] = judged
@@ -123,22 +123,28 @@ class Judging:
         return getattr(self._module.get_submodule(module), "padding_idx", None) if leaf == "weight" else None
 
 
-def larger(one: Gradient, other: Gradient) -> Gradient:
+def larger(first: Gradient, second: Gradient) -> Gradient:
     """A gradient, judged by the larger of two tolerances for it."""
-    if other.tolerance <= one.tolerance:
-        return one
-    if other.cause is None:
-        return replace(one, tolerance=other.tolerance, cause=None, explanation=other.explanation)
-    return replace(one, tolerance=other.tolerance, explanation=one.explanation or other.explanation)
+    if second.tolerance <= first.tolerance:
+        return first
+    if second.cause is None:
+        return replace(first, tolerance=second.tolerance, cause=None, explanation=second.explanation)
+    return replace(first, tolerance=second.tolerance, explanation=first.explanation or second.explanation)
 
 
-def _judged(name: str, mine: Array, theirs: Array, spread: Array | None, known: BoolArray, holders: list[str]) -> Gradient:
+def _judged(
+    name: str, torch_gradient: Array, jax_gradient: Array, spread: Array | None, known: BoolArray, holders: list[str]
+) -> Gradient:
     share = float(known.mean()) if known.size else 0.0
     if not known.any():
         return Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE)
     if not known.all():
-        mine, theirs, spread = mine[known], theirs[known], None if spread is None else spread[known]
-    a, b = mine.reshape(-1, 1), theirs.reshape(-1, 1)
+        torch_gradient, jax_gradient, spread = (
+            torch_gradient[known],
+            jax_gradient[known],
+            None if spread is None else spread[known],
+        )
+    a, b = torch_gradient.reshape(-1, 1), jax_gradient.reshape(-1, 1)
     tolerance = FLOOR
     if spread is not None and (size := float(np.sqrt(np.mean(a**2)))):
         tolerance = max(FLOOR, float(spread.max()) / size)

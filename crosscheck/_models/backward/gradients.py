@@ -67,7 +67,7 @@ def gradients(
     rng = np.random.default_rng((seed, 7))
     cotangents: list[Array] = [np.asarray(rng.standard_normal(record.results[k].wide.shape)) for k in floats]
     try:
-        mine, rounded = _of_torch(program, cotangents, floats)
+        torch_gradients, rounded = _of_torch(program, cotangents, floats)
     except Exception as error:
         raise BackwardError("torch") from error
     trim()
@@ -85,22 +85,22 @@ def gradients(
 
     unit = 2.0**-program.inputs.fmt.precision
     with on_the_cpu(wide=True):
-        judging = Judging(program.function, record, model, accounted, mine)
+        judging = Judging(program.function, record, model, accounted, torch_gradients)
         for place, clear in run():
             judging.add(place, clear)
-        found = judging.found()
+        judged = judging.found()
         for draw in range(DRAWS):
-            if not any(one.cause for one in found):
+            if not any(gradient.cause for gradient in judged):
                 break  # more draws only allow more
             noise = Noise(seed * 1000 + draw, unit)
             # if some operations of torch were rounded to the dtype, the limit is that of rounded constants
             runs = run(), run(noise, constants_only=not rounded), run(noise)
-            judging = Judging(program.function, record, model, accounted, mine)
+            judging = Judging(program.function, record, model, accounted, torch_gradients)
             for (place, clear), (_, constants), (_, operations) in zip(*runs, strict=True):
                 judging.add(place, clear, _spread(clear, constants, operations, unit))
-            found = [larger(*pair) for pair in zip(found, judging.found(), strict=True)]
-    if not any(one.cause for one in found):
-        return found
+            judged = [larger(*pair) for pair in zip(judged, judging.found(), strict=True)]
+    if not any(gradient.cause for gradient in judged):
+        return judged
 
     def agrees(other: JaxModel) -> bool:
         try:
@@ -108,70 +108,72 @@ def gradients(
         except UntraceableError:
             return False
         with on_the_cpu(wide=True):
-            judging = Judging(function, record, model, accounted, mine)
-            for place, one in ModelRun(traced, wide=True, keep=False, results_first=True).one_by_one(
+            judging = Judging(function, record, model, accounted, torch_gradients)
+            for place, array in ModelRun(traced, wide=True, keep=False, results_first=True).one_by_one(
                 model.weights, [*jax_leaves, *cotangents]
             ):
-                judging.add(place, one)
-            return not any(one.cause and one.error > CLOSE for one in judging.found())
+                judging.add(place, array)
+            return not any(gradient.cause and gradient.error > CLOSE for gradient in judging.found())
 
     if words := stopped(model, jax_leaves, agrees):
-        return [replace(one, explanation=words) if one.cause else one for one in found]
+        return [replace(gradient, explanation=words) if gradient.cause else gradient for gradient in judged]
     if flat.shared is None:
-        return found
+        return judged
 
     def wrong(closed: ClosedJaxpr) -> frozenset[str]:
-        judging = Judging(program.function, record, model, accounted, mine)
+        judging = Judging(program.function, record, model, accounted, torch_gradients)
         results = evaluated(closed, flat.dtype, [*model.weights, *jax_leaves, *cotangents])
-        for place, one in enumerate(results):
-            judging.add(place, one)
-        return frozenset(one.parameter for one in judging.found() if one.cause and one.error > CLOSE)
+        for place, array in enumerate(results):
+            judging.add(place, array)
+        return frozenset(gradient.parameter for gradient in judging.found() if gradient.cause and gradient.error > CLOSE)
 
     mistake = exchanged(flat.shared, wrong)
-    return found if mistake is None else [replace(one, explanation=mistake.words) if one.cause else one for one in found]
+    if mistake is None:
+        return judged
+    return [replace(gradient, explanation=mistake.words) if gradient.cause else gradient for gradient in judged]
 
 
 def _spread(clear: Array, constants: Array, operations: Array, unit: float) -> Array:
     """The limit for each number of a gradient, from its values without noise, with noise on constants, and on operations."""
-    found = np.empty(clear.size)
-    values = [one.reshape(-1) for one in (clear, constants, operations)]
+    limits = np.empty(clear.size)
+    values = [array.reshape(-1) for array in (clear, constants, operations)]
     for start in range(0, clear.size, BLOCK):  # an embedding has many numbers
-        base, of_constants, of_operations = (one[start : start + BLOCK] for one in values)
-        found[start : start + BLOCK] = allowed(np.abs(of_constants - base), np.abs(of_operations - base), unit)
-    return found.reshape(clear.shape)
+        base, of_constants, of_operations = (array[start : start + BLOCK] for array in values)
+        limits[start : start + BLOCK] = allowed(np.abs(of_constants - base), np.abs(of_operations - base), unit)
+    return limits.reshape(clear.shape)
 
 
 def _of_torch(
     program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
 ) -> tuple[dict[str, Stored | None], bool]:
     """The gradients by name, and whether some of its operations were rounded to the dtype."""
-    parameters = {name: one for name, one in program.function.named_parameters() if one.requires_grad}
-    found: dict[str, Stored | None] = dict.fromkeys(parameters)
+    parameters = {name: parameter for name, parameter in program.function.named_parameters() if parameter.requires_grad}
+    stored: dict[str, Stored | None] = dict.fromkeys(parameters)
     store = Store()
 
     def take(name: str, parameter: Any) -> None:
         """Take a gradient as soon as it is there, so that torch holds one at a time."""
         with _disable_current_modes(), torch.no_grad():
             dense = parameter.grad if parameter.grad.layout is torch.strided else parameter.grad.to_dense()
-            found[name] = store.put(lifted.wide(dense))
+            stored[name] = store.put(lifted.wide(dense))
             parameter.grad = None
 
     def run(*leaves: Any) -> list[Any]:
         with torch.enable_grad():
             results = program.values([leaf.detach() for leaf in leaves[: len(program.inputs.leaves)]])
             along = zip(floats, leaves[len(program.inputs.leaves) :], strict=True)
-            chosen = [(results[k], one) for k, one in along if results[k].requires_grad]
+            chosen = [(results[k], cotangent) for k, cotangent in along if results[k].requires_grad]
             if chosen and parameters:
                 torch.autograd.backward(*zip(*chosen, strict=True), inputs=list(parameters.values()))
         return []
 
     lifted = TorchLifted(run, program.inputs.fmt.name)
-    lifted.parameters = [one.detach() for one in program.function.parameters()]
+    lifted.parameters = [parameter.detach() for parameter in program.function.parameters()]
     with ExitStack() as hooks, torch.enable_grad():
-        for name, one in parameters.items():
-            hooks.callback(one.register_post_accumulate_grad_hook(partial(take, name)).remove)
+        for name, parameter in parameters.items():
+            hooks.callback(parameter.register_post_accumulate_grad_hook(partial(take, name)).remove)
         lifted.run([*map(widened, program.inputs.leaves), *cotangents])
-    return found, bool(lifted.met.opaque)
+    return stored, bool(lifted.met.opaque)
 
 
 def _jax_program(
@@ -184,16 +186,21 @@ def _jax_program(
 
         def scalar(chosen: list[Any]) -> Any:
             whole = list(weights)
-            for k, one in zip(by, chosen, strict=True):
-                whole[k] = one
+            for k, weight in zip(by, chosen, strict=True):
+                whole[k] = weight
             results = model.function(whole, list(inputs))
             # a cotangent has torch's axes, the result has JAX's
-            orders = [axes_of(results[k].shape, one.shape) for k, one in zip(floats, along, strict=True)]
-            seen = [one if order is None else one.transpose(order) for one, order in zip(along, orders, strict=True)]
-            return sum((results[k] * one.reshape(results[k].shape)).sum() for k, one in zip(floats, seen, strict=True))
+            orders = [axes_of(results[k].shape, cotangent.shape) for k, cotangent in zip(floats, along, strict=True)]
+            seen = [
+                cotangent if order is None else cotangent.transpose(order)
+                for cotangent, order in zip(along, orders, strict=True)
+            ]
+            return sum(
+                (results[k] * cotangent.reshape(results[k].shape)).sum() for k, cotangent in zip(floats, seen, strict=True)
+            )
 
-        found = dict(zip(by, jax.grad(scalar)([weights[k] for k in by]), strict=True))
-        return [found.get(k, jnp.zeros(())) for k in range(len(weights))]
+        derivatives = dict(zip(by, jax.grad(scalar)([weights[k] for k in by]), strict=True))
+        return [derivatives.get(k, jnp.zeros(())) for k in range(len(weights))]
 
-    narrow = [np.asarray(one).astype(FORMATS[dtype].dtype) for one in cotangents]
+    narrow = [np.asarray(cotangent).astype(FORMATS[dtype].dtype) for cotangent in cotangents]
     return jax_recording.trace(gradient, model.weights, model.names, [*leaves, *narrow], dtype)

@@ -94,11 +94,11 @@ def _rewritten(given: Any, lines: Container[str]) -> Any:
     if isinstance(given, ClosedJaxpr):
         return given.replace(jaxpr=_rewritten(given.jaxpr, lines))
     if hasattr(given, "eqns"):
-        return given.replace(eqns=[_of_equation(one, lines) for one in given.eqns])
+        return given.replace(eqns=[_of_equation(equation, lines) for equation in given.eqns])
     if isinstance(given, dict):
-        return {key: _rewritten(one, lines) for key, one in given.items()}
+        return {key: _rewritten(parameter, lines) for key, parameter in given.items()}
     if isinstance(given, tuple) and not hasattr(given, "_fields"):
-        return tuple(_rewritten(one, lines) for one in given)
+        return tuple(_rewritten(part, lines) for part in given)
     return given
 
 

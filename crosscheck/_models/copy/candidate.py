@@ -55,8 +55,8 @@ class Candidate:
 
     def key(self) -> tuple[bytes, ...]:
         """A key that differs from those of other candidates for the same places."""
-        parts = [one for own in self.assignments for one in (own.torch, own.second)]
-        return tuple(b"" if one is None else one.astype(np.int64).tobytes() for one in parts)
+        parts = [places for own in self.assignments for places in (own.torch, own.second)]
+        return tuple(b"" if places is None else places.astype(np.int64).tobytes() for places in parts)
 
 
 def cheapest(losses: Sequence[Sequence[float]]) -> Iterator[tuple[int, ...]]:
@@ -98,5 +98,5 @@ class CandidateSearch:
         """The result of a step with a candidate."""
         trial = state.copy()
         self.of_run.apply(trial, candidate)
-        given = [self.of_run.value(trial, one) for one in step.inputs]
+        given = [self.of_run.value(trial, operand) for operand in step.inputs]
         return np.asarray(self.of_run.run.results(step, given)[0])

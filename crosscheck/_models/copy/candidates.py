@@ -47,30 +47,30 @@ class Candidates(CandidateSearch):
             if use.kind in PRODUCTS:
                 return self._products(state, step, use, unknown)
             if use.kind == "gather":
-                found = self.of_vectors.tables(state, step, unknown)
-                if found:
-                    return found
+                tables = self.of_vectors.tables(state, step, unknown)
+                if tables:
+                    return tables
         return self.of_vectors.candidates(state, step, entry[0] if entry is not None else None, unknown)
 
     def _used_columns(self, state: State, seen: Array) -> Array:
         """For each output of a weight of torch, the share of its numbers that have a partner."""
-        mine = self.of_run.mine
-        [(name, *_)] = mine.split(seen[:1, :1])
+        torch_places = self.of_run.mine
+        [(name, *_)] = torch_places.split(seen[:1, :1])
         if name not in state.used:
             return np.zeros(seen.shape[1])
-        return np.asarray(state.used[name].reshape(-1)[seen - mine.start(name)].mean(0))
+        return np.asarray(state.used[name].reshape(-1)[seen - torch_places.start(name)].mean(0))
 
     # matrices
 
     def _products(self, state: State, step: Step, use: Use, places: Array) -> list[Candidate]:
         matrix = self.of_run.operand(state, step)
         assert matrix is not None
-        found = self.of_run.found(matrix)
-        known = bool(found) and bool(np.any(matrix))
-        if not found:  # torch has no such data: names and shapes decide
-            found = [(product, Rows(None, None)) for product in self.likely(state, step, places)]
+        matches = self.of_run.found(matrix)
+        known = bool(matches) and bool(np.any(matrix))
+        if not matches:  # torch has no such data: names and shapes decide
+            matches = [(product, Rows(None, None)) for product in self.likely(state, step, places)]
         parts: list[tuple[Product, Array]] = []
-        for product, rows in found:
+        for product, rows in matches:
             parts += [(product, seen) for seen in self._arranged(product, rows, use, places.shape[0])]
         name = self.names(places)
         grouped: list[list[Candidate]] = []
@@ -88,9 +88,9 @@ class Candidates(CandidateSearch):
         grouped = [own for own in [*grouped, self._joined(state, parts, places)] if own]
         if use.kind == "convolution" and len(grouped) > 1:  # the result does not show the order of its outputs
             agree = [self._agrees(state, step, use, own[0]) for own in grouped]
-            grouped = [own for own, found in zip(grouped, agree, strict=True) if found == max(agree)]
-        candidates = sorted((one for own in grouped for one in own), key=lambda one: -one.score)
-        if known and candidates and all(candidates[0].score - one.score > SURE for one in candidates[1:2]):
+            grouped = [own for own, agreement in zip(grouped, agree, strict=True) if agreement == max(agree)]
+        candidates = sorted((candidate for own in grouped for candidate in own), key=lambda candidate: -candidate.score)
+        if known and candidates and all(candidates[0].score - candidate.score > SURE for candidate in candidates[1:2]):
             candidates[0] = replace(candidates[0], sure=True)
         return candidates[:MOST]
 
@@ -117,28 +117,31 @@ class Candidates(CandidateSearch):
     def _agrees(self, state: State, step: Step, use: Use, candidate: Candidate) -> int:
         """Whether torch has the result of this candidate: 2 if in its place, 1 if somewhere, 0 if not."""
         value = self.result(state, step, candidate)
-        found = 0
-        for product, mine, theirs in candidate.made or ():
+        agreement = 0
+        for product, torch_columns, jax_columns in candidate.made or ():
             for whole in product.results:
-                if alike(use.result.matrix(value)[:, theirs], whole[:, mine]):
+                if alike(use.result.matrix(value)[:, jax_columns], whole[:, torch_columns]):
                     orders = permutations(range(len(use.result.rows)))
                     placed = any(
-                        distance(use.result.matrix(value, order)[:, theirs], whole[:, mine]) < FOUND for order in orders
+                        distance(use.result.matrix(value, order)[:, jax_columns], whole[:, torch_columns]) < FOUND
+                        for order in orders
                     )
-                    found = max(found, 1 + placed)
-        return found
+                    agreement = max(agreement, 1 + placed)
+        return agreement
 
     def _joined(self, state: State, parts: Sequence[tuple[Product, Array]], places: Array) -> list[Candidate]:
         """The candidates in which one weight of JAX consists of several of torch's."""
         total = places.shape[1]
         free = [(product, seen) for product, seen in parts if seen.shape[1] < total and self.used(state, seen) < 1]
         if sum(seen.shape[1] for _, seen in free) != total:  # the data has other uses too
-            alike_ones = [[one for one in free if one[1].shape[1] == width] for width in {seen.shape[1] for _, seen in free}]
+            alike_ones = [
+                [part for part in free if part[1].shape[1] == width] for width in {seen.shape[1] for _, seen in free}
+            ]
             free = next((own for own in alike_ones if sum(seen.shape[1] for _, seen in own) == total), [])
         if len(free) < 2:
             return []
         known = ("query", "key", "value")
-        free.sort(key=lambda one: ([known.index(w) for w in tokens(one[0].name) if w in known], one[0].order))
+        free.sort(key=lambda part: ([known.index(w) for w in tokens(part[0].name) if w in known], part[0].order))
         candidates = []
         for k, order in enumerate(islice(permutations(free), MOST_ORDERS)):
             widths = {seen.shape[1] for _, seen in order}
@@ -166,14 +169,14 @@ class Candidates(CandidateSearch):
             self.remember(state, step, places)
             made = state.made.get(step.operation.index)
         if made:
-            return [one[0] for one in made]
-        found = []
+            return [part[0] for part in made]
+        products = []
         for product in self.of_run.products:
             if places is not None and "+" not in product.name and product.matrix.shape[0] == places.shape[0]:
                 fits = product.matrix.shape[1] >= places.shape[1]
                 if fits and self.of_run.mine.seen(product.name, product.matrix) is not None:
-                    found.append(product)
-        return found
+                    products.append(product)
+        return products
 
     def score(self, state: State, product: Product, places: Array | None) -> float:
         """The score of one of these, by its name, its shape and its place."""

@@ -74,8 +74,8 @@ def copy_weights(
     both_frameworks()
     from crosscheck._models.arguments import both_inputs
 
-    gathered, theirs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
-    return copied(torch_model, jax_model, params, gathered, theirs, seed)
+    torch_inputs, jax_inputs = both_inputs(torch_model, jax_model, inputs, torch_to_jax, "float32", seed)
+    return copied(torch_model, jax_model, params, torch_inputs, jax_inputs, seed)
 
 
 def copied(
@@ -93,7 +93,7 @@ def copied(
 
     model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order=0)
     _, record = recorded(with_random_weights(torch_model, seed), inputs)
-    if all(blank(one.wide) for one in record.results) and all(
+    if all(blank(result.wide) for result in record.results) and all(
         map(blank, TorchProgram(torch_model, inputs, "cpu").outputs()[1])
     ):
         raise UsageError(
@@ -104,9 +104,9 @@ def copied(
     state = tracer.find()
     tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
     given = {name: tensor.detach().double().cpu().numpy() for name, tensor in tensors}
-    arrays, found, reasons = _results(tracer, state, given, likeliest=likeliest)
+    arrays, masked_matches, reasons = _results(tracer, state, given, likeliest=likeliest)
     filled, held = _filled(jax_given, params, arrays)
-    matches = [replace(one, difference=_apart(arrays, held, str(one.jax), mask)) for one, mask in found]
+    matches = [replace(match, difference=_apart(arrays, held, str(match.jax), mask)) for match, mask in masked_matches]
     return filled, listing(tracer.torch, tracer.model, tracer.flat, matches, reasons)
 
 
@@ -131,20 +131,26 @@ def with_random_weights(module: Any, seed: int) -> Any:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     result = copied(module)
-    statistics = [one for one in result.named_buffers() if one[0].rpartition(".")[2] in ("running_mean", "running_var")]
-    trained = any(one.requires_grad for one in result.parameters())
-    weights = [one for one in result.parameters() if one.requires_grad or not trained or (one == one.ravel()[:1]).all()]
+    statistics = [
+        buffer for name, buffer in result.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")
+    ]
+    trained = any(parameter.requires_grad for parameter in result.parameters())
+    weights = [
+        parameter
+        for parameter in result.parameters()
+        if parameter.requires_grad or not trained or (parameter == parameter.ravel()[:1]).all()
+    ]
     with torch.no_grad():
-        for tensor in [*weights, *(one for _, one in statistics)]:
+        for tensor in [*weights, *statistics]:
             if not tensor.is_floating_point():
                 continue
             if bool((tensor > 0).all()):
-                found = torch.exp(0.3 * normal(tensor.shape))
+                numbers = torch.exp(0.3 * normal(tensor.shape))
             elif tensor.ndim < 2:
-                found = 0.3 * normal(tensor.shape)
+                numbers = 0.3 * normal(tensor.shape)
             else:
-                found = normal(tensor.shape) * max(1, tensor[0].numel()) ** -0.5
-            tensor.copy_(found)
+                numbers = normal(tensor.shape) * max(1, tensor[0].numel()) ** -0.5
+            tensor.copy_(numbers)
     return result
 
 
@@ -154,8 +160,8 @@ def _results(
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
     from crosscheck._models.run.places import TorchPlaces, regions
 
-    mine = tracer.mine
-    values = TorchPlaces({name: given[name] for name in mine.names})
+    torch_places = tracer.mine
+    values = TorchPlaces({name: given[name] for name in torch_places.names})
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}
     matches: list[tuple[WeightMatch, Array | None]] = []
@@ -166,7 +172,7 @@ def _results(
         if not proven.all() or name in state.doubtful:
             if (first >= 0).any():
                 reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
-                reasons |= dict.fromkeys([name, *(owner for owner, *_ in mine.split(first))], reason)
+                reasons |= dict.fromkeys([name, *(owner for owner, *_ in torch_places.split(first))], reason)
                 if likeliest and reason == NOT_PROVEN and (first >= 0).all():
                     arrays[name] = values.numbers(first) + values.numbers(second)
             continue
@@ -176,10 +182,13 @@ def _results(
         if not summed.any():
             sources[name] = first
             continue
-        names = [owner for owner, *_ in mine.split(np.stack([first, second]))]
+        names = [owner for owner, *_ in torch_places.split(np.stack([first, second]))]
         words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
-        matches += [(WeightMatch(one, name, words, hows[name]), None) for one in names]
-    matches += [(WeightMatch(one.torch, one.jax, one.layout, hows[one.jax]), one.mask) for one in regions(sources, mine)]
+        matches += [(WeightMatch(owner, name, words, hows[name]), None) for owner in names]
+    matches += [
+        (WeightMatch(region.torch, region.jax, region.layout, hows[region.jax]), region.mask)
+        for region in regions(sources, torch_places)
+    ]
     return arrays, matches, reasons
 
 

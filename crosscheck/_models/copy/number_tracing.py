@@ -102,7 +102,7 @@ class NumberTracer:
         if weight_operands(self.flat, step):
             state = self.evidence(state, step, script, repairing=repairing)
             self.decide(state, step, script)
-        given = [self.value(state, one) for one in step.inputs]
+        given = [self.value(state, operand) for operand in step.inputs]
         for number, value in zip(step.outputs, self.run.results(step, given), strict=True):
             state.values[number] = value
         if step.operation.name == "conv_general_dilated":
@@ -119,15 +119,15 @@ class NumberTracer:
         matrix = self.operand(state, step)
         if matrix is None:
             return
-        decision = next((one for one in state.open if one.step == step.operation.index), None)
+        decision = next((decision for decision in state.open if decision.step == step.operation.index), None)
         if decision is None:
             made = self.misfit(state, step, matrix)
         else:
             made = decision.candidate.made if decision.candidate.sure else None
         view, value = self.uses[step.operation.index][0].result, np.asarray(state.values[step.outputs[0]])
-        found = convolved(view, value, matrix, made or ())
-        if found is not None:
-            state.values[step.outputs[0]] = jnp.asarray(found)
+        result = convolved(view, value, matrix, made or ())
+        if result is not None:
+            state.values[step.outputs[0]] = jnp.asarray(result)
             state.forced |= {step.outputs[0]}
 
     def misfit(self, state: State, step: Step, matrix: Array) -> tuple[Made, ...] | None:
@@ -139,7 +139,7 @@ class NumberTracer:
         free = [product for product in self.unused(state, places) if product.name in names]
         if not free:
             return None
-        product = max(free, key=lambda one: self.candidates.score(state, one, places))
+        product = max(free, key=lambda product: self.candidates.score(state, product, places))
         state.used[product.name] = np.ones(self.mine.shapes[product.name], bool)
         every = np.arange(places.shape[1])
         made = ((product, every, every),)
@@ -150,16 +150,16 @@ class NumberTracer:
         """torch's convolutions without a partner that have as many outputs as a weight of JAX."""
         if places is None:
             return []
-        fitting = [one for one in self.products if one.kind == "convolution" and one.matrix.shape[1] == places.shape[1]]
-        return [one for one in fitting if one.name in self.mine.shapes and one.name not in state.used]
+        free = [product for product in self.products if product.name in self.mine.shapes and product.name not in state.used]
+        return [product for product in free if product.kind == "convolution" and product.matrix.shape[1] == places.shape[1]]
 
-    def value(self, state: State, one: Any) -> Any:
+    def value(self, state: State, operand: Any) -> Any:
         """The value of an operand: data, a constant, or a weight as far as it is known."""
-        if not isinstance(one, int):
-            return self.run.read(one)
-        if self.flat.kinds[one] == WEIGHT:
-            return self.weight(state, one)
-        return state.values[one] if one in state.values else self._fixed[one]
+        if not isinstance(operand, int):
+            return self.run.read(operand)
+        if self.flat.kinds[operand] == WEIGHT:
+            return self.weight(state, operand)
+        return state.values[operand] if operand in state.values else self._fixed[operand]
 
     def weight(self, state: State, number: int) -> Any:
         """A weight, or a value that is computed from weights, as far as it is known."""
@@ -170,7 +170,7 @@ class NumberTracer:
                 self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]))
             else:
                 step = self.flat.steps[self.flat.maker[number]]
-                given = [self.value(state, one) for one in step.inputs]
+                given = [self.value(state, operand) for operand in step.inputs]
                 self._weights.update(zip(step.outputs, self.run.results(step, given), strict=True))
         return self._weights[number]
 
@@ -233,22 +233,22 @@ class NumberTracer:
         for index in sorted(self.ancestors(state, number), reverse=True):
             step = self.flat.steps[index]
             before = self.ancestors(state, step.outputs[0])
-            if any(one.step in before for one in state.open) and self.is_right(state, step.outputs[0], index + 1):
+            if any(decision.step in before for decision in state.open) and self.is_right(state, step.outputs[0], index + 1):
                 state = self.prove_alone(state, step.outputs[0], index + 1)
         return state
 
     def prove_alone(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
         """Prove what a value depends on, although what follows differs."""
         before = self.ancestors(state, number)
-        for one in state.open:
-            if one.step in before:
-                state.alone |= {name for own in one.candidate.assignments for name, *_ in self.theirs.split(own.jax)}
+        for decision in state.open:
+            if decision.step in before:
+                state.alone |= {name for own in decision.candidate.assignments for name, *_ in self.theirs.split(own.jax)}
         return self.prove(state, number, until, alone=alone)
 
     def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
         """Prove all decisions that a value depends on, unless another, equally likely decision leads to it too."""
         before = self.ancestors(state, number)
-        closing = [one for one in state.open if one.step in before]
+        closing = [decision for decision in state.open if decision.step in before]
         for decision in closing:
             if alone:
                 self.doubt(state, decision, closing, number, until)
@@ -270,8 +270,8 @@ class NumberTracer:
         for k, candidate in enumerate(decision.candidates):
             if k == decision.taken or abs(candidate.score - decision.candidate.score) > TIE:
                 continue
-            script = {one.key: one.taken for one in closing if one is not decision and one.taken} | {decision.key: k}
-            trial = self.replay(decision, script, until)
+            script = {other.key: other.taken for other in closing if other is not decision and other.taken}
+            trial = self.replay(decision, script | {decision.key: k}, until)
             if trial is None or not self.is_right(trial, number, until):
                 continue
             for name, (first, _) in state.sources.items():
@@ -290,26 +290,27 @@ class NumberTracer:
 
     def ancestors(self, state: State, number: Any) -> set[int]:
         """The steps on data that a value depends on, back to values taken from torch."""
-        found: set[int] = set()
+        makers: set[int] = set()
         left = [number]
         while left:
-            one = left.pop()
-            maker = self.flat.maker.get(one) if isinstance(one, int) and one not in state.forced else None
-            if maker is None or maker in found or self.flat.steps[maker].operation.kind != DATA:
+            operand = left.pop()
+            maker = self.flat.maker.get(operand) if isinstance(operand, int) and operand not in state.forced else None
+            if maker is None or maker in makers or self.flat.steps[maker].operation.kind != DATA:
                 continue
-            found.add(maker)
+            makers.add(maker)
             left += self.flat.steps[maker].inputs
-        return found
+        return makers
 
     def repair(self, state: State, number: Any, until: int) -> State | None:
         """Try other candidates for what a value depends on, until torch has it, as an operand or at the end as an output."""
         before = self.ancestors(state, number)
-        doubtful = [one for one in state.open if one.step in before and len(one.candidates) > 1]
-        losses = [[one.candidates[0].score - candidate.score for candidate in one.candidates] for one in doubtful]
+        doubtful = [decision for decision in state.open if decision.step in before and len(decision.candidates) > 1]
+        scores = [[candidate.score for candidate in decision.candidates] for decision in doubtful]
+        losses = [[own[0] - score for score in own] for own in scores]
         trials = max(MOST_TRIALS >> self._in_vain, FEWEST_TRIALS)
         for script in islice(cheapest(losses), 1, trials + 1):
-            chosen = dict(zip((one.key for one in doubtful), script, strict=True))
-            trial = self.replay(doubtful[next(k for k, one in enumerate(script) if one)], chosen, until)
+            chosen = dict(zip((decision.key for decision in doubtful), script, strict=True))
+            trial = self.replay(doubtful[next(k for k, taken in enumerate(script) if taken)], chosen, until)
             if trial is not None and self.is_right(trial, number, until):
                 return self.prove(trial, number, until, alone=False)
         self._in_vain += 1
@@ -319,11 +320,11 @@ class NumberTracer:
         """Whether torch has a value: the operand of a step, a value computed before a step, an output or a new statistic."""
         value = np.asarray(self.value(state, number), np.float64)
         if until == len(self.flat.steps):
-            returned = [*(one.wide for one in self.torch.results), *self.torch.buffers.values()]
-            results = [one for one in returned if one.size == value.size and not blank(one)]
-            results = [reordered(one, value.shape, axes_of(value.shape, one.shape)) for one in results]
-            chosen = {name for one in state.open for name in one.candidate.names}
-            right = any(alike(value, one) or distance(value, one) < NEAR for one in results)
+            returned = [*(result.wide for result in self.torch.results), *self.torch.buffers.values()]
+            results = [array for array in returned if array.size == value.size and not blank(array)]
+            results = [reordered(array, value.shape, axes_of(value.shape, array.shape)) for array in results]
+            chosen = {name for decision in state.open for name in decision.candidate.names}
+            right = any(alike(value, array) or distance(value, array) < NEAR for array in results)
             return right or is_updated(value, self.torch, chosen)
         step = self.flat.steps[until]
         matrix = self.operand(state, step)
@@ -331,8 +332,8 @@ class NumberTracer:
             return bool(self.found(matrix)) or self.nearly(state, step) is not None
         size = size_of(value)
         return telling(value) and any(
-            one.wide.size == value.size and isclose(size_of(one.wide), size, rel_tol=1e-3) and alike(value, one.wide)
-            for one in self.torch.values.values()
+            array.size == value.size and isclose(size_of(array), size, rel_tol=1e-3) and alike(value, array)
+            for array in (values.wide for values in self.torch.values.values())
         )
 
     def force(self, state: State, step: Step) -> State:
@@ -358,14 +359,14 @@ class NumberTracer:
 
     def finish(self, state: State) -> State:
         """Check the outputs and the new statistics, into which the old ones enter: they are evidence too."""
-        for number in [one for one in self.flat.results if isinstance(one, int)]:
+        for number in [number for number in self.flat.results if isinstance(number, int)]:
             if not state.open or self.flat.kinds[number] != DATA:
                 continue
             if self.is_right(state, number, len(self.flat.steps)):
                 state = self.prove(state, number, len(self.flat.steps))
             else:
                 state = self.repair(state, number, len(self.flat.steps)) or self.salvaged(state, number)
-        for decision in [one for one in state.open if one.candidate.sure]:
+        for decision in [decision for decision in state.open if decision.candidate.sure]:
             self.close(state, decision)
             state.alone |= {name for own in decision.candidate.assignments for name, *_ in self.theirs.split(own.jax)}
         return state
@@ -418,22 +419,23 @@ class NumberTracer:
         places = self.theirs.of(name).reshape(-1) - self.theirs.start(name)
         trial = state.copy()
         self.assign(trial, name, places, np.arange(len(places)) % self.mine.total, None)
-        one, other = (np.asarray(self.weight(which, number)) for which in (state, trial))
-        return not np.array_equal(one, other)
+        weight, trial_weight = (np.asarray(self.weight(which, number)) for which in (state, trial))
+        return not np.array_equal(weight, trial_weight)
 
     def flat_sources(self, state: State, places: Array) -> Array:
         """The places in torch's arrays of numbers of JAX's arrays."""
-        found = np.full(places.shape, EMPTY)
+        sources = np.full(places.shape, EMPTY)
         for name, mask, own in self.theirs.split(places):
-            found[mask] = state.sources[name][0].reshape(-1)[own]
-        return found
+            sources[mask] = state.sources[name][0].reshape(-1)[own]
+        return sources
 
     def apply(self, state: State, candidate: Candidate) -> None:
         """Make a candidate."""
-        for one in candidate.assignments:
-            for name, mask, own in self.theirs.split(one.jax):
-                self.assign(state, name, own, one.torch[mask], None if one.second is None else one.second[mask])
-            for places in (one.torch, one.second):
+        for assignment in candidate.assignments:
+            for name, mask, own in self.theirs.split(assignment.jax):
+                second = None if assignment.second is None else assignment.second[mask]
+                self.assign(state, name, own, assignment.torch[mask], second)
+            for places in (assignment.torch, assignment.second):
                 for name, _, own in self.mine.split(places) if places is not None else ():
                     used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
                     used.reshape(-1)[own] = True
@@ -442,7 +444,7 @@ class NumberTracer:
             state.made[state.at] = list(candidate.made)
 
     def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
-        first, other = (one.copy() for one in state.sources[name])
+        first, other = (array.copy() for array in state.sources[name])
         first.reshape(-1)[places] = torch
         other.reshape(-1)[places] = EMPTY if second is None else second
         state.sources = {**state.sources, name: (first, other)}

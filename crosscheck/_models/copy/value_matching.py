@@ -61,7 +61,7 @@ class Product:
 
 def products(torch: TorchRecord) -> list[Product]:
     """Every weight that multiplies data; one that is used several times is listed once."""
-    found: dict[tuple[str, int, bytes], Product] = {}
+    by_key: dict[tuple[str, int, bytes], Product] = {}
     made = {use.operation.index for use in torch.uses if use.kind in PRODUCTS}
     added: dict[int, str] = {}
     for use in torch.uses:
@@ -71,61 +71,61 @@ def products(torch: TorchRecord) -> list[Product]:
         if use.kind not in PRODUCTS or use.operand is None or use.given is None:
             continue
         result = use.result.matrix(torch.values[use.operation.index].wide)
-        matrix, *others = (np.asarray(one, np.float64) for one in use.matrices)
+        matrix, *others = (np.asarray(weight, np.float64) for weight in use.matrices)
         bias = use.names[1] if others and others[0].shape[1] == result.shape[1] else None
         if bias is not None:
             result = result - others[0]
         elif len(use.names) == 1:
             bias = added.get(use.operation.index)
         key = (use.names[0], matrix.shape[1], matrix.tobytes()[:512])
-        product = found.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], bias))
+        product = by_key.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], bias))
         product.operands.append(use.operand.matrix(use.given.wide))
         product.results.append(result)
-    return list(found.values())
+    return list(by_key.values())
 
 
 def _moved_from(torch: TorchRecord, operation: int, wanted: set[int]) -> int:
     """The operation that made these numbers; later operations only copied them."""
-    found = operation
-    while found not in wanted and len(torch.operations[found].inputs) == 1:
-        before = torch.operations[found].inputs[0]
-        if before not in torch.values or torch.values[before].wide.size != torch.values[found].wide.size:
+    maker = operation
+    while maker not in wanted and len(torch.operations[maker].inputs) == 1:
+        before = torch.operations[maker].inputs[0]
+        if before not in torch.values or torch.values[before].wide.size != torch.values[maker].wide.size:
             break
-        found = before
-    return found if found in wanted else operation
+        maker = before
+    return maker if maker in wanted else operation
 
 
-def align(theirs: Array, mine: list[Array], length: float) -> Rows | None:
+def align(matrix: Array, operands: list[Array], length: float) -> Rows | None:
     """How the rows of a matrix of JAX, of this root mean square, are rows of torch's; None if they are not."""
-    whole = mine[0] if len(mine) == 1 else np.concatenate(mine)
-    if whole.shape[1] != theirs.shape[1]:
+    whole = operands[0] if len(operands) == 1 else np.concatenate(operands)
+    if whole.shape[1] != matrix.shape[1]:
         return None
     limit = FOUND * max(size_of(whole), 1e-30)
-    if whole.shape == theirs.shape and not math.isclose(length, size_of(whole), rel_tol=1e-3):
+    if whole.shape == matrix.shape and not math.isclose(length, size_of(whole), rel_tol=1e-3):
         return None
-    if whole.shape == theirs.shape and _close(whole, theirs, limit):
+    if whole.shape == matrix.shape and _close(whole, matrix, limit):
         return Rows(None, None)
-    filled = np.abs(theirs).max(1, initial=0.0) > limit
+    filled = np.abs(matrix).max(1, initial=0.0) > limit
     if not filled.any():
-        return Rows(np.zeros(len(theirs), np.int64), None) if (np.abs(whole).max(1, initial=0.0) <= limit).any() else None
-    rows = np.full(len(theirs), -1, np.int64)
-    rows[filled] = _nearest(_row_marks(theirs[filled]), _row_marks(whole))
+        return Rows(np.zeros(len(matrix), np.int64), None) if (np.abs(whole).max(1, initial=0.0) <= limit).any() else None
+    rows = np.full(len(matrix), -1, np.int64)
+    rows[filled] = _nearest(_row_marks(matrix[filled]), _row_marks(whole))
     taken = whole[rows[filled]]
-    if _close(taken, theirs[filled], limit):
+    if _close(taken, matrix[filled], limit):
         return Rows(rows, None)
     marks = np.random.default_rng(0).normal(size=len(taken))
-    inputs = _nearest((marks @ theirs[filled])[:, None], (marks @ taken)[:, None])
-    if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], theirs[filled], limit):
+    inputs = _nearest((marks @ matrix[filled])[:, None], (marks @ taken)[:, None])
+    if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], matrix[filled], limit):
         return Rows(rows, inputs)
     return None
 
 
-def alike(theirs: Array, mine: Array) -> bool:
+def alike(array: Array, expected: Array) -> bool:
     """Whether two arrays hold the same numbers, in any order."""
-    if theirs.size != mine.size:
+    if array.size != expected.size:
         return False
-    one, other = np.sort(theirs, axis=None), np.sort(mine, axis=None)
-    return _close(one, other, FOUND * max(size_of(mine), 1e-30))
+    numbers, expected_numbers = np.sort(array, axis=None), np.sort(expected, axis=None)
+    return _close(numbers, expected_numbers, FOUND * max(size_of(expected), 1e-30))
 
 
 def telling(array: Array) -> bool:
@@ -139,8 +139,8 @@ def size_of(array: Array) -> float:
     return float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
 
 
-def _close(one: Array, other: Array, limit: float) -> bool:
-    return bool((np.abs(one - other) <= limit).all())
+def _close(first: Array, second: Array, limit: float) -> bool:
+    return bool((np.abs(first - second) <= limit).all())
 
 
 def _row_marks(matrix: Array) -> Array:
@@ -180,20 +180,22 @@ def convolved(view: AxesView, value: Array, given: Array, made: Sequence[tuple[P
 
     ``made`` is what JAX's weight consists of: weights of torch, and which of their outputs are which of JAX's.
     """
-    found = None
-    for product, mine, theirs in made:
+    corrected = None
+    for product, torch_columns, jax_columns in made:
         pairs = zip(product.operands, product.results, strict=True)
-        results = [result[:, mine] for operand, result in pairs if align(given, [operand], size_of(given)) is not None]
+        results = [
+            result[:, torch_columns] for operand, result in pairs if align(given, [operand], size_of(given)) is not None
+        ]
         matrix = view.matrix(value)
-        if len(results) != 1 or alike(matrix[:, theirs], results[0]) or len(matrix) != len(results[0]):
+        if len(results) != 1 or alike(matrix[:, jax_columns], results[0]) or len(matrix) != len(results[0]):
             continue
         expected = results[0]
         orders = islice(permutations(range(len(view.rows))), MOST_ORDERS)
-        order = min(orders, key=lambda one: distance(view.matrix(value, one)[:, theirs], expected))
+        order = min(orders, key=lambda axes: distance(view.matrix(value, axes)[:, jax_columns], expected))
         matrix = view.matrix(value, order).copy()
-        matrix[:, theirs] = expected
-        value = found = view.array(matrix, order)
-    return found
+        matrix[:, jax_columns] = expected
+        value = corrected = view.array(matrix, order)
+    return corrected
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class OtherWeight:
 
 def rows(torch: TorchRecord) -> list[OtherWeight]:
     """Every weight that is not the matrix of a product."""
-    found: dict[str, OtherWeight] = {}
+    by_name: dict[str, OtherWeight] = {}
     matrices: dict[str, int] = defaultdict(int)
     for use in torch.uses:
         for slot, names in enumerate(use.names):
@@ -225,13 +227,13 @@ def rows(torch: TorchRecord) -> list[OtherWeight]:
                 matrices[names] += 1
                 continue
             for name in names.split("+"):
-                if name not in found or (found[name].role is None and "+" not in names):
+                if name not in by_name or (by_name[name].role is None and "+" not in names):
                     stated = [
                         word for word in tokens(name) if word in ("mean", "var")
                     ]  # without a scale, the slots are different
                     role = stated[-1] if stated else None if "+" in names else _role(use.kind, slot)
-                    found[name] = OtherWeight(name, role, use.index, use, slot)
-    return [row for row in found.values() if row.name not in matrices or row.role == "table"]
+                    by_name[name] = OtherWeight(name, role, use.index, use, slot)
+    return [row for row in by_name.values() if row.name not in matrices or row.role == "table"]
 
 
 def _role(kind: str, slot: int) -> str | None:

@@ -53,7 +53,7 @@ class VectorCandidates(CandidateSearch):
             return places
         rows, shapes = self.of_run.rows, self.of_run.mine.shapes
         cut = [shapes.get(row.name, ()) for row in rows if row.use.matrices[row.slot].size == places.size]
-        return whole if any(np.squeeze(whole).shape == tuple(n for n in one if n > 1) for one in cut) else places
+        return whole if any(np.squeeze(whole).shape == tuple(n for n in shape if n > 1) for shape in cut) else places
 
     def tables(self, state: State, step: Step, places: Array) -> list[Candidate]:
         name = self.names(places)
@@ -63,24 +63,24 @@ class VectorCandidates(CandidateSearch):
             if row.role == "table" and seen.shape == places.shape:
                 score = likeness(row.name, name) - 4 * self.used(state, seen) - 1e-3 * row.order
                 candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
-        candidates.sort(key=lambda one: -one.score)
-        return [one for one in candidates if self._looked_up(state, step, one)] or candidates
+        candidates.sort(key=lambda candidate: -candidate.score)
+        return [candidate for candidate in candidates if self._looked_up(state, step, candidate)] or candidates
 
     def _looked_up(self, state: State, step: Step, candidate: Candidate) -> bool:
         result = self.result(state, step, candidate)
         torch = self.of_run.torch
         return any(
-            alike(result, torch.values[one.operation.index].wide)
-            for one in torch.uses
-            if one.kind == "gather" and one.names[0] == candidate.names[0]
+            alike(result, torch.values[use.operation.index].wide)
+            for use in torch.uses
+            if use.kind == "gather" and use.names[0] == candidate.names[0]
         )
 
     def candidates(self, state: State, step: Step, use: Use | None, places: Array) -> list[Candidate]:
         name = self.names(places)
         role = self._role(step, use, places)
-        data = [one for one in step.inputs if isinstance(one, int) and self.of_run.flat.kinds[one] == DATA]
+        data = [number for number in step.inputs if isinstance(number, int) and self.of_run.flat.kinds[number] == DATA]
         near = self._near(state, data)
-        candidates = [one for number in data for one in self._biases(state, number, places)]
+        candidates = [candidate for number in data for candidate in self._biases(state, number, places)]
         unused = [row.order for row in self.of_run.rows if self.used(state, self.of_run.mine.of(row.name)) < 1]
         following = min(unused, default=0)
         for row in self.of_run.rows:
@@ -98,58 +98,62 @@ class VectorCandidates(CandidateSearch):
         if not candidates:
             candidates = self._anything(state, name, places)
         if step.operation.index in self.of_run.updates:  # torch changes the partner too
-            candidates = [one for one in candidates if self.of_run.torch.buffers.keys() >= set(one.names)] or candidates
-        candidates.sort(key=lambda one: -one.score)
+            candidates = [
+                candidate for candidate in candidates if self.of_run.torch.buffers.keys() >= set(candidate.names)
+            ] or candidates
+        candidates.sort(key=lambda candidate: -candidate.score)
         different = {candidate.key(): candidate for candidate in reversed(candidates)}
         candidates = [
-            one for one in candidates if different[one.key()] is one and one.score > candidates[0].score - UNLIKELY
+            candidate
+            for candidate in candidates
+            if different[candidate.key()] is candidate and candidate.score > candidates[0].score - UNLIKELY
         ]
         candidates = candidates[:MOST_ROWS]
         if (
             candidates
             and candidates[0].score >= ATTACHED
-            and all(one.score < candidates[0].score - SURE for one in candidates[1:])
+            and all(candidate.score < candidates[0].score - SURE for candidate in candidates[1:])
         ):
             candidates[0] = replace(candidates[0], sure=True)
         return candidates
 
     def _seen(self, name: str, places: Array) -> Iterator[Array]:
         """The ways in which a weight of torch may fill these places."""
-        mine = self.of_run.mine.of(name)
-        if mine.size == places.size:
-            yield from (shaped(mine, places.shape) if places.ndim > 2 else [mine.reshape(places.shape)])
-            if mine.ndim > 2:
-                yield np.moveaxis(mine, 0, -1).reshape(places.shape)
-        elif mine.size > places.size and mine.size % places.size == 0 and mine.ndim == 1:
-            yield from (part.reshape(places.shape) for part in mine.reshape(-1, places.size))
+        sources = self.of_run.mine.of(name)
+        if sources.size == places.size:
+            yield from (shaped(sources, places.shape) if places.ndim > 2 else [sources.reshape(places.shape)])
+            if sources.ndim > 2:
+                yield np.moveaxis(sources, 0, -1).reshape(places.shape)
+        elif sources.size > places.size and sources.size % places.size == 0 and sources.ndim == 1:
+            yield from (part.reshape(places.shape) for part in sources.reshape(-1, places.size))
 
     def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Any weight with the same number of numbers."""
-        mine = self.of_run.mine
+        torch_places = self.of_run.mine
         candidates = []
-        for own in mine.names:
-            for k, seen in enumerate(shaped(mine.of(own), places.shape)):
+        for own in torch_places.names:
+            for k, seen in enumerate(shaped(torch_places.of(own), places.shape)):
                 score = likeness(own, name) - 4 * self.used(state, seen) - k
                 candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score))
         return candidates
 
     def _stacks(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Weights whose names differ only in one number, one after the other."""
-        mine = self.of_run.mine
+        torch_places = self.of_run.mine
         groups: dict[tuple[str, str, tuple[int, ...]], list[tuple[int, str]]] = {}
-        for own, shape in mine.shapes.items():
-            for found in re.finditer(r"\d+", own):
-                key = (own[: found.start()], own[found.end() :], shape)
-                groups.setdefault(key, []).append((int(found[0]), own))
+        for own, shape in torch_places.shapes.items():
+            for match in re.finditer(r"\d+", own):
+                key = (own[: match.start()], own[match.end() :], shape)
+                groups.setdefault(key, []).append((int(match[0]), own))
         candidates = []
         for group in groups.values():
             names = [own for _, own in sorted(group)]
-            size = mine.of(names[0]).size
+            size = torch_places.of(names[0]).size
             if len(names) < 2 or len(names) * size != places.size:
                 continue
             inner = places.shape[1:] if places.shape[0] == len(names) else (size,)
-            for k, seen in enumerate(zip(*(shaped(mine.of(own), inner) for own in names), strict=True)):
-                stacked = np.concatenate([one.reshape(-1) for one in seen])
+            for k, seen in enumerate(zip(*(shaped(torch_places.of(own), inner) for own in names), strict=True)):
+                stacked = np.concatenate([part.reshape(-1) for part in seen])
                 score = 4 * likeness(names[0], name) - 8 * self.used(state, stacked) - k
                 candidates.append(Candidate((Assignment(places.reshape(-1), stacked),), tuple(names), None, score))
         return candidates
@@ -168,97 +172,99 @@ class VectorCandidates(CandidateSearch):
     def _near(self, state: State, data: Sequence[int]) -> list[tuple[Array, float]]:
         """The values that were computed shortly before, with the root mean square of each."""
         flat = self.of_run.flat
-        left, seen, found = list(data), set[int](), []
+        left, seen, values = list(data), set[int](), []
         while left and len(seen) < AROUND:
-            one = left.pop(0)
-            if one in seen or flat.kinds[one] != DATA:
+            number = left.pop(0)
+            if number in seen or flat.kinds[number] != DATA:
                 continue
-            seen.add(one)
-            value = np.asarray(self.of_run.value(state, one))
+            seen.add(number)
+            value = np.asarray(self.of_run.value(state, number))
             if value.dtype.kind == "f" and value.size > 1:
-                found.append((value, size_of(value)))
-            maker = flat.maker.get(one)
+                values.append((value, size_of(value)))
+            maker = flat.maker.get(number)
             if maker is not None:
                 left += [other for other in flat.steps[maker].inputs if isinstance(other, int)]
-        return found
+        return values
 
     def _flows(self, row: OtherWeight, near: Sequence[tuple[Array, float]]) -> bool:
         """Whether JAX has just computed the operand to which torch applies a weight."""
         if row.name not in self._given:
             torch = self.of_run.torch
             given = [row.use.given.wide] if row.use.given is not None else []
-            given += [torch.values[one].wide for one in row.use.operation.inputs if one in torch.values]
-            self._given[row.name] = [(one, size_of(one)) for one in given if one.dtype.kind == "f"]
+            given += [torch.values[index].wide for index in row.use.operation.inputs if index in torch.values]
+            self._given[row.name] = [(array, size_of(array)) for array in given if array.dtype.kind == "f"]
         return any(
-            value.size == one.size and isclose(length, other, rel_tol=1e-3) and alike(value, one)
-            for one, length in self._given[row.name]
+            value.size == operand.size and isclose(length, other, rel_tol=1e-3) and alike(value, operand)
+            for operand, length in self._given[row.name]
             for value, other in near
         )
 
     def _biases(self, state: State, number: int, places: Array) -> list[Candidate]:
         """The biases of the products whose sum a value is."""
         behind = self._behind(state, number)
-        mine = self.of_run.mine
+        torch_places = self.of_run.mine
         sums: list[tuple[list[Array], list[str]]] = []
         for made, columns in behind:
             whole = np.full(columns, -1)
             names = []
-            for product, columns_of, theirs in made:
-                if product.bias is None or theirs.max(initial=0) >= columns:
+            for product, torch_columns, jax_columns in made:
+                if product.bias is None or jax_columns.max(initial=0) >= columns:
                     return []
-                bias = mine.of(product.bias).reshape(-1)
-                if columns_of.max(initial=0) >= bias.size:  # torch adds it to some of the columns, or to one
+                bias = torch_places.of(product.bias).reshape(-1)
+                if torch_columns.max(initial=0) >= bias.size:  # torch adds it to some of the columns, or to one
                     return []
-                whole[theirs] = bias[columns_of]
+                whole[jax_columns] = bias[torch_columns]
                 names.append(product.bias)
             sums.append(([whole[start : start + places.size] for start in range(0, columns, places.size)], names))
         candidates = []
         flat = places.reshape(-1)
         for parts, names in sums:
-            for k, one in enumerate(parts):
-                if len(one) == flat.size and (one >= 0).all():
-                    score = ATTACHED - 8 * self.used(state, one) - (k > 0)
-                    candidates.append(Candidate((Assignment(flat, one),), tuple(names), None, score))
+            for k, part in enumerate(parts):
+                if len(part) == flat.size and (part >= 0).all():
+                    score = ATTACHED - 8 * self.used(state, part) - (k > 0)
+                    candidates.append(Candidate((Assignment(flat, part),), tuple(names), None, score))
                     if len(sums) == 1:
-                        candidates += self._summed(flat, one, names, score)
+                        candidates += self._summed(flat, part, names, score)
         if len(sums) == 2 and all(len(parts) == 1 and len(parts[0]) == flat.size for parts, _ in sums):
-            (one,), (other,) = sums[0][0], sums[1][0]
-            if (one >= 0).all() and (other >= 0).all():
-                candidates.append(Candidate((Assignment(flat, one, other),), (*sums[0][1], *sums[1][1]), None, ATTACHED + 1))
+            (first,), (second,) = sums[0][0], sums[1][0]
+            if (first >= 0).all() and (second >= 0).all():
+                candidates.append(
+                    Candidate((Assignment(flat, first, second),), (*sums[0][1], *sums[1][1]), None, ATTACHED + 1)
+                )
         return candidates
 
-    def _summed(self, flat: Array, one: Array, names: list[str], score: float) -> Iterator[Candidate]:
+    def _summed(self, flat: Array, first: Array, names: list[str], score: float) -> Iterator[Candidate]:
         """Candidates with the layer's other bias added, in all numbers or in two thirds; of both a part, as of one gate."""
-        mine = self.of_run.mine
-        whole = np.concatenate([mine.of(name).reshape(-1) for name in names])
+        torch_places = self.of_run.mine
+        whole = np.concatenate([torch_places.of(name).reshape(-1) for name in names])
         order = np.argsort(whole)
-        own = order[np.searchsorted(whole, one, sorter=order)]
+        own = order[np.searchsorted(whole, first, sorter=order)]
         for row in self.of_run.rows:
-            other = mine.of(row.name).reshape(-1)
+            second = torch_places.of(row.name).reshape(-1)
             near = likeness(row.name, names[0])
             module = row.name.rpartition(".")[0] == names[0].rpartition(".")[0]
-            if row.role != "bias" or row.name in names or other.size != whole.size or not module:
+            if row.role != "bias" or row.name in names or second.size != whole.size or not module:
                 continue
-            other = other[own]
+            second = second[own]
             near += are_of_one_direction(row.name, names[0])
-            yield Candidate((Assignment(flat, one, other),), (*names, row.name), None, score - 2 + near)
-            if one.size % 3 == 0 and one.size == whole.size:
-                most = np.where(np.arange(one.size) < one.size * 2 // 3, other, -1)
-                yield Candidate((Assignment(flat, one, most),), (*names, row.name), None, score - 2.1 + near)
+            yield Candidate((Assignment(flat, first, second),), (*names, row.name), None, score - 2 + near)
+            if first.size % 3 == 0 and first.size == whole.size:
+                most = np.where(np.arange(first.size) < first.size * 2 // 3, second, -1)
+                yield Candidate((Assignment(flat, first, most),), (*names, row.name), None, score - 2.1 + near)
 
     def _behind(self, state: State, number: int) -> list[tuple[list[Made], int]]:
         """The products with weights whose sum a value is, and the number of outputs of each."""
         flat = self.of_run.flat
-        left, found = [number], []
+        left, products = [number], []
         while left:
-            one = left.pop()
-            maker = flat.maker.get(one)
+            number = left.pop()
+            maker = flat.maker.get(number)
             if maker is None:
                 continue
             step: Any = flat.steps[maker]
             if maker in state.made:
                 width = self.of_run.uses[maker][2][0]
-                found.append((state.made[maker], 0 if width is None else width.shape[1]))
+                products.append((state.made[maker], 0 if width is None else width.shape[1]))
             elif step.operation.name in MOVES or step.operation.name in ("add", "add_any", "split"):
                 left += [other for other in step.inputs if isinstance(other, int) and flat.kinds[other] == DATA]
-        return found
+        return products

@@ -92,7 +92,7 @@ def landmarks(
     by_torch: dict[tuple[int, int], list[WeightPair]] = defaultdict(list)
     for pair in pairs:
         by_torch[pair.torch].append(pair)
-    found: dict[tuple[int, int], Landmark] = {}
+    marks: dict[tuple[int, int], Landmark] = {}
     pieces: dict[tuple[int, int], list[tuple[Use, WeightPair, int]]] = defaultdict(list)
     for use in torch.uses:
         for pair in by_torch[use.index, 0]:
@@ -101,7 +101,7 @@ def landmarks(
                 expected = _operand(use, pair)
                 if expected is not None and expected.wide.shape == other.operand.size:
                     key = (step.operation.index, position)
-                    found[key] = Landmark(
+                    marks[key] = Landmark(
                         use.names[0],
                         use.operation.path,
                         *key,
@@ -123,7 +123,7 @@ def landmarks(
         if expected is not None:
             use, _, made = some[0]
             known = np.isin(np.arange(other.result.size[1]), np.concatenate([pair.jax_features for _, pair, _ in some]))
-            found[key] = Landmark(
+            marks[key] = Landmark(
                 use.names[0],
                 torch.operations[made].path,
                 *key,
@@ -134,16 +134,16 @@ def landmarks(
                 known=None if known.all() else known,
                 beside=tuple(made for _, _, made in some[1:]),
             )
-    for landmark in _unmarked(torch, flat, jax_uses, pairs, set(found), jumps=jumps):
-        found[landmark.step, landmark.place] = landmark
-    found |= {(landmark.step, landmark.place): landmark for landmark in ends}
-    return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1] == -1, key[1]))]
+    for landmark in _unmarked(torch, flat, jax_uses, pairs, set(marks), jumps=jumps):
+        marks[landmark.step, landmark.place] = landmark
+    marks |= {(landmark.step, landmark.place): landmark for landmark in ends}
+    return [marks[key] for key in sorted(marks, key=lambda key: (key[0], key[1] == -1, key[1]))]
 
 
 def _operand(use: Use, pair: WeightPair) -> Values | None:
     assert use.operand is not None
     assert use.given is not None
-    found = []
+    matrices = []
     for array in (use.given.narrow, use.given.wide):
         matrix = _part(use.operand.matrix(array), pair)
         if pair.inputs is not None:
@@ -152,8 +152,8 @@ def _operand(use: Use, pair: WeightPair) -> Values | None:
             if use.kind == "convolution":  # the inputs of its weight are channels times space
                 return None
             matrix = matrix[:, pair.inputs]
-        found.append(matrix)
-    return Values(*found)
+        matrices.append(matrix)
+    return Values(*matrices)
 
 
 def _part(matrix: Array, pair: WeightPair) -> Array:
@@ -173,9 +173,9 @@ def _results(
         given = [by_torch.get((use.index, slot), []) for slot in slots]
         sure = [[pair for pair in some if pair.how != "order"] for some in given]
         if any(sure[1:2]):  # the scale may be computed from several weights, and have the place of another one
-            bias = {one for pair in sure[1] for one in jax_uses[pair.jax[0]][0].outputs}
+            bias = {number for pair in sure[1] for number in jax_uses[pair.jax[0]][0].outputs}
             after = [[pair for pair in some if bias & set(jax_uses[pair.jax[0]][0].inputs)] for some in given]
-            given = [one + other for one, other in zip(sure, after, strict=True)]
+            given = [known + later for known, later in zip(sure, after, strict=True)]
         last = max(given, key=lambda some: max((pair.jax[0] for pair in some), default=-1))
         return last if given[1:2] != [[]] else sure[0]  # what is computed from several weights may be added later
     for slot in slots:
@@ -196,14 +196,16 @@ def _end_of_norm(flat: JaxProgramFlat, last: Step, scale: Step) -> Step:
     JAX may scale the inverse deviation, and Keras computes ``x * inv + (bias - mean * inv)``. The end is the first step
     after which nothing else is needed that was computed from the scaled values.
     """
-    uses = {one: step.operation.index for step in flat.steps for one in step.inputs if isinstance(one, int)}
+    uses = {number: step.operation.index for step in flat.steps for number in step.inputs if isinstance(number, int)}
     shape = flat.avals[last.outputs[0]].shape
     begin, end = scale.operation.index, last.operation.index + (scale is last and _is_spread(flat, scale))
     parts: set[int] = set()
     for step in flat.steps[begin:]:
         index = step.operation.index
-        if index in (begin, last.operation.index) or any(one in parts for one in step.inputs if isinstance(one, int)):
-            parts = {one for one in parts if uses.get(one, -1) > index}
+        if index in (begin, last.operation.index) or any(
+            number in parts for number in step.inputs if isinstance(number, int)
+        ):
+            parts = {number for number in parts if uses.get(number, -1) > index}
             if index >= end and not parts:
                 return step if flat.avals[step.outputs[0]].shape == shape else last
             parts.update(step.outputs)
@@ -234,8 +236,8 @@ def _sums_since(flat: JaxProgramFlat, product: Step, number: Any) -> int:
             return sums
         step = flat.steps[maker]
         if maker > product.operation.index and (step.operation.name == "add" or step.operation.name in MOVES):
-            data = [one for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA]
-            left += [(one, sums + (len(data) > 1)) for one in data]
+            data = [operand for operand in step.inputs if isinstance(operand, int) and flat.kinds[operand] == DATA]
+            left += [(operand, sums + (len(data) > 1)) for operand in data]
     return 0
 
 
@@ -243,7 +245,7 @@ def _summed(torch: TorchRecord, operation: int, sums: int) -> int | None:
     """The operation of torch that follows another one after so many sums with other data; None if it is not the only one."""
     for _ in range(sums):
         shape = torch.values[operation].wide.shape
-        after = [one for one in torch.operations[operation + 1 :] if operation in one.inputs]
+        after = [follower for follower in torch.operations[operation + 1 :] if operation in follower.inputs]
         if len(after) != 1 or after[0].name != "add" or torch.values[after[0].index].wide.shape != shape:
             return None
         operation = after[0].index
@@ -253,8 +255,8 @@ def _summed(torch: TorchRecord, operation: int, sums: int) -> int | None:
 def _joined(torch: TorchRecord, view: AxesView, pieces: Sequence[tuple[Use, WeightPair, int]]) -> Values | None:
     """What JAX's array must hold, made of the results of one or several operations of torch; 0 where torch has nothing."""
     values = [(use.result, pair, torch.values[made]) for use, pair, made in pieces]
-    narrow = _whole(view, [(pair, result.matrix(one.narrow)) for result, pair, one in values])
-    wide = _whole(view, [(pair, result.matrix(one.wide)) for result, pair, one in values])
+    narrow = _whole(view, [(pair, result.matrix(value.narrow)) for result, pair, value in values])
+    wide = _whole(view, [(pair, result.matrix(value.wide)) for result, pair, value in values])
     return None if narrow is None or wide is None else Values(narrow, wide)
 
 
@@ -269,7 +271,7 @@ def _whole(view: AxesView, pieces: Sequence[tuple[WeightPair, Array]]) -> Array 
         if len(pair.torch_features) != len(pair.jax_features):  # one side adds the products that the other side keeps
             return None
         chosen = (pair.jax_features, pair.torch_features)
-        if len(pieces) == 1 and matrix.shape == whole.shape and all(_are_all(one, features) for one in chosen):
+        if len(pieces) == 1 and matrix.shape == whole.shape and all(_are_all(indices, features) for indices in chosen):
             return matrix  # the usual case, which needs no copy
         whole[:, pair.jax_features] = matrix[:, pair.torch_features]
     return whole
@@ -290,37 +292,39 @@ def _unmarked(
     jumps: bool,
 ) -> Iterator[Landmark]:
     """Sums of data, such as residuals, and jumps: between the same uses, if both sides have the same number of them."""
-    anchors = in_order((torch.uses[one.torch[0]].operation.index, jax_uses[one.jax[0]][0].operation.index) for one in pairs)
-    mine: dict[tuple[str, int], list[Operation]] = defaultdict(list)
-    theirs: dict[tuple[str, int], list[Step]] = defaultdict(list)
+    anchors = in_order(
+        (torch.uses[pair.torch[0]].operation.index, jax_uses[pair.jax[0]][0].operation.index) for pair in pairs
+    )
+    torch_gaps: dict[tuple[str, int], list[Operation]] = defaultdict(list)
+    jax_gaps: dict[tuple[str, int], list[Step]] = defaultdict(list)
     for operation in torch.operations:
         if name := _in_torch(torch, operation):
-            mine[name, sum(one < operation.index for one, _ in anchors)].append(operation)
+            torch_gaps[name, sum(anchor < operation.index for anchor, _ in anchors)].append(operation)
     for step in flat.steps:
         if name := _in_jax(flat, step):
-            theirs[name, sum(other < step.operation.index for _, other in anchors)].append(step)
-    for (name, gap), operations in mine.items():
-        steps = theirs[name, gap]
+            jax_gaps[name, sum(anchor < step.operation.index for _, anchor in anchors)].append(step)
+    for (name, gap), operations in torch_gaps.items():
+        steps = jax_gaps[name, gap]
         if len(steps) != len(operations) or (name != "sum" and not jumps):
             continue
         for operation, step in zip(operations, steps, strict=True):
             values = torch.values[operation.index]
             fits = prod(flat.avals[step.outputs[0]].shape) == values.wide.size
             if fits and (step.operation.index, -1) not in taken:
-                one = whole(name, operation.path, (flat, step), operation.index, values, end=False)
-                yield replace(one, strong=name != "sum")
+                landmark = whole(name, operation.path, (flat, step), operation.index, values, end=False)
+                yield replace(landmark, strong=name != "sum")
 
 
 def _in_torch(torch: TorchRecord, operation: Operation) -> str:
     """Whether an operation of torch is a sum of data, or a jump, which has a name; otherwise the text is empty."""
     if operation.kind != DATA or operation.index not in torch.values:
         return ""
-    given = [torch.values[one].wide for one in operation.inputs if one in torch.values]
+    given = [torch.values[index].wide for index in operation.inputs if index in torch.values]
     value = torch.values[operation.index].wide
     if operation.name == "add":
-        both = sum(torch.operations[one].kind == DATA for one in operation.inputs) > 1
+        both = sum(torch.operations[index].kind == DATA for index in operation.inputs) > 1
         return "sum" if both and value.size > 1 and value.dtype == np.float64 else ""
-    if not any(one.dtype == np.float64 for one in given):
+    if not any(array.dtype == np.float64 for array in given):
         return ""
     is_cast = operation.name == "_to_copy" and value.dtype.kind in "iu"
     return "cast" if is_cast else JUMPS.get(operation.name, "")
@@ -330,12 +334,12 @@ def _in_jax(flat: JaxProgramFlat, step: Step) -> str:
     """The same of a step of JAX."""
     if step.operation.kind != DATA:
         return ""
-    given = [flat.avals[one] for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA]
+    given = [flat.avals[number] for number in step.inputs if isinstance(number, int) and flat.kinds[number] == DATA]
     out = flat.avals[step.outputs[0]]
     if step.operation.name == "add":
-        same = [one.shape for one in given] == [out.shape, out.shape] and step.inputs[0] != step.inputs[1]
+        same = [aval.shape for aval in given] == [out.shape, out.shape] and step.inputs[0] != step.inputs[1]
         return "sum" if same and prod(out.shape) > 1 else ""
-    if not any(is_float(one) for one in given):
+    if not any(is_float(aval) for aval in given):
         return ""
     is_cast = step.operation.name == "convert_element_type" and out.dtype.kind in "iu"
     return "cast" if is_cast else JUMPS.get(step.operation.name, "")
@@ -348,7 +352,7 @@ def whole(
     flat, step = at
     shape = tuple(flat.avals[step.outputs[0]].shape)
     order = axes_of(shape, values.wide.shape)
-    expected = Values(*(reordered(one, shape, order).reshape(-1, 1) for one in (values.narrow, values.wide)))
+    expected = Values(*(reordered(array, shape, order).reshape(-1, 1) for array in (values.narrow, values.wide)))
     return Landmark(name, path, step.operation.index, -1, operation, expected, AxesView(shape, ()), strong=end, fixed=end)
 
 
@@ -387,11 +391,11 @@ def row_order(landmark: Landmark, array: Array, expected: Array) -> tuple[bool, 
     own = apart(None)
     if landmark.fixed or own < CLOSE:
         return True, None
-    found: list[tuple[float, tuple[int, ...] | None]] = [(own, None)]
+    candidates: list[tuple[float, tuple[int, ...] | None]] = [(own, None)]
     if 1 < len(rows) <= MOST_AXES:
         for order in list(permutations(range(len(rows))))[1:]:
-            found.append((apart(order), order))
-            if found[-1][0] < CLOSE:
+            candidates.append((apart(order), order))
+            if candidates[-1][0] < CLOSE:
                 return True, order
-    best, *others = sorted(found, key=lambda one: one[0])
+    best, *others = sorted(candidates, key=lambda candidate: candidate[0])
     return bool(others) and best[0] < CLEARLY * others[0][0], best[1]

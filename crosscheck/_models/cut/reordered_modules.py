@@ -34,57 +34,59 @@ def crossings(torch: TorchRecord, flat: JaxProgramFlat, landmarks: Sequence[Land
     Two modules cross if torch computes a result of one from a result of the other, and JAX the other way round.
     """
     crossed = _crossed(torch, flat, landmarks)
-    found = _exchanged(torch, landmarks, crossed)
+    crossing_of = _exchanged(torch, landmarks, crossed)
     edges: dict[str, dict[tuple[str, str], set[int]]] = defaultdict(lambda: defaultdict(set))
     for early, late in crossed:
-        parent, *pair = _apart(*(torch.operations[_of(landmarks[one])].path for one in (early, late)))
-        if (early in found and late in found) or pair[0] == pair[1]:  # what one module applies has no names
+        parent, *pair = _apart(*(torch.operations[_of(landmarks[number])].path for number in (early, late)))
+        if (early in crossing_of and late in crossing_of) or pair[0] == pair[1]:  # what one module applies has no names
             continue
         edges[parent][min(pair), max(pair)] |= {early, late}
     for parent, pairs in edges.items():
         crossing = _said(torch, landmarks, parent, pairs)
-        names = {landmarks[one].name for some in pairs.values() for one in some}
-        found |= {number: crossing for number, one in enumerate(landmarks) if one.name in names and number not in found}
-    return found
+        names = {landmarks[number].name for some in pairs.values() for number in some}
+        crossing_of |= {
+            number: crossing for number, mark in enumerate(landmarks) if mark.name in names and number not in crossing_of
+        }
+    return crossing_of
 
 
 def _exchanged(torch: TorchRecord, landmarks: Sequence[Landmark], crossed: Sequence[tuple[int, int]]) -> dict[int, Crossing]:
     """Two layers in each other's place: they cross each other, and all that is between them."""
     partners: dict[int, set[int]] = defaultdict(set)
-    for one, other in crossed:
-        partners[one].add(other)
-        partners[other].add(one)
-    found: dict[int, Crossing] = {}
-    for one, other in crossed:
-        between = partners[one] - {other}
-        if not between or between != partners[other] - {one} or any(partners[k] != {one, other} for k in between):
+    for early, late in crossed:
+        partners[early].add(late)
+        partners[late].add(early)
+    crossing_of: dict[int, Crossing] = {}
+    for early, late in crossed:
+        between = partners[early] - {late}
+        if not between or between != partners[late] - {early} or any(partners[k] != {early, late} for k in between):
             continue
-        names = {landmarks[k].name for k in (one, other, *between)}
-        first, second = sorted((torch.operations[_of(landmarks[k])] for k in (one, other)), key=lambda made: made.index)
+        names = {landmarks[k].name for k in (early, late, *between)}
+        first, second = sorted((torch.operations[_of(landmarks[k])] for k in (early, late)), key=lambda made: made.index)
         _, own, where = _apart(first.path, second.path)
         if own == where:
             continue
         said = f"JAX applies it and {second.path.removeprefix(where.rpartition('.')[0] + '.')} in each other's place"
         crossing = Crossing(first.index, first.path, (first.path, second.path), said)
-        found |= {number: crossing for number, mark in enumerate(landmarks) if mark.name in names}
-    return found
+        crossing_of |= {number: crossing for number, mark in enumerate(landmarks) if mark.name in names}
+    return crossing_of
 
 
 def _crossed(torch: TorchRecord, flat: JaxProgramFlat, landmarks: Sequence[Landmark]) -> list[tuple[int, int]]:
     """Pairs of results of layers of which JAX has the first before the second, and torch the second before the first."""
-    results = [(number, one) for number, one in enumerate(landmarks) if one.place < 0 and one.strong and not one.fixed]
+    results = [(number, mark) for number, mark in enumerate(landmarks) if mark.place < 0 and mark.strong and not mark.fixed]
     before: list[int] = []  # the operations that each one depends on, as bits
     for operation in torch.operations:
         bits = 0
-        for one in operation.inputs:
-            bits |= before[one] | 1 << one
+        for index in operation.inputs:
+            bits |= before[index] | 1 << index
         before.append(bits)
-    found = []
+    pairs = []
     for late, there in results:
-        earlier = [(n, one) for n, one in results if one.step < there.step and before[_of(one)] >> _of(there) & 1]
+        earlier = [(n, mark) for n, mark in results if mark.step < there.step and before[_of(mark)] >> _of(there) & 1]
         needed = flat.ancestors(flat.steps[there.step].outputs[:1]) if earlier else set()
-        found += [(number, late) for number, one in earlier if flat.steps[one.step].outputs[0] in needed]
-    return found
+        pairs += [(number, late) for number, mark in earlier if flat.steps[mark.step].outputs[0] in needed]
+    return pairs
 
 
 def is_in(path: str, module: str) -> bool:
@@ -97,33 +99,38 @@ def _of(landmark: Landmark) -> int:
     return landmark.operation
 
 
-def _apart(one: str, other: str) -> tuple[str, str, str]:
+def _apart(first: str, second: str) -> tuple[str, str, str]:
     """The innermost module that contains both, and the modules in it that contain one and the other."""
-    mine, theirs = one.split("."), other.split(".")
+    first_names, second_names = first.split("."), second.split(".")
     same = 0
-    while same < min(len(mine), len(theirs)) - 1 and mine[same] == theirs[same]:
+    while same < min(len(first_names), len(second_names)) - 1 and first_names[same] == second_names[same]:
         same += 1
-    return ".".join(mine[:same]), ".".join(mine[: same + 1]), ".".join(theirs[: same + 1])
+    return ".".join(first_names[:same]), ".".join(first_names[: same + 1]), ".".join(second_names[: same + 1])
 
 
 def _said(
     torch: TorchRecord, landmarks: Sequence[Landmark], parent: str, pairs: Mapping[tuple[str, str], set[int]]
 ) -> Crossing:
-    modules = {one for pair in pairs for one in pair}
+    modules = {module for pair in pairs for module in pair}
     members = {
-        module: [one for some in pairs.values() for one in some if is_in(torch.operations[_of(landmarks[one])].path, module)]
+        module: [
+            number
+            for some in pairs.values()
+            for number in some
+            if is_in(torch.operations[_of(landmarks[number])].path, module)
+        ]
         for module in modules
     }
-    first = {module: min(_of(landmarks[one]) for one in some) for module, some in members.items()}
-    steps = {module: min(landmarks[one].step for one in some) for module, some in members.items()}
+    first = {module: min(_of(landmarks[number]) for number in some) for module, some in members.items()}
+    steps = {module: min(landmarks[number].step for number in some) for module, some in members.items()}
     sizes = {module: sum(torch.weights[name].size for name in torch.weights if is_in(name, module)) for module in modules}
-    alone = [one for one in modules if all(one in pair for pair in pairs)]
+    alone = [module for module in modules if all(module in pair for pair in pairs)]
     if not alone or len(set(sizes.values())) == 1:  # no one of them is moved, as where layers are alike
         order = sorted(modules, key=steps.__getitem__)
         how = "in reverse order" if order == sorted(modules, key=first.__getitem__, reverse=True) else "in this order"
         said = f"JAX applies {', '.join(map(_short, order))} {how}"
         return Crossing(min(first.values()), parent, tuple(modules), said)
-    moved = min(alone, key=lambda one: (sizes[one], first[one]))
+    moved = min(alone, key=lambda module: (sizes[module], first[module]))
     others = sorted(modules - {moved}, key=first.__getitem__)
     early = steps[moved] < steps[others[0]]
     sides = ("before", "after") if early else ("after", "before")

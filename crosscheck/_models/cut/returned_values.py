@@ -30,27 +30,27 @@ def ends(
         UsageError: If the two models return different structures, or arrays of different sizes.
     """
     assert model.outputs is not None
-    theirs = model.outputs
+    jax_outputs = model.outputs
     state: list[str] = []
-    if not outputs.tree.same(theirs.tree):
-        pair = theirs.tree.kind == "sequence" and len(theirs.tree.children) == 2
-        state = [name.partition("]")[2] for name in theirs.names[len(outputs.names) :]]
-        if not pair or not outputs.tree.same(theirs.tree.children[0]) or not origins(model.names, state):
+    if not outputs.tree.same(jax_outputs.tree):
+        pair = jax_outputs.tree.kind == "sequence" and len(jax_outputs.tree.children) == 2
+        state = [name.partition("]")[2] for name in jax_outputs.names[len(outputs.names) :]]
+        if not pair or not outputs.tree.same(jax_outputs.tree.children[0]) or not origins(model.names, state):
             raise UsageError(
-                f"jax_model: returned {theirs.tree}, expected what torch_model returns, {outputs.tree}, or a pair of that "
-                f"and a new state; wrap one of the two so that they return the same"
+                f"jax_model: returned {jax_outputs.tree}, expected what torch_model returns, {outputs.tree}, or a pair of "
+                f"that and a new state; wrap one of the two so that they return the same"
             )
-    found = []
+    landmarks = []
     count = len(outputs.names)
     for k, (name, values) in enumerate(zip(outputs.names, torch.results, strict=True)):
-        shape = theirs.shapes[k]
+        shape = jax_outputs.shapes[k]
         if shape != values.wide.shape and axes_of(shape, values.wide.shape) is None:
             raise UsageError(
                 f"jax_model: its output {name} has the shape {shape}, torch's has {values.wide.shape}; "
                 f"wrap one of the two so that they return the same"
             )
         step = flat.steps[flat.maker[flat.results[k]]]
-        found.append(whole(f"output {name}", "", (flat, step), torch.outputs[k], values, end=True))
+        landmarks.append(whole(f"output {name}", "", (flat, step), torch.outputs[k], values, end=True))
     changed = dict(zip([*state, *model.changed], flat.results[count:], strict=True))
     before = origins(model.names, state) | {name: name for name in model.changed}
     for name, buffer in Owners(torch, model, flat, uses, pairs).buffers(before, changed).items():
@@ -62,5 +62,5 @@ def ends(
                 f"a new value must have the shape of the old one"
             )
         step = flat.steps[flat.maker[changed[name]]]
-        found.append(whole(buffer, buffer.rpartition(".")[0], (flat, step), None, values, end=True))
-    return found
+        landmarks.append(whole(buffer, buffer.rpartition(".")[0], (flat, step), None, values, end=True))
+    return landmarks

@@ -47,7 +47,7 @@ def origins(given: Iterable[str], returned: Iterable[str]) -> dict[str, str]:
                 votes[keys[: max(more, 0)], other[: max(-more, 0)]] += 1
     if not votes:
         return {}
-    added, left = max(votes, key=lambda one: (votes[one], -len(one[0]) - len(one[1])))
+    added, left = max(votes, key=lambda prefixes: (votes[prefixes], -len(prefixes[0]) - len(prefixes[1])))
     moved = {name: left + keys[len(added) :] for name, keys in wanted.items() if keys[: len(added)] == added}
     return {name: paths[keys] for name, keys in moved.items() if keys in paths}
 
@@ -72,12 +72,12 @@ class Owners:
         votes: dict[str, Counter[str]] = defaultdict(Counter)
         self._uses: list[tuple[Step, set[str], int]] = []
         """Each paired use: its step, its weights, and the operation of torch."""
-        for one in pairs:
-            step, use, _ = uses[one.jax[0]]
-            partner, name = torch.uses[one.torch[0]], use.names[one.jax[1]]
-            votes[layer_of(name)][partner.names[one.torch[1]].rpartition(".")[0]] += 1
+        for pair in pairs:
+            step, use, _ = uses[pair.jax[0]]
+            partner, name = torch.uses[pair.torch[0]], use.names[pair.jax[1]]
+            votes[layer_of(name)][partner.names[pair.torch[1]].rpartition(".")[0]] += 1
             self._uses.append((step, set(name.split("+")), partner.operation.index))
-        self._modules = {layer: found.most_common(1)[0][0] for layer, found in votes.items()}
+        self._modules = {layer: counts.most_common(1)[0][0] for layer, counts in votes.items()}
         """For each layer of JAX, the module with the same weights: most of them, if weights of other modules are equal."""
 
     def buffers(self, before: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str, str]:
@@ -98,18 +98,18 @@ class Owners:
             for buffer in self._torch.buffers
             if _same(self._torch.weights[buffer], self._old[leaf])
         ]
-        found: dict[str, str] = {}
-        for _, name, buffer in sorted(fitting, key=lambda one: one[0], reverse=True):  # equal ones stay in their order
-            if name not in found and buffer not in found.values():
-                found[name] = buffer
-        return found
+        buffer_of: dict[str, str] = {}
+        for _, name, buffer in sorted(fitting, key=lambda fit: fit[0], reverse=True):  # equal ones stay in their order
+            if name not in buffer_of and buffer not in buffer_of.values():
+                buffer_of[name] = buffer
+        return buffer_of
 
     def _of_one_layer(self, leaf: str, buffer: str) -> int:
         """1 if the weights show that both are of one layer, -1 if they show another layer."""
-        mine, theirs = buffer.rpartition(".")[0], self._modules.get(layer_of(leaf))
-        if theirs is None and mine not in self._modules.values():
+        module, matched_module = buffer.rpartition(".")[0], self._modules.get(layer_of(leaf))
+        if matched_module is None and module not in self._modules.values():
             return 0
-        return 1 if theirs == mine else -1
+        return 1 if matched_module == module else -1
 
     def _behind(self, number: int, statistics: set[str]) -> int:
         """The last operation of torch on the way to a new array whose weights JAX applies too."""
@@ -125,12 +125,12 @@ class Owners:
         return sum(low < use.operation.index <= high for use in self._torch.uses)
 
 
-def _same(one: Array, other: Array) -> bool:
+def _same(torch: Array, jax: Array) -> bool:
     """Whether two arrays hold the same numbers, in any order."""
-    if one.size != other.size:
+    if torch.size != jax.size:
         return False
-    mine, theirs = (np.sort(np.asarray(array, np.float64), axis=None) for array in (one, other))
-    return np.array_equal(mine, theirs)
+    torch_numbers, jax_numbers = (np.sort(np.asarray(array, np.float64), axis=None) for array in (torch, jax))
+    return np.array_equal(torch_numbers, jax_numbers)
 
 
 def updates(flat: JaxProgramFlat, outputs: int) -> frozenset[int]:
@@ -144,7 +144,7 @@ def updates(flat: JaxProgramFlat, outputs: int) -> frozenset[int]:
 def is_updated(value: Array, torch: TorchRecord, names: Collection[str]) -> bool:
     """Whether an array mixes the old and the new numbers of one of these statistics, as with another momentum."""
     for name in torch.buffers.keys() & torch.weights.keys() & set(names):
-        old, new = (one[name].reshape(-1) for one in (torch.weights, torch.buffers))
+        old, new = (arrays[name].reshape(-1) for arrays in (torch.weights, torch.buffers))
         if not value.size == old.size == new.size >= FEWEST:
             continue
         sources, numbers = np.stack([old, new], axis=1), value.reshape(-1)

@@ -28,20 +28,20 @@ def listing(
     reasons: Mapping[str, str],
 ) -> tuple[WeightMatch, ...]:
     """Every weight of both models, torch's first: its partner, or why it has none."""
-    found: dict[str, list[WeightMatch]] = defaultdict(list)
+    matches_of: dict[str, list[WeightMatch]] = defaultdict(list)
     for match in matches:
         assert match.torch is not None
-        found[match.torch].append(match)
-    lonely = [name for name in torch.weights if name not in found]
+        matches_of[match.torch].append(match)
+    lonely = [name for name in torch.weights if name not in matches_of]
     computed = _computed_in_jax(torch, model, flat, [name for name in lonely if name not in reasons])
     used, used_there = used_in_torch(torch), used_in_jax(model, flat)
     for name in lonely:
         without = UNUSED if name not in used else IN_JAX if name in computed else UNMATCHED
-        found[name] = [WeightMatch(name, None, reason=reasons.get(name, without))]
+        matches_of[name] = [WeightMatch(name, None, reason=reasons.get(name, without))]
     sizes = dict(zip(model.names, (value.size for value in model.weights), strict=True))
     listed: list[WeightMatch] = []
     for name, array in torch.weights.items():
-        own = found[name]
+        own = matches_of[name]
         copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size][1:]
         for other in [tied for tied, kept in torch.tied.items() if kept == name]:
             if copies:  # JAX has a weight of its own for each name
@@ -65,29 +65,31 @@ def _computed_in_jax(torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, 
     """The weights of torch whose numbers JAX computes from constants."""
     if not names:
         return set()
-    found = set()
+    computed = set()
     for value in of_constants(flat, model.weights).values():
         array = np.asarray(value)
         for name in names:
-            mine = torch.weights[name]
-            if array.size == mine.size and array.dtype.kind in "fib" and _nearly(mine, array):
-                found.add(name)
-    return found
+            weight = torch.weights[name]
+            if array.size == weight.size and array.dtype.kind in "fib" and _nearly(weight, array):
+                computed.add(name)
+    return computed
 
 
-def _nearly(one: Array, other: Array) -> bool:
-    mine, theirs = np.sort(one, axis=None), np.sort(other.astype(np.float64), axis=None)
-    finite = np.isfinite(mine) & np.isfinite(theirs)  # a mask may have minus infinity
-    if not np.array_equal(mine[~finite], theirs[~finite]):
+def _nearly(torch: Array, jax: Array) -> bool:
+    torch_numbers, jax_numbers = np.sort(torch, axis=None), np.sort(jax.astype(np.float64), axis=None)
+    finite = np.isfinite(torch_numbers) & np.isfinite(jax_numbers)  # a mask may have minus infinity
+    if not np.array_equal(torch_numbers[~finite], jax_numbers[~finite]):
         return False
-    mine, theirs = mine[finite], theirs[finite]
-    return bool(np.all(np.abs(mine - theirs) <= SAME * max(1.0, float(np.abs(mine).max(initial=0.0)))))
+    torch_numbers, jax_numbers = torch_numbers[finite], jax_numbers[finite]
+    return bool(
+        np.all(np.abs(torch_numbers - jax_numbers) <= SAME * max(1.0, float(np.abs(torch_numbers).max(initial=0.0))))
+    )
 
 
 def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
     """The arrays of JAX on which results depend."""
-    read = {one for step in flat.steps for one in step.inputs if isinstance(one, int)} | {
-        one for one in flat.results if isinstance(one, int)
+    read = {number for step in flat.steps for number in step.inputs if isinstance(number, int)} | {
+        number for number in flat.results if isinstance(number, int)
     }
     return {name for name, number in zip(model.names, flat.weights, strict=True) if number in read}
 
@@ -95,7 +97,7 @@ def used_in_jax(model: JaxModel, flat: JaxProgramFlat) -> set[str]:
 def used_in_torch(torch: TorchRecord) -> set[str]:
     """The weights of torch on which results depend."""
     needed: set[int] = set()
-    left = [one for one in torch.outputs if one is not None]
+    left = [index for index in torch.outputs if index is not None]
     while left:
         index = left.pop()
         if index not in needed:

@@ -25,17 +25,17 @@ class Neighbours:
 
 def neighbours(uses: Iterable[Use], operations: Sequence[Operation]) -> dict[int, Neighbours]:
     """The neighbours of each use; the bias of a product follows this product."""
-    found = list(uses)
-    products = {one.operation.index: frozenset([one.index]) for one in found if one.kind in MIXING}
+    all_uses = list(uses)
+    products = {use.operation.index: frozenset([use.index]) for use in all_uses if use.kind in MIXING}
     before: dict[int, frozenset[int]] = {}
     behind: dict[int, frozenset[int]] = defaultdict(frozenset)
-    for one in operations:
-        own = products.get(one.index)
-        before[one.index] = own or frozenset().union(*(before.get(k, frozenset()) for k in one.inputs))
-    for one in reversed(operations):
-        leads = products.get(one.index) or behind[one.index]
-        for k in one.inputs:
+    for operation in operations:
+        own = products.get(operation.index)
+        before[operation.index] = own or frozenset().union(*(before.get(k, frozenset()) for k in operation.inputs))
+    for operation in reversed(operations):
+        leads = products.get(operation.index) or behind[operation.index]
+        for k in operation.inputs:
             behind[k] |= leads
     return {
-        one.index: Neighbours(before.get(one.operation.index, frozenset()), behind[one.operation.index]) for one in found
+        use.index: Neighbours(before.get(use.operation.index, frozenset()), behind[use.operation.index]) for use in all_uses
     }

@@ -77,7 +77,7 @@ class WeightPair:
 
 def entries(uses: Sequence[Use], operations: Sequence[Operation]) -> list[Entry]:
     """Every weight of every use."""
-    found = []
+    weights = []
     around = neighbours(uses, operations)
     for use in uses:
         for slot, matrix in enumerate(use.matrices):
@@ -88,8 +88,8 @@ def entries(uses: Sequence[Use], operations: Sequence[Operation]) -> list[Entry]
                 kind = "sum"
             shape = (int(matrix.shape[0]), int(matrix.shape[1]))
             rows = use.result.size[0]
-            found.append(Entry(use.index, slot, use.names[slot], matrix, kind, shape, rows, around[use.index]))
-    return found
+            weights.append(Entry(use.index, slot, use.names[slot], matrix, kind, shape, rows, around[use.index]))
+    return weights
 
 
 def pair(
@@ -104,7 +104,7 @@ def pair(
     matching.by_products()
     matching.by_values()
     matching.by_order()
-    return sorted(matching.pairs, key=lambda one: (one.torch, one.jax))
+    return sorted(matching.pairs, key=lambda weight_pair: (weight_pair.torch, weight_pair.jax))
 
 
 def in_order(points: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -128,7 +128,8 @@ class _Matching:
         """The weights without a partner so far."""
         sides = zip((self.torch, self.jax), self._taken, strict=True)
         torch, jax = (
-            [k for k, one in enumerate(side) if k not in taken and (self.plain or not one.plain)] for side, taken in sides
+            [k for k, entry in enumerate(side) if k not in taken and (self.plain or not entry.plain)]
+            for side, taken in sides
         )
         return torch, jax
 
@@ -147,28 +148,28 @@ class _Matching:
             if len(torch) == len(jax):
                 self._by_role(torch, jax)
         added: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))
-        for items, numbers, found in zip((self.torch, self.jax), self.left(), added, strict=True):
+        for items, numbers, sums in zip((self.torch, self.jax), self.left(), added, strict=True):
             for k in numbers:
                 if items[k].plain and items[k].kind == "sum" and len(items[k].next.before) == 1:
-                    found[min(items[k].next.before)].append(k)
+                    sums[min(items[k].next.before)].append(k)
         for pair in products:
-            mine, theirs = added[0][pair.torch[0]], added[1][pair.jax[0]]
-            if len(mine) == len(theirs) == 1 and pair.part == (0, 1):
-                one, other = self.torch[mine[0]].matrix, self.jax[theirs[0]].matrix
-                fits = pair.torch_features.max() < one.size and pair.jax_features.max() < other.size
-                if fits and one[0, 0] == other[0, 0]:
-                    self._part(mine[0], theirs[0], pair.torch_features, pair.jax_features)
+            torch_sums, jax_sums = added[0][pair.torch[0]], added[1][pair.jax[0]]
+            if len(torch_sums) == len(jax_sums) == 1 and pair.part == (0, 1):
+                torch_matrix, jax_matrix = self.torch[torch_sums[0]].matrix, self.jax[jax_sums[0]].matrix
+                fits = pair.torch_features.max() < torch_matrix.size and pair.jax_features.max() < jax_matrix.size
+                if fits and torch_matrix[0, 0] == jax_matrix[0, 0]:
+                    self._part(torch_sums[0], jax_sums[0], pair.torch_features, pair.jax_features)
 
     def _by_role(self, torch: Sequence[int], jax: Sequence[int]) -> None:
         """Pair them in order; first those whose names say the same role, such as the bias, but not the mean, of a norm."""
         both = (self.torch, torch), (self.jax, jax)
-        mine, theirs = ({k: role(items[k].name) for k in numbers} for items, numbers in both)
-        counts = Counter(mine.values()), Counter(theirs.values())
-        said = [one for one, count in counts[0].items() if one is not None and count == counts[1][one]]
-        for one in (*said, None):
+        torch_roles, jax_roles = ({k: role(items[k].name) for k in numbers} for items, numbers in both)
+        counts = Counter(torch_roles.values()), Counter(jax_roles.values())
+        said = [word for word, count in counts[0].items() if word is not None and count == counts[1][word]]
+        for word in (*said, None):
             here, there = (
-                [k for k, own in names.items() if own == one or (one is None and own not in said)]
-                for names in (mine, theirs)
+                [k for k, own in names.items() if own == word or (word is None and own not in said)]
+                for names in (torch_roles, jax_roles)
             )
             self._zip(here, there)
 
@@ -182,7 +183,7 @@ class _Matching:
         for side, (items, numbers) in enumerate(zip((self.torch, self.jax), self.left(), strict=True)):
             for k in numbers:
                 uses = items[k].next.before, items[k].next.behind
-                around = tuple(frozenset(one for use in some for one in alike[side].get(use, ())) for some in uses)
+                around = tuple(frozenset(partner for use in some for partner in alike[side].get(use, ())) for some in uses)
                 if items[k].plain and any(around):
                     groups[items[k].kind, items[k].numbers, around][side].append(k)
         return groups
@@ -220,25 +221,25 @@ class _Matching:
 
     def _in_parts(self, t: int, jax: Sequence[int]) -> bool:
         """Whether torch applies a weight to all steps at once, and JAX to each."""
-        one = self.torch[t]
-        return one.kind == "product" and one.rows == sum(self.jax[j].rows for j in jax)
+        torch_entry = self.torch[t]
+        return torch_entry.kind == "product" and torch_entry.rows == sum(self.jax[j].rows for j in jax)
 
     def _zip(self, torch: Iterable[int], jax: Iterable[int], how: str = "values") -> None:
         for t, j in zip(torch, jax, strict=True):
             self._join(t, j, how)
 
     def _join(self, t: int, j: int, how: str, part: tuple[int, int] = (0, 1), *, arranged: Arranged | None = None) -> None:
-        one, other = self.torch[t], self.jax[j]
+        torch_entry, jax_entry = self.torch[t], self.jax[j]
         self._taken[0].add(t)
         self._taken[1].add(j)
-        inputs, outputs, layout = arranged or arrange(one.matrix, other.matrix) or (None, None, None)
-        features = np.arange(one.shape[1])
+        inputs, outputs, layout = arranged or arrange(torch_entry.matrix, jax_entry.matrix) or (None, None, None)
+        features = np.arange(torch_entry.shape[1])
         self.pairs.append(
             WeightPair(
-                (one.use, one.slot),
-                (other.use, other.slot),
+                (torch_entry.use, torch_entry.slot),
+                (jax_entry.use, jax_entry.slot),
                 features if outputs is None else outputs,
-                np.arange(other.shape[1]),
+                np.arange(jax_entry.shape[1]),
                 inputs,
                 layout or how,
                 part,
@@ -261,7 +262,7 @@ class _Matching:
         """Pairs in the same order on both sides."""
         place = {(entry.use, entry.slot): k for k, entry in enumerate(self.torch)}
         other = {(entry.use, entry.slot): k for k, entry in enumerate(self.jax)}
-        return in_order((place[one.torch], other[one.jax]) for one in self.pairs)
+        return in_order((place[pair.torch], other[pair.jax]) for pair in self.pairs)
 
     def nearly(self) -> None:
         """Pair values that were computed from weights, and so are only nearly the same."""
@@ -270,10 +271,10 @@ class _Matching:
         for j in jax:
             sizes[self.jax[j].matrix.size].append((j, np.sort(self.jax[j].matrix, axis=None)))
         for t in torch:
-            mine = np.sort(self.torch[t].matrix, axis=None)
-            limit = SAME * float(np.abs(mine).max(initial=0.0))
-            for j, other in sizes[mine.size]:
-                apart = float(np.abs(mine - other).max()) if j not in self._taken[1] and limit > 0 else np.inf
+            torch_numbers = np.sort(self.torch[t].matrix, axis=None)
+            limit = SAME * float(np.abs(torch_numbers).max(initial=0.0))
+            for j, jax_numbers in sizes[torch_numbers.size]:
+                apart = float(np.abs(torch_numbers - jax_numbers).max()) if j not in self._taken[1] and limit > 0 else np.inf
                 if apart <= limit:
                     self._join(t, j, "values" if apart * SAME <= limit * COMPUTED else "nearly")
                     break
@@ -284,13 +285,14 @@ class _Matching:
         free = {(side, k): np.ones(self._row(side, k), bool) for side, numbers in enumerate((torch, jax)) for k in numbers}
         for t in torch:
             for j in jax:
-                one, other = self.torch[t].matrix[0], self.jax[j].matrix[0]
-                at = _piece(one, other, free[1, j]) if len(one) <= len(other) else _piece(other, one, free[0, t])
-                mine, theirs = (slice(None), at) if len(one) <= len(other) else (at, slice(None))
-                if at is None or not free[0, t][mine].all() or not free[1, j][theirs].all():
+                torch_row, jax_row = self.torch[t].matrix[0], self.jax[j].matrix[0]
+                within = len(torch_row) <= len(jax_row)
+                at = _piece(torch_row, jax_row, free[1, j]) if within else _piece(jax_row, torch_row, free[0, t])
+                torch_slice, jax_slice = (slice(None), at) if within else (at, slice(None))
+                if at is None or not free[0, t][torch_slice].all() or not free[1, j][jax_slice].all():
                     continue
-                free[0, t][mine], free[1, j][theirs] = False, False
-                self._part(t, j, np.arange(len(one))[mine], np.arange(len(other))[theirs])
+                free[0, t][torch_slice], free[1, j][jax_slice] = False, False
+                self._part(t, j, np.arange(len(torch_row))[torch_slice], np.arange(len(jax_row))[jax_slice])
 
     def _row(self, side: int, k: int) -> int:
         """The length of a weight that is one row of numbers, not all of them equal."""
@@ -306,28 +308,37 @@ class _Matching:
                 where[mark].append((t, feature))
         taken: set[tuple[int, int]] = set()
         for j in jax:
-            found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+            overlaps: dict[int, list[tuple[int, int]]] = defaultdict(list)
             for feature, mark in enumerate(_marks(self.jax[j].matrix)):
-                place = next((one for one in where.get(mark, []) if one not in taken), None)
+                place = next((candidate for candidate in where.get(mark, []) if candidate not in taken), None)
                 if place is not None:
                     taken.add(place)  # repeated uses of a weight have the same order on both sides
-                    found[place[0]].append((feature, place[1]))
-            total = sum(map(len, found.values()))
-            if total < self.jax[j].shape[1] and not any(len(some) == self.torch[t].shape[1] for t, some in found.items()):
+                    overlaps[place[0]].append((feature, place[1]))
+            total = sum(map(len, overlaps.values()))
+            if total < self.jax[j].shape[1] and not any(len(some) == self.torch[t].shape[1] for t, some in overlaps.items()):
                 continue
-            for t, some in found.items():
+            for t, some in overlaps.items():
                 self._part(t, j, np.array([b for _, b in some]), np.array([a for a, _ in some]))
 
-    def _part(self, t: int, j: int, theirs: Array, mine: Array) -> None:
-        one, other = self.torch[t], self.jax[j]
-        if one.shape[0] != other.shape[0]:
+    def _part(self, t: int, j: int, torch_features: Array, jax_features: Array) -> None:
+        torch_entry, jax_entry = self.torch[t], self.jax[j]
+        if torch_entry.shape[0] != jax_entry.shape[0]:
             return
         self._taken[0].add(t)
         self._taken[1].add(j)
         inputs = None
-        if not _close(one.matrix[:, theirs], other.matrix[:, mine]):
-            inputs = _matched(one.matrix[:, theirs], other.matrix[:, mine])
-        self.pairs.append(WeightPair((one.use, one.slot), (other.use, other.slot), theirs, mine, inputs, "values"))
+        if not _close(torch_entry.matrix[:, torch_features], jax_entry.matrix[:, jax_features]):
+            inputs = _matched(torch_entry.matrix[:, torch_features], jax_entry.matrix[:, jax_features])
+        self.pairs.append(
+            WeightPair(
+                (torch_entry.use, torch_entry.slot),
+                (jax_entry.use, jax_entry.slot),
+                torch_features,
+                jax_features,
+                inputs,
+                "values",
+            )
+        )
 
     def by_order(self) -> None:
         """Pair the remaining weights of one shape between the same neighbours: their values differ."""
@@ -345,7 +356,7 @@ def _piece(row: Array, whole: Array, free: Array) -> slice | None:
     """The place of a row in a longer one, among numbers that are free."""
     starts = np.flatnonzero(whole[: len(whole) - len(row) + 1] == row[0])
     pieces = (slice(start, start + len(row)) for start in starts)
-    return next((one for one in pieces if free[one].all() and np.array_equal(whole[one], row)), None)
+    return next((piece for piece in pieces if free[piece].all() and np.array_equal(whole[piece], row)), None)
 
 
 def _marks(matrix: Array) -> list[Hashable]:
@@ -357,13 +368,13 @@ def _marks(matrix: Array) -> list[Hashable]:
     return [(matrix.shape[0], columns[:, k].tobytes()) for k in range(matrix.shape[1])]
 
 
-def _close(one: Array, other: Array) -> bool:
-    if one.shape != other.shape:
+def _close(torch: Array, jax: Array) -> bool:
+    if torch.shape != jax.shape:
         return False
-    if np.array_equal(one, other):  # the usual case
+    if np.array_equal(torch, jax):  # the usual case
         return True
-    scale = float(np.abs(one).max(initial=0.0))
-    return bool(np.all(np.abs(one - other) <= SAME * scale))
+    scale = float(np.abs(torch).max(initial=0.0))
+    return bool(np.all(np.abs(torch - jax) <= SAME * scale))
 
 
 Arranged = tuple[Array | None, Array | None, str | None]
@@ -389,10 +400,10 @@ def arrange(torch: Array, jax: Array) -> Arranged | None:
 
 def _matched(torch: Array, jax: Array) -> Array | None:
     """The place of each row of one matrix in another with the same rows; equal rows keep their order."""
-    torch, jax = (np.asarray(one, np.float64) for one in (torch, jax))
+    torch, jax = (np.asarray(matrix, np.float64) for matrix in (torch, jax))
     order = np.lexsort(np.round(torch, 12).T[::-1]), np.lexsort(np.round(jax, 12).T[::-1])
     if not _close(torch[order[0]], jax[order[1]]):
         return None
-    found = np.empty(len(torch), np.int64)
-    found[order[1]] = order[0]
-    return found
+    places = np.empty(len(torch), np.int64)
+    places[order[1]] = order[0]
+    return places

@@ -22,7 +22,7 @@ class Prints:
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
         self._taken: dict[str, Hashable] = {}
-        self.likely = {name: (one.size, float(one.max(initial=-np.inf)) + 0.0) for name, one in arrays.items()}
+        self.likely = {name: (array.size, float(array.max(initial=-np.inf)) + 0.0) for name, array in arrays.items()}
         # a NaN is equal to no other one, but its words are
         likely = groups({name: (size, str(largest)) for name, (size, largest) in self.likely.items()})
         likelier = (group for names in likely for group in groups({name: bit_sum(arrays[name]) for name in names}))
@@ -37,7 +37,7 @@ class Prints:
 
 def groups(keys: Mapping[str, Hashable]) -> list[list[str]]:
     """The names that share a key with others, together."""
-    found: dict[Hashable, list[str]] = defaultdict(list)
+    by_key: dict[Hashable, list[str]] = defaultdict(list)
     for name, key in keys.items():
-        found[key].append(name)
-    return [names for names in found.values() if len(names) > 1]
+        by_key[key].append(name)
+    return [names for names in by_key.values() if len(names) > 1]

@@ -54,28 +54,28 @@ def summed(
     if limit == 0:
         return None
     summands = _summands(array, weights, places)
-    numbers = [places.numbers(one.places) for one in summands]
+    numbers = [places.numbers(summand.places) for summand in summands]
     # of most pairs, the largest number shows already that they are not summed
     at = np.abs(array).argmax()
-    own = np.array([one.flat[at] for one in numbers])
+    own = np.array([weight.flat[at] for weight in numbers])
     rest = array.flat[at] - own
     likely = (np.abs(rest[:, None] - own) <= limit) | (np.abs(rest) <= limit)[:, None]
     for k, j in np.argwhere(likely):
-        one, other, left = summands[k], summands[j], array - numbers[k]
-        if one.name == other.name or one.part != other.part or one.name in whole:
+        first, second, left = summands[k], summands[j], array - numbers[k]
+        if first.name == second.name or first.part != second.part or first.name in whole:
             continue
         added = (np.abs(left) > limit) & (np.abs(left - numbers[j]) <= limit)
-        if (added | (np.abs(left) <= limit)).all() and added.any() and not np.isin(one.places, taken).any():
+        if (added | (np.abs(left) <= limit)).all() and added.any() and not np.isin(first.places, taken).any():
             apart = float(np.abs(left - np.where(added, numbers[j], 0.0)).max())
-            return Sum((one.name, other.name), one.places, np.where(added, other.places, -1), apart)
+            return Sum((first.name, second.name), first.places, np.where(added, second.places, -1), apart)
     return None
 
 
 def _summands(array: Array, weights: Mapping[str, Array], places: TorchPlaces) -> list[_Summand]:
-    found = [_Summand(name, places.of(name)) for name, one in weights.items() if one.shape == array.shape]
-    for name, one in weights.items() if array.ndim == 1 else ():
-        if one.ndim == 1 and one.size > array.size and one.size % array.size == 0:
+    summands = [_Summand(name, places.of(name)) for name, weight in weights.items() if weight.shape == array.shape]
+    for name, weight in weights.items() if array.ndim == 1 else ():
+        if weight.ndim == 1 and weight.size > array.size and weight.size % array.size == 0:
             parts = places.of(name).reshape(-1, array.size)
             module = name.rpartition(".")[0]
-            found += [_Summand(name, own, (module, len(parts), k)) for k, own in enumerate(parts)]
-    return found
+            summands += [_Summand(name, own, (module, len(parts), k)) for k, own in enumerate(parts)]
+    return summands

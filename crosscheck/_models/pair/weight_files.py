@@ -51,29 +51,29 @@ def read_weights(file: str | Path, *, into: Any = None) -> dict[str, Array]:
     from crosscheck._frameworks.torch_backend import to_array
 
     tensors = {
-        name: one for path, names in _files(_arguments.path("file", file)).items() for name, one in _read(path, names)
+        name: tensor for path, names in _files(_arguments.path("file", file)).items() for name, tensor in _read(path, names)
     }
     if into is not None:
         _fill(into, tensors)
-    return {name: to_array(one) for name, one in tensors.items()}
+    return {name: to_array(tensor) for name, tensor in tensors.items()}
 
 
 def _files(path: Path) -> dict[Path, set[str] | None]:
     """The files that hold weights, and the names of those in each; None for all."""
     if path.is_dir():
-        found = sorted(path.glob(f"*{ENDING}{INDEX}")) or sorted(path.glob(f"*{ENDING}"))
-        if len(found) != 1:
+        files = sorted(path.glob(f"*{ENDING}{INDEX}")) or sorted(path.glob(f"*{ENDING}"))
+        if len(files) != 1:
             raise UsageError(
-                f"file: the folder {path} holds {len(found)} files of weights, expected one {ENDING} or {INDEX}"
+                f"file: the folder {path} holds {len(files)} files of weights, expected one {ENDING} or {INDEX}"
             )
-        path = found[0]
+        path = files[0]
     if path.name.endswith(INDEX):
         try:
             parts = json.loads(path.read_text())["weight_map"].items()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(f"file: {path} is no index of weights: {said(error)}") from error
         names: dict[Path, set[str] | None] = {
-            path.parent / part: {one for one, there in parts if there == part} for _, part in parts
+            path.parent / part: {name for name, there in parts if there == part} for _, part in parts
         }
         return names
     if path.suffix != ENDING:
@@ -102,8 +102,8 @@ def _fill(module: Any, tensors: Mapping[str, Any]) -> None:
         raise UsageError(f"into: got {type(module).__name__}, expected a torch.nn.Module")
     together: dict[int, list[str]] = defaultdict(list)
     own = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
-    for name, one in own.items():
-        together[id(one)].append(name)
+    for name, tensor in own.items():
+        together[id(tensor)].append(name)
     for names in together.values():
         old = own[names[0]]
         given = next((tensors[name] for name in names if name in tensors), None)

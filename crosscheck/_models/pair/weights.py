@@ -66,9 +66,11 @@ def account(
     pairs: Sequence[WeightPair],
 ) -> Accounted:
     """Match the weights of two models."""
-    found = _Account(torch, jax_model, flat, uses, pairs)
-    matches = found.matches()
-    return Accounted(matches, found.whole, Sources(found.whole, found.same, found.places), found.sums)
+    accounting = _Account(torch, jax_model, flat, uses, pairs)
+    matches = accounting.matches()
+    return Accounted(
+        matches, accounting.whole, Sources(accounting.whole, accounting.same, accounting.places), accounting.sums
+    )
 
 
 class _Account:
@@ -88,9 +90,9 @@ class _Account:
         self.whole = dict(self._wholes())
         self.jax = Places({name: value.shape for name, value in self.theirs.items() if name not in self.whole})
         self.sources = np.full(self.jax.total, -1, self.places.dtype)
-        self.known = {one.torch for one in self.whole.values()}, set(self.whole)
+        self.known = {form.torch for form in self.whole.values()}, set(self.whole)
         """The arrays of torch and of JAX that have a match."""
-        self.how = {(one.torch, name): BY_VALUES for name, one in self.whole.items()}
+        self.how = {(form.torch, name): BY_VALUES for name, form in self.whole.items()}
         self.transposed: set[tuple[str, str]] = set()
         self.extra: list[WeightMatch] = []
         self.sums: dict[str, Sum] = {}
@@ -123,7 +125,7 @@ class _Account:
                 for owner in owners
                 for order in orders(self.mine[owner].shape, array.shape)
             ]
-            fits = [one for one in forms if one.holds(self.mine[one.torch], array)]
+            fits = [form for form in forms if form.holds(self.mine[form.torch], array)]
             if len(fits) == 1:
                 yield name, fits[0]
 
@@ -134,10 +136,10 @@ class _Account:
         places = self.source(name)
         return {owner for owner, *_ in self.places.split(places[places >= 0])}
 
-    def _among_copies(self, mine: str, theirs: str) -> bool:
+    def _among_copies(self, torch_name: str, jax_name: str) -> bool:
         """Whether two arrays hold the same numbers, and another array on either side holds them too."""
-        several = mine in self.prints[0].copied or theirs in self.prints[1].copied
-        return several and self.prints[0][mine] == self.prints[1][theirs]
+        several = torch_name in self.prints[0].copied or jax_name in self.prints[1].copied
+        return several and self.prints[0][torch_name] == self.prints[1][jax_name]
 
     def left(self) -> list[str]:
         """JAX's arrays without a match so far."""
@@ -180,55 +182,60 @@ class _Account:
             name = use.names[pair.torch[1]]
             if (pair.how or "values") not in hows or "+" in name or pair.jax[1] >= len(where[pair.jax[0]]):
                 continue
-            theirs = where[pair.jax[0]][pair.jax[1]]
-            mine = self.places.seen(name, use.matrices[pair.torch[1]])
+            targets = where[pair.jax[0]][pair.jax[1]]
+            sources = self.places.seen(name, use.matrices[pair.torch[1]])
             known = "order" in hows and (name in taken or not set(other.names[pair.jax[1]].split("+")) <= unknown)
-            if known or theirs is None or mine is None:
+            if known or targets is None or sources is None:
                 continue
             if pair.how == "transposed":
-                mine = mine.T
+                sources = sources.T
             elif pair.inputs is not None:
-                mine = mine[pair.inputs]
-            mine, theirs = _columns(mine, pair.torch_features), _columns(theirs, pair.jax_features)
-            if mine.shape != theirs.shape:
+                sources = sources[pair.inputs]
+            sources, targets = _columns(sources, pair.torch_features), _columns(targets, pair.jax_features)
+            if sources.shape != targets.shape:
                 continue
-            if mine.size < self.mine[name].size and (owner := self._whole(name, theirs)):
+            if sources.size < self.mine[name].size and (owner := self._whole(name, targets)):
                 self._arranged(name, owner, how(name, owner))
                 continue
-            if (theirs < 0).any():  # beside numbers of an array that has a match as a whole
-                mine, theirs = mine[theirs >= 0], theirs[theirs >= 0]
-            view = self.consecutive(theirs)
-            free = (self.sources[theirs] if view is None else view) < 0
+            if (targets < 0).any():  # beside numbers of an array that has a match as a whole
+                sources, targets = sources[targets >= 0], targets[targets >= 0]
+            view = self.consecutive(targets)
+            free = (self.sources[targets] if view is None else view) < 0
             if not free.all():
-                mine, theirs, view = mine[free], theirs[free], None
-            for owner, *_ in self.jax.split(theirs):
+                sources, targets, view = sources[free], targets[free], None
+            for owner, *_ in self.jax.split(targets):
                 self.how.setdefault((name, owner), how(name, owner))
                 self.known[0].add(name)
                 self.known[1].add(owner)
                 if pair.how == "transposed":
                     self.transposed.add((name, owner))
             if view is None:
-                self.sources[theirs] = mine
+                self.sources[targets] = sources
             else:
-                view[...] = mine
+                view[...] = sources
 
     def by_pairs(self) -> None:
         """Match arrays of equal numbers that paired uses apply changed, such as the negative mean of a norm."""
         for pair in self.pairs:
-            mine = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
-            theirs = self.uses[pair.jax[0]].names[pair.jax[1]]
-            left = mine in self.mine and mine not in self.known[0] and theirs in self.theirs and theirs not in self.known[1]
-            if pair.how == "values" and left and _is_plain(self.theirs[theirs]):
-                self._arranged(mine, theirs, BY_POSITION)
+            torch_name = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
+            jax_name = self.uses[pair.jax[0]].names[pair.jax[1]]
+            left = (
+                torch_name in self.mine
+                and torch_name not in self.known[0]
+                and jax_name in self.theirs
+                and jax_name not in self.known[1]
+            )
+            if pair.how == "values" and left and _is_plain(self.theirs[jax_name]):
+                self._arranged(torch_name, jax_name, BY_POSITION)
 
     def mark_transposed(self) -> None:
         """Note which arrays that were matched as a whole are then applied transposed."""
         for pair in self.pairs:
             if pair.how == "transposed":
-                mine = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
-                theirs = self.uses[pair.jax[0]].names[pair.jax[1]]
-                if theirs in self.whole and self.whole[theirs].torch == mine:
-                    self.transposed.add((mine, theirs))
+                torch_name = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
+                jax_name = self.uses[pair.jax[0]].names[pair.jax[1]]
+                if jax_name in self.whole and self.whole[jax_name].torch == torch_name:
+                    self.transposed.add((torch_name, jax_name))
 
     def _whole(self, name: str, places: Array) -> str | None:
         """JAX's array with these places, if it holds all numbers of a weight, of which both sides apply a part."""
@@ -255,49 +262,53 @@ class _Account:
                 alike[self.prints[0][name]][0].append(name)
         for name in self.left():
             alike[self.prints[1][name]][1].append(name)
-        for mine, theirs in alike.values():
-            for name in theirs if len(mine) == 1 else ():
-                self._arranged(mine[0], name, BY_VALUES)
-        for mine, theirs in alike.values():
-            if len(mine) > 1:  # as in norms that were just made
-                self._told_apart(mine, theirs)
+        for torch_names, jax_names in alike.values():
+            for name in jax_names if len(torch_names) == 1 else ():
+                self._arranged(torch_names[0], name, BY_VALUES)
+        for torch_names, jax_names in alike.values():
+            if len(torch_names) > 1:  # as in norms that were just made
+                self._told_apart(torch_names, jax_names)
         for name in self._telling():  # untied in JAX, or used twice: its partner is matched already
             size = self.theirs[name].size
             same = [
-                one for one, array in self.mine.items() if array.size == size and self.prints[0][one] == self.prints[1][name]
+                owner
+                for owner, array in self.mine.items()
+                if array.size == size and self.prints[0][owner] == self.prints[1][name]
             ]
             if len(same) == 1:
                 self._arranged(same[0], name, BY_VALUES)
 
-    def _arranged(self, mine: str, theirs: str, how: str) -> None:
-        array, other = self.mine[mine], self.theirs[theirs]
-        places = self.places.of(mine)
-        found = self.places.lookup(mine)
-        if found is not None:
-            source = found[1][np.searchsorted(found[0], other).clip(0, len(found[0]) - 1)]
+    def _arranged(self, torch_name: str, jax_name: str, how: str) -> None:
+        array, other = self.mine[torch_name], self.theirs[jax_name]
+        places = self.places.of(torch_name)
+        table = self.places.lookup(torch_name)
+        if table is not None:
+            source = table[1][np.searchsorted(table[0], other).clip(0, len(table[0]) - 1)]
         else:
             fits = [seen for seen in shaped(places, other.shape) if np.array_equal(self.places.numbers(seen), other)]
             if not fits:
                 return
             source = fits[0]
         if np.array_equal(self.places.numbers(source), other) and array.size == other.size:
-            self.put(theirs, source, how, mine)
+            self.put(jax_name, source, how, torch_name)
 
-    def _told_apart(self, mine: list[str], theirs: list[str]) -> None:
+    def _told_apart(self, torch_names: list[str], jax_names: list[str]) -> None:
         """Match arrays that all hold the same numbers: first by the arrays beside them, then by their names."""
-        modules_of = Counter(name.rpartition(".")[0] for name in mine)
+        modules_of = Counter(name.rpartition(".")[0] for name in torch_names)
         # of two in one module, such as the biases of a recurrent layer, the names decide
-        by_module = {module: name for name in mine if modules_of[module := name.rpartition(".")[0]] == 1}
-        for name in theirs:
+        by_module = {module: name for name in torch_names if modules_of[module := name.rpartition(".")[0]] == 1}
+        for name in jax_names:
             # ``mean`` is beside ``scale``, and the partner of one shows the module of the other
-            beside = [one for one in self.known[1] if layer_of(one) == layer_of(name) != ""]
-            owners = {owner for one in beside for owner in self.owners(one)}
+            beside = [neighbour for neighbour in self.known[1] if layer_of(neighbour) == layer_of(name) != ""]
+            owners = {owner for neighbour in beside for owner in self.owners(neighbour)}
             modules = {owner.rpartition(".")[0] for owner in owners} & by_module.keys()
             if len(modules) == 1:
                 self._arranged(by_module[modules.pop()], name, BESIDE)
         taken = self.known[0] | self.known[1]
-        for one, other in best(*([name for name in names if name not in taken] for names in (mine, theirs))):
-            self._arranged(one, other, BY_NAME)
+        for torch_name, jax_name in best(
+            *([name for name in names if name not in taken] for names in (torch_names, jax_names))
+        ):
+            self._arranged(torch_name, jax_name, BY_NAME)
 
     def by_numbers(self) -> None:
         """Match arrays that hold parts of torch's, or several of them, number by number."""
@@ -317,20 +328,22 @@ class _Account:
 
     def by_sums(self) -> None:
         """Match biases whose sum JAX has."""
-        for theirs in self._telling():
-            whole = {one.torch for one in self.whole.values()}
-            found = summed(self.theirs[theirs], self.mine, self.places, self.sources, whole)
-            if found is not None:
-                self.sums[theirs] = found
-                self.extra += [WeightMatch(name, theirs, found.said, BY_VALUES, found.apart) for name in found.names]
+        for jax_name in self._telling():
+            whole = {form.torch for form in self.whole.values()}
+            bias_sum = summed(self.theirs[jax_name], self.mine, self.places, self.sources, whole)
+            if bias_sum is not None:
+                self.sums[jax_name] = bias_sum
+                self.extra += [
+                    WeightMatch(name, jax_name, bias_sum.said, BY_VALUES, bias_sum.apart) for name in bias_sum.names
+                ]
 
     def listed(self) -> tuple[WeightMatch, ...]:
         """All matches, torch's first."""
         alike = self._alike()
-        found: list[WeightMatch] = []
-        for name, one in self.whole.items():
-            words = one.layout + ", used transposed" * ((one.torch, name) in self.transposed)
-            found.append(WeightMatch(one.torch, name, words, BY_VALUES, 0.0))
+        matches: list[WeightMatch] = []
+        for name, form in self.whole.items():
+            words = form.layout + ", used transposed" * ((form.torch, name) in self.transposed)
+            matches.append(WeightMatch(form.torch, name, words, BY_VALUES, 0.0))
         reasons = dict.fromkeys(alike, UNIDENTIFIABLE)
         sources = {name: self.source(name) for name in self.jax.names}
         for region in regions(sources, self.places):
@@ -340,17 +353,17 @@ class _Account:
                 continue
             whole = bool(region.mask.all())
             same = whole and region.layout == "the same"
-            mine = self.mine[name].astype(np.float64) if same else self.places.numbers(sources[place])
-            apart = self.theirs[place] - mine if whole else (self.theirs[place] - mine)[region.mask]
+            torch_numbers = self.mine[name].astype(np.float64) if same else self.places.numbers(sources[place])
+            apart = self.theirs[place] - torch_numbers if whole else (self.theirs[place] - torch_numbers)[region.mask]
             largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
             words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
             how = self.how.get((name, place), BY_VALUES)
-            found.append(WeightMatch(name, place, words, how, float(largest)))
+            matches.append(WeightMatch(name, place, words, how, float(largest)))
         for name, places in sources.items():
             missing = int((places < 0).sum())
             if missing and not self._explained(name) and missing < places.size:
                 reasons[name] = f"{UNMATCHED}: {missing} of its {places.size} numbers"
-        return listing(self.torch, self.model, self.flat, [*found, *self.extra], reasons)
+        return listing(self.torch, self.model, self.flat, [*matches, *self.extra], reasons)
 
     def _alike(self) -> set[str]:
         """Weights of equal values that are applied to the same values in the same way: nothing distinguishes them."""
@@ -368,12 +381,12 @@ class _Account:
             # equal numbers are matched by the products next to them, which differ although all else is alike
             beside = [around[use.index] for use, _ in uses[name]] if _is_plain(self.mine[name]) else []
             keys[name] = (digest(self.mine[name]), *beside, *starmap(self._applied, uses[name]))
-        return {name for names in likely for group in groups({one: keys[one] for one in names}) for name in group}
+        return {name for names in likely for group in groups({name: keys[name] for name in names}) for name in group}
 
     def _applied(self, use: Use, slot: int) -> Hashable:
         """How a use applies a weight, and to what."""
         index = use.operation.index
-        around = [self.torch.values[one].wide for one in (*use.operation.inputs, index) if one in self.torch.values]
+        around = [self.torch.values[number].wide for number in (*use.operation.inputs, index) if number in self.torch.values]
         given = digest(use.given.wide) if use.given is not None else None
         return use.kind, slot, given, tuple(map(digest, around))
 

@@ -42,8 +42,8 @@ class Whole:
         """Whether JAX's array holds the numbers of torch's in this layout: most other arrays show in a few places."""
         moved = array.transpose(self.order)
         few = np.arange(0, there.size, there.size // FEW_PLACES + 1)
-        mine, theirs = moved.flat[few], there.flat[few]
-        return np.array_equal(mine, theirs) and np.array_equal(moved.reshape(self.there), there)
+        torch_numbers, jax_numbers = moved.flat[few], there.flat[few]
+        return np.array_equal(torch_numbers, jax_numbers) and np.array_equal(moved.reshape(self.there), there)
 
     def back(self, array: Array) -> Array:
         """An array of JAX's shape as torch holds it."""

@@ -50,7 +50,7 @@ def code(
     writer = _Writer(given, forms)
     (result,) = writer.program(closed, list(given))
     body = [*writer.lines, f"    return {result}"]
-    needed = [line for used, line in IMPORTS.items() if any(re.search(used, one) for one in body)]
+    needed = [line for used, line in IMPORTS.items() if any(re.search(used, statement) for statement in body)]
     arguments = {**given, **writer.constants}
     return FunctionCode(
         name, [f"def {name}({', '.join(arguments)}):", *body], arguments, dict(said), ["import jax", *needed]
@@ -121,10 +121,10 @@ def _form(equation: Any) -> Form:
     for write in (_as_function, _as_function_of_list, _as_primitive):
         try:
             function = eval(f"lambda {', '.join(arguments)}: {write(equation, arguments)}", dict(NAMES))
-            found, results = jax.make_jaxpr(function, return_shape=True)(*shapes)
+            traced, results = jax.make_jaxpr(function, return_shape=True)(*shapes)
         except Exception:  # a wrong form may raise anything
             continue
-        if _said(found) == _said(wanted):
+        if _said(traced) == _said(wanted):
             return write, isinstance(results, tuple | list)
     raise NoCodeError(f"{equation.primitive.name} cannot be written as one call")
 

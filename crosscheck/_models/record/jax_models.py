@@ -83,15 +83,15 @@ def jax_model(model: Any, params: Any, inputs: Inputs) -> JaxModel:
         for place, weight in zip(places, as_held(weights, shardings), strict=True):
             parts[place] = weight
         built = jax.tree.unflatten(structure, parts)
-        outputs, found = describe(call(built, *inputs.tree.build(as_held(leaves, inputs.shardings))), "JAX")
+        outputs, returned = describe(call(built, *inputs.tree.build(as_held(leaves, inputs.shardings))), "JAX")
         after = jax.tree.leaves(built)
         changed = {name: after[place] for name, place in zip(names, places, strict=True) if after[place] is not parts[place]}
         result.outputs, result.changed = outputs, tuple(changed)
-        return [jnp.asarray(one) for one in (*found, *changed.values())]
+        return [jnp.asarray(leaf) for leaf in (*returned, *changed.values())]
 
     other = {name: unlike(others[place]) for name, place in zip(names, places, strict=True)}
     result = JaxModel(tuple(names), tuple(arrays), function)
-    result.unlike = {name: found for name, found in other.items() if found is not None}
+    result.unlike = {name: difference for name, difference in other.items() if difference is not None}
     return result
 
 

@@ -20,7 +20,7 @@ def drop_unused(flat: JaxProgramFlat) -> None:
     for step in reversed(flat.steps):
         effects = step.equation is not None and step.equation.effects
         if effects or needed & set(step.outputs):
-            needed |= {one for one in step.inputs if isinstance(one, int)}
+            needed |= {number for number in step.inputs if isinstance(number, int)}
             kept.append(step)
     _renumber(flat, kept[::-1])
 
@@ -33,39 +33,41 @@ def uses_first(flat: JaxProgramFlat) -> None:
     makers = {number: k for k, step in enumerate(flat.steps) for number in step.outputs}
     users: dict[int, list[int]] = {}
     for k, step in enumerate(flat.steps):
-        for number in {one for one in step.inputs if isinstance(one, int)}:
+        for number in {number for number in step.inputs if isinstance(number, int)}:
             users.setdefault(number, []).append(k)
     behind: dict[int, list[int]] = {}
     taken: set[int] = set()
     for k, step in enumerate(flat.steps):
-        data = [one for one in step.inputs if isinstance(one, int) and flat.kinds[one] == DATA]
+        data = [number for number in step.inputs if isinstance(number, int) and flat.kinds[number] == DATA]
         if not is_use(flat, step) or len(data) != 1:
             continue
         first = makers.get(data[0], -1)
-        for user in (one for one in users[data[0]] if first < one < k and one not in taken):
+        for user in (user for user in users[data[0]] if first < user < k and user not in taken):
             led = _led_to(flat, users, user, k)
-            if taken.isdisjoint(led) and not any(_stays(flat, flat.steps[one]) for one in led):
+            if taken.isdisjoint(led) and not any(_stays(flat, flat.steps[index]) for index in led):
                 behind.setdefault(k, []).extend(sorted(led))
                 taken.update(led)
     if taken:
         rest = (k for k in range(len(flat.steps)) if k not in taken)
-        _renumber(flat, [flat.steps[one] for k in rest for one in (k, *sorted(behind.get(k, ())))])
+        _renumber(flat, [flat.steps[index] for k in rest for index in (k, *sorted(behind.get(k, ())))])
 
 
 def _led_to(flat: JaxProgramFlat, users: Mapping[int, list[int]], first: int, end: int) -> set[int]:
     """The steps before ``end`` that need the results of a step, itself among them."""
-    found, left = {first}, [first]
+    led, left = {first}, [first]
     while left:
-        after = [one for number in flat.steps[left.pop()].outputs for one in users.get(number, ()) if one < end]
-        left += [one for one in after if one not in found]
-        found.update(after)
-    return found
+        after = [user for number in flat.steps[left.pop()].outputs for user in users.get(number, ()) if user < end]
+        left += [user for user in after if user not in led]
+        led.update(after)
+    return led
 
 
 def is_use(flat: JaxProgramFlat, step: Step) -> bool:
     """Whether a step computes with data and a weight."""
-    given = [one for one in step.inputs if isinstance(one, int)]
-    return step.operation.kind == DATA and any(flat.kinds[one] == WEIGHT and is_float(flat.avals[one]) for one in given)
+    given = [number for number in step.inputs if isinstance(number, int)]
+    return step.operation.kind == DATA and any(
+        flat.kinds[number] == WEIGHT and is_float(flat.avals[number]) for number in given
+    )
 
 
 def _stays(flat: JaxProgramFlat, step: Step) -> bool:
@@ -83,7 +85,7 @@ def _renumber(flat: JaxProgramFlat, steps: Sequence[Step]) -> None:
             operation=replace(
                 step.operation,
                 index=renumbered[step.operation.index],
-                inputs=tuple(renumbered[one] for one in step.operation.inputs if one in renumbered),
+                inputs=tuple(renumbered[index] for index in step.operation.inputs if index in renumbered),
             ),
         )
         for step in steps

@@ -111,49 +111,49 @@ class JaxProgramFlat:
 
     def ancestors(self, values: Iterable[Any], settled: Container[int] = ()) -> set[int]:
         """These values and the values of data that they are computed from, back to the steps that are settled."""
-        found: set[int] = set()
+        ancestors: set[int] = set()
         left = list(values)
         while left:
             number = left.pop()
-            if not isinstance(number, int) or number in found or self.kinds[number] != DATA:
+            if not isinstance(number, int) or number in ancestors or self.kinds[number] != DATA:
                 continue
-            found.add(number)
+            ancestors.add(number)
             maker = self.maker.get(number)
             if maker is not None and maker not in settled:
                 left += self.steps[maker].inputs
-        return found
+        return ancestors
 
     def moved_from(self, number: int) -> list[int]:
         """A value, and those that it is moved from, the nearest first."""
-        found = [number]
-        while found[-1] in self.maker:
-            step = self.steps[self.maker[found[-1]]]
+        numbers = [number]
+        while numbers[-1] in self.maker:
+            step = self.steps[self.maker[numbers[-1]]]
             if step.operation.name not in _MOVES_ALL or not step.inputs or not isinstance(step.inputs[0], int):
                 break
-            found.append(step.inputs[0])
-        return found
+            numbers.append(step.inputs[0])
+        return numbers
 
     def results_first(self) -> list[Step]:
         """The steps in another order: each result follows the step that computes it."""
         behind: dict[int, list[Step]] = {}
-        found: list[Step] = []
+        ordered: list[Step] = []
         for step in (self.steps[self.maker[number]] for number in self.results):
             made = isinstance(step.inputs[0], int) and step.inputs[0] in self.maker
-            (behind.setdefault(step.inputs[0], []) if made else found).append(step)
+            (behind.setdefault(step.inputs[0], []) if made else ordered).append(step)
         ends = set(self.results)
         for step in self.steps:
             if ends.isdisjoint(step.outputs):
-                found += [step, *(one for number in step.outputs for one in behind.get(number, ()))]
-        return found
+                ordered += [step, *(output for number in step.outputs for output in behind.get(number, ()))]
+        return ordered
 
     def last_uses(self, steps: Sequence[Step], kept: Container[int] = ()) -> dict[int, list[int]]:
         """For each of the steps, run in this order, the values that no later one needs, without results and what is kept."""
-        last = {one: step.operation.index for step in steps for one in step.inputs if isinstance(one, int)}
-        found: dict[int, list[int]] = {}
+        last = {number: step.operation.index for step in steps for number in step.inputs if isinstance(number, int)}
+        values: dict[int, list[int]] = {}
         for number, step in last.items():
             if number not in self.results and number not in kept:
-                found.setdefault(step, []).append(number)
-        return found
+                values.setdefault(step, []).append(number)
+        return values
 
 
 def trace(
@@ -167,9 +167,9 @@ def trace(
     with jax.enable_x64(dtype == "float64"), tracing():
         shapes = [
             jax.ShapeDtypeStruct(
-                one.shape, jax.dtypes.canonicalize_dtype(one.dtype), weak_type=getattr(one, "weak_type", False)
+                leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype), weak_type=getattr(leaf, "weak_type", False)
             )
-            for one in [*weights, *inputs]
+            for leaf in [*weights, *inputs]
         ]
         shared = jax.make_jaxpr(program)(*shapes)
         sharing = Sharing()
@@ -223,8 +223,8 @@ class _Flattening:
             flat.origins[number] = frozenset([name])
         # Each result gets a step of its own, even an input that is returned unchanged, so that all are compared alike.
         flat.results = [
-            self._step("output", None, _itself, [one], [atom.aval], "")[0]
-            for one, atom in zip(self._inline(closed, given, ""), closed.jaxpr.outvars, strict=True)
+            self._step("output", None, _itself, [value], [atom.aval], "")[0]
+            for value, atom in zip(self._inline(closed, given, ""), closed.jaxpr.outvars, strict=True)
         ]
         drop_unused(flat)
         uses_first(flat)
@@ -264,7 +264,7 @@ class _Flattening:
 
     def _of_weights(self, equation: Any, given: list[Any]) -> bool:
         """Whether the operands of a scan include weights."""
-        return any(isinstance(one, int) and self.flat.kinds[one] == WEIGHT for one in given)
+        return any(isinstance(operand, int) and self.flat.kinds[operand] == WEIGHT for operand in given)
 
     def _unrolled(self, equation: Any, given: list[Any], path: str) -> list[Any]:
         params = equation.params
@@ -313,11 +313,11 @@ class _Flattening:
         self, name: str, equation: Any, function: Any, given: list[Any], avals: Iterable[Any], path: str
     ) -> tuple[int, ...]:
         flat = self.flat
-        numbers = [one for one in given if isinstance(one, int)]
-        kind = max((flat.kinds[one] for one in numbers), default=CONSTANT)
+        numbers = [number for number in given if isinstance(number, int)]
+        kind = max((flat.kinds[number] for number in numbers), default=CONSTANT)
         outputs = tuple(self._new(kind, aval) for aval in avals)
-        origins = frozenset[str]().union(*(flat.origins.get(one, frozenset()) for one in numbers))
-        inputs = tuple(dict.fromkeys(flat.maker[one] for one in numbers if one in flat.maker))
+        origins = frozenset[str]().union(*(flat.origins.get(number, frozenset()) for number in numbers))
+        inputs = tuple(dict.fromkeys(flat.maker[number] for number in numbers if number in flat.maker))
         index = len(flat.steps)
         source = source_of(equation) if equation is not None else ""
         flat.steps.append(
@@ -335,13 +335,17 @@ def _key(equation: Any, given: list[Any], exact: Constants) -> Hashable | None:
     if equation is None or equation.effects:
         return None
 
-    def of(one: Any) -> Hashable:
-        if isinstance(one, int):
-            return one
-        number = exact.get(id(one))  # numbers may be equal in the dtype alone
-        return str(one.aval), np.asarray(one.val).tobytes(), None if number is None else np.asarray(number).tobytes()
+    def of(operand: Any) -> Hashable:
+        if isinstance(operand, int):
+            return operand
+        number = exact.get(id(operand))  # numbers may be equal in the dtype alone
+        return str(operand.aval), np.asarray(operand.val).tobytes(), None if number is None else np.asarray(number).tobytes()
 
-    key = equation.primitive, tuple(sorted(equation.params.items(), key=lambda one: one[0])), tuple(map(of, given))
+    key = (
+        equation.primitive,
+        tuple(sorted(equation.params.items(), key=lambda parameter: parameter[0])),
+        tuple(map(of, given)),
+    )
     try:
         hash(key)
     except TypeError:

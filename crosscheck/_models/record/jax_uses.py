@@ -16,23 +16,23 @@ from crosscheck._shadow.jax_equations import is_float
 
 def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, Use, int]]:
     """The steps of data with weights, and the position of the data; ``value`` gives a weight by its number."""
-    found: list[tuple[Step, Use, int]] = []
+    weight_uses: list[tuple[Step, Use, int]] = []
     for step in flat.steps:
         if step.operation.kind != DATA or not is_float(flat.avals[step.outputs[0]]):
             continue
         weights = [
             place
-            for place, one in enumerate(step.inputs)
-            if isinstance(one, int) and flat.kinds[one] == WEIGHT and is_float(flat.avals[one])
+            for place, number in enumerate(step.inputs)
+            if isinstance(number, int) and flat.kinds[number] == WEIGHT and is_float(flat.avals[number])
         ]
-        data = [place for place, one in enumerate(step.inputs) if isinstance(one, int) and flat.kinds[one] == DATA]
+        data = [place for place, number in enumerate(step.inputs) if isinstance(number, int) and flat.kinds[number] == DATA]
         if not weights or step.equation is None:
             continue
         arrays = [np.asarray(value(step.inputs[place])) for place in weights]
         kind, operand, result, matrices = _described(flat, step, weights, data, arrays)
         names = tuple("+".join(sorted(flat.origins[step.inputs[place]])) for place in weights)
-        found.append((step, Use(len(found), step.operation, names, matrices, kind, operand, result), data[0]))
-    return found
+        weight_uses.append((step, Use(len(weight_uses), step.operation, names, matrices, kind, operand, result), data[0]))
+    return weight_uses
 
 
 def _described(

@@ -54,7 +54,7 @@ def unused(name: str, used: Iterable[str]) -> str:
     """A name that is not used yet."""
     taken = set(used)
     names = (name if not number else f"{name}_{number}" for number in count())
-    return next(one for one in names if one not in taken)
+    return next(candidate for candidate in names if candidate not in taken)
 
 
 class TorchCode:
@@ -71,7 +71,7 @@ class TorchCode:
             Exception: If an operation cannot run in float64, or the graph does not know a value; torch may raise anything.
         """
         nodes = self._record.nodes
-        target, ends = nodes[last], {nodes[one]: what for one, what in settled.items()}
+        target, ends = nodes[last], {nodes[index]: what for index, what in settled.items()}
         graph = Graph()
         made: dict[int, Node] = {}
         starts: dict[int, tuple[str, Array]] = {}
@@ -80,7 +80,7 @@ class TorchCode:
             call = None if number in ends else self._graph.call(number)
             if call is None:
                 name, said, array = self._start(number, ends)
-                made[number] = graph.placeholder(unused(identifier(name), (made[one].name for one in starts)))
+                made[number] = graph.placeholder(unused(identifier(name), (made[start].name for start in starts)))
                 starts[number] = said, array
                 continue
             # the results of one operation share its arguments
@@ -118,7 +118,7 @@ class TorchCode:
 
 def _printed(graph: Graph, call: Call, made: Mapping[int, Node]) -> Node:
     """An operation in a graph of torch.fx."""
-    args, kwargs = _operands(call.args, made), {key: _operands(one, made) for key, one in call.kwargs.items()}
+    args, kwargs = _operands(call.args, made), {key: _operands(argument, made) for key, argument in call.kwargs.items()}
     if call.schema is None or call.function is torch.Tensor.reshape:
         return graph.call_method(call.name if call.schema is None else "reshape", args, kwargs)
     namespace, name = call.schema.name.split("::")
@@ -126,11 +126,13 @@ def _printed(graph: Graph, call: Call, made: Mapping[int, Node]) -> Node:
     if name in ("_softmax", "_log_softmax"):
         args = (*args[:2], False)  # half_to_float
     if function is not call.function and call.schema.is_mutable:  # it writes to a copy of its operand
-        args = tuple(graph.call_method("clone", (one,)) if isinstance(one, Node) else one for one in args)
+        args = tuple(
+            graph.call_method("clone", (argument,)) if isinstance(argument, Node) else argument for argument in args
+        )
     return graph.call_function(function, args, kwargs)
 
 
 def _operands(given: Any, made: Mapping[int, Node]) -> Any:
     if isinstance(given, Ref):
         return made[given.node]
-    return type(given)([_operands(one, made) for one in given]) if isinstance(given, (list, tuple)) else given
+    return type(given)([_operands(part, made) for part in given]) if isinstance(given, (list, tuple)) else given

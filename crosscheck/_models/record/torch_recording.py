@@ -69,9 +69,9 @@ class TorchRecord:
     def nodes(self) -> dict[int, int]:
         """The node of the graph for each operation; the first one of an operation with several results."""
         calls = (
-            (number, one) for number, one in enumerate(self.graph.graph.nodes) if isinstance(one, Call) and not one.pick
+            (number, node) for number, node in enumerate(self.graph.graph.nodes) if isinstance(node, Call) and not node.pick
         )
-        return {one.operation: number for number, one in calls if one.operation is not None}
+        return {call.operation: number for number, call in calls if call.operation is not None}
 
 
 class Observer:
@@ -107,7 +107,7 @@ class Observer:
             self._names[key] = name
             self.weights[name] = held(tensor) if isinstance(tensor, torch.nn.Parameter) else _wide(tensor)
             self._origins[key] = (WEIGHT, frozenset([name]))
-        self._parameters = {_storage(one) for one in module.parameters()}
+        self._parameters = {_storage(parameter) for parameter in module.parameters()}
         self._module = module
         self.shadow: Callable[[Any], Any] = lambda tensor: tensor.double() if tensor.is_floating_point() else tensor
         """Gives a tensor in float64."""
@@ -156,8 +156,8 @@ class Observer:
         self.shadow = wide
         given = list(tensors_in([*args, *kwargs.values()]))
         kinds = [self._origins.get(_storage(tensor), (CONSTANT, frozenset())) for tensor in given]
-        kind = CONSTANT if plan.name in _OF_SHAPE else max((one for one, _ in kinds), default=CONSTANT)
-        names = frozenset[str]().union(*(names for one, names in kinds if one == WEIGHT))
+        kind = CONSTANT if plan.name in _OF_SHAPE else max((kind for kind, _ in kinds), default=CONSTANT)
+        names = frozenset[str]().union(*(names for kind, names in kinds if kind == WEIGHT))
         index = len(self.operations)
         before = {key: self._last[key] for key in map(_storage, given) if key in self._last}
         made = list(tensors_in(result))
@@ -176,12 +176,12 @@ class Observer:
         if not made or kind != DATA:
             return
         both = _narrow(made[0]), _wide(wide(made[0]))
-        self.values[index] = Values(*(self._store.put(one).view() for one in both))
+        self.values[index] = Values(*(self._store.put(array).view() for array in both))
         self._recorded[_storage(made[0])] = _layout(made[0])
         if names and made[0].is_floating_point():
             weights = [(tensor, names) for tensor, (kind, names) in zip(given, kinds, strict=True) if kind == WEIGHT]
             use = self._use(operation, args, weights, made[0], wide, before)
-            if not any(_is_again(use, one) for one in self.uses):
+            if not any(_is_again(use, earlier) for earlier in self.uses):
                 self.uses.append(use)
 
     def _use(
@@ -196,7 +196,7 @@ class Observer:
         kind, position, operand, seen, main, matrix = described(
             operation.name, args, [tensor for tensor, _ in weights], result
         )
-        weights.sort(key=lambda one: one[0] is not main)
+        weights.sort(key=lambda weight: weight[0] is not main)
         values = [self._numbers(tensor, wide) for tensor, _ in weights]
         return Use(
             index=len(self.uses),
@@ -308,7 +308,9 @@ def record(
     observer = Observer(module)
     observer.progress = progress
     flat = program.flat(0)
-    weights = {name: one for name, one in [*module.named_buffers(), *module.named_parameters()] if one.is_floating_point()}
+    weights = {
+        name: tensor for name, tensor in [*module.named_buffers(), *module.named_parameters()] if tensor.is_floating_point()
+    }
     graph = Recording(
         weights,
         wide=lambda tensor: observer.shadow(tensor),  # noqa: PLW0108 - it is another one from the first operation on
@@ -324,7 +326,7 @@ def record(
         with graph:
             results = flat(*tensors)
         graph.ended(results)
-        outputs[:] = [observer.origin(one) for one in results]
+        outputs[:] = [observer.origin(result) for result in results]
         with unseen():
             narrow[:] = map(_narrow, results)
         return results
@@ -360,7 +362,7 @@ def _ended(
     lifted = TorchLifted(lambda *tensors: [*run(*tensors), *buffers.values()], program.inputs.fmt.name)
     if observer is not None:
         lifted.observer = observer
-        lifted.parameters = [one.detach() for one in program.function.parameters()]
+        lifted.parameters = [parameter.detach() for parameter in program.function.parameters()]
     before = {name: _wide(buffer) for name, buffer in buffers.items()}
     with torch.no_grad():
         wide = lifted.run([widened(leaf) for leaf in program.inputs.leaves])

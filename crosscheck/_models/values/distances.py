@@ -47,23 +47,23 @@ def distance(matrix: Array, expected: Array, *, in_parts: bool = True) -> float:
     whole = expected.dtype.kind in "iub"
     if not (in_parts or whole) and expected.size > BLOCK:
         return _in_blocks(matrix.reshape(-1), expected.reshape(-1))
-    one, other = (np.asarray(array, np.float64).reshape(-1) for array in (matrix, expected))
+    got, wanted = (np.asarray(array, np.float64).reshape(-1) for array in (matrix, expected))
     shape = expected.shape
     with np.errstate(invalid="ignore"):  # infinity minus infinity
-        apart = one - other
+        apart = got - wanted
     if not np.isfinite(np.abs(apart, out=apart).max(initial=0.0)):
-        finite = np.isfinite(one) & np.isfinite(other)
-        if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
+        finite = np.isfinite(got) & np.isfinite(wanted)
+        if not (finite | (got == wanted) | (np.isnan(got) & np.isnan(wanted))).all():
             return float("inf")
-        apart, one, other, shape = apart[finite], one[finite], other[finite], (int(finite.sum()),)
+        apart, got, wanted, shape = apart[finite], got[finite], wanted[finite], (int(finite.sum()),)
     largest = float(apart.max(initial=0.0))
     # not by numpy.dot: the threads of its library then spin, and take cores from JAX's
-    size = _size(other, out=apart)
+    size = _size(wanted, out=apart)
     if whole and largest:
         return max(largest / (size or 1.0), WHOLE)
     in_parts = in_parts and largest > 0 and size > 0
-    if in_parts and (_uneven(apart.reshape(shape), size) or _beside_fills(other, size) is not None):
-        return float((np.abs(one - other).reshape(shape) / sizes(other.reshape(shape))).max())
+    if in_parts and (_uneven(apart.reshape(shape), size) or _beside_fills(wanted, size) is not None):
+        return float((np.abs(got - wanted).reshape(shape) / sizes(wanted.reshape(shape))).max())
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 
@@ -71,25 +71,25 @@ def _in_blocks(matrix: Array, expected: Array) -> float:
     """The distance relative to the root mean square of all numbers, without another array of their size."""
     largest, squares, count = 0.0, 0.0, 0
     for start in range(0, expected.size, BLOCK):
-        one, other = (np.asarray(array[start : start + BLOCK], np.float64) for array in (matrix, expected))
-        finite = np.isfinite(one) & np.isfinite(other)
+        got, wanted = (np.asarray(array[start : start + BLOCK], np.float64) for array in (matrix, expected))
+        finite = np.isfinite(got) & np.isfinite(wanted)
         if not finite.all():
-            if not (finite | (one == other) | (np.isnan(one) & np.isnan(other))).all():
+            if not (finite | (got == wanted) | (np.isnan(got) & np.isnan(wanted))).all():
                 return float("inf")
-            one, other = one[finite], other[finite]
-        largest = max(largest, float(np.abs(one - other).max(initial=0.0)))
-        size = _size(other, out=np.empty_like(other))
-        squares, count = squares + size * size * other.size, count + other.size
+            got, wanted = got[finite], wanted[finite]
+        largest = max(largest, float(np.abs(got - wanted).max(initial=0.0)))
+        size = _size(wanted, out=np.empty_like(wanted))
+        squares, count = squares + size * size * wanted.size, count + wanted.size
     size = float(np.sqrt(squares / max(1, count)))
     return largest / size if size else (0.0 if largest == 0 else float("inf"))
 
 
 def distances(matrix: Array, expected: Array) -> Array:
     """The same for each row and for each feature of a matrix, one after the other, relative to the same sizes."""
-    one, other = (np.asarray(array, np.float64) for array in (matrix, expected))
+    got, wanted = (np.asarray(array, np.float64) for array in (matrix, expected))
     with np.errstate(invalid="ignore"):  # infinity minus infinity
-        apart = np.abs(one - other) / sizes(np.where(np.isfinite(other), other, 0.0))
-    apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
+        apart = np.abs(got - wanted) / sizes(np.where(np.isfinite(wanted), wanted, 0.0))
+    apart[(got == wanted) | (np.isnan(got) & np.isnan(wanted))] = 0.0
     apart[np.isnan(apart)] = np.inf
     return np.concatenate([apart.max(axis, initial=0.0) for axis in (1, 0)])
 
@@ -107,17 +107,17 @@ def _sizes(numbers: Array, among: BoolArray) -> Array:
     largest = float(np.abs(numbers[among]).max(initial=0.0)) or 1.0  # its square may be too large for float64
     squares = np.square(np.where(among, numbers, 0.0) / largest)
     size = largest * float(np.sqrt(squares.sum() / max(1, among.sum())))
-    found = np.full(numbers.shape, size or 1.0)
+    scales = np.full(numbers.shape, size or 1.0)
     for axis in _axes(numbers.shape):
         counts = among.sum(axis, keepdims=True)
         own = largest * np.sqrt(squares.sum(axis, keepdims=True) / np.maximum(counts, 1))
         alone = (own > 0) & (own < UNEVEN * size) & (counts >= FEWEST)
-        found = np.minimum(found, np.where(alone, np.maximum(own, LEAST * min(size, FILLED)), size or 1.0))
-    if (few := _beside_fills(numbers[among], found[among])) is not None:
+        scales = np.minimum(scales, np.where(alone, np.maximum(own, LEAST * min(size, FILLED)), size or 1.0))
+    if (few := _beside_fills(numbers[among], scales[among])) is not None:
         small = np.zeros(numbers.shape, bool)
         small[among] = few
         return np.where(small, _sizes(numbers, small), _sizes(numbers, among & ~small))
-    return found
+    return scales
 
 
 def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -191,19 +191,19 @@ def _may_hold(joined: Array, part: Array, limit: float) -> bool:
 
 def same_numbers(matrix: Array, expected: Array, limit: float) -> bool:
     """Whether both hold the same numbers, in any order."""
-    one, other = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
-    return distance(one, other) <= limit
+    got, wanted = (np.sort(np.asarray(array, np.float64), axis=None)[:, None] for array in (matrix, expected))
+    return distance(got, wanted) <= limit
 
 
-def are_proportional(theirs: Array, mine: Array) -> bool:
+def are_proportional(array: Array, expected: Array) -> bool:
     """Whether the finite numbers of one array are those of the other times one constant, and the others are the same."""
-    finite = np.isfinite(theirs) & np.isfinite(mine)
-    if mine.dtype.kind != "f" or not np.array_equal(theirs[~finite], mine[~finite], equal_nan=True):
+    finite = np.isfinite(array) & np.isfinite(expected)
+    if expected.dtype.kind != "f" or not np.array_equal(array[~finite], expected[~finite], equal_nan=True):
         return False
-    theirs, mine = theirs[finite], mine[finite]
-    if mine.size < FEWEST or np.ptp(mine) == 0:
+    array, expected = array[finite], expected[finite]
+    if expected.size < FEWEST or np.ptp(expected) == 0:
         return False
-    largest = np.abs(mine).argmax()
-    ratio = float(theirs[largest] / mine[largest])
+    largest = np.abs(expected).argmax()
+    ratio = float(array[largest] / expected[largest])
     # fills of a mask are so large that any small numbers beside them would count as equal
-    return bool(ratio and (np.abs(theirs - ratio * mine) <= SAME * sizes(ratio * mine)).all())
+    return bool(ratio and (np.abs(array - ratio * expected) <= SAME * sizes(ratio * expected)).all())

@@ -47,5 +47,5 @@ class AxesView:
 def broadcast_features(weight: Sequence[int], result: Sequence[int]) -> tuple[int, ...]:
     """The axes of a result along which a broadcast weight has several numbers; the last axis if it has one number."""
     padded = (1,) * (len(result) - len(weight)) + tuple(weight)
-    found = tuple(axis for axis, size in enumerate(padded) if size > 1)
-    return found or tuple(range(max(0, len(result) - 1), len(result)))
+    axes = tuple(axis for axis, size in enumerate(padded) if size > 1)
+    return axes or tuple(range(max(0, len(result) - 1), len(result)))

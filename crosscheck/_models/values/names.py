@@ -46,27 +46,28 @@ def role(name: str) -> str | None:
     return next((word for word in reversed(tokens(name)) if word in _ROLES), None)
 
 
-def likeness(one: str, other: str) -> float:
+def likeness(first: str, second: str) -> float:
     """The similarity of two names, from -1 for another role to 1 for the same words."""
-    mine, theirs = tokens(one), tokens(other)
-    if not mine or not theirs:
+    first_words, second_words = tokens(first), tokens(second)
+    if not first_words or not second_words:
         return 0.0
-    roles = role(one), role(other)
+    roles = role(first), role(second)
     if None not in roles and roles[0] != roles[1]:
         return -1.0
-    common = sum((Counter(mine) & Counter(theirs)).values())
-    return 2 * common / (len(mine) + len(theirs))
+    common = sum((Counter(first_words) & Counter(second_words)).values())
+    return 2 * common / (len(first_words) + len(second_words))
 
 
-def resemblance(one: str, other: str) -> tuple[float, float]:
+def resemblance(first: str, second: str) -> tuple[float, float]:
     """How similar two names are, and how many words have the same place from the end: 0.1 is not 1.0."""
-    mine, theirs = tokens(one)[::-1], tokens(other)[::-1]
-    return likeness(one, other), sum(a == b for a, b in zip(mine, theirs, strict=False)) / max(len(mine), len(theirs), 1)
+    first_words, second_words = tokens(first)[::-1], tokens(second)[::-1]
+    same = sum(a == b for a, b in zip(first_words, second_words, strict=False))
+    return likeness(first, second), same / max(len(first_words), len(second_words), 1)
 
 
-def are_of_one_direction(one: str, other: str) -> bool:
+def are_of_one_direction(first: str, second: str) -> bool:
     """Whether these are torch's two biases of one direction of a recurrent layer: one of the input, one of the state."""
-    return {one, other} == {re.sub("_(ih|hh)_", f"_{side}_", one) for side in ("ih", "hh")}
+    return {first, second} == {re.sub("_(ih|hh)_", f"_{side}_", first) for side in ("ih", "hh")}
 
 
 def layer_of(name: str) -> str:
@@ -74,22 +75,22 @@ def layer_of(name: str) -> str:
     return re.sub(r"^\['(params|batch_stats)'\]", "", re.sub(r"[.\[][^.\[]*$", "", name))
 
 
-def best(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
+def best(torch_names: Sequence[str], jax_names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of names, each more similar to the other than to any name that is left; repeated until none is found."""
-    left, right = list(mine), list(theirs)
-    found: list[tuple[str, str]] = []
+    left, right = list(torch_names), list(jax_names)
+    matched: list[tuple[str, str]] = []
     while left and right:
-        scores = {(one, other): likeness(one, other) for one in left for other in right}
+        scores = {(first, second): likeness(first, second) for first in left for second in right}
         pairs = [
-            (one, other)
-            for (one, other), score in scores.items()
+            (first, second)
+            for (first, second), score in scores.items()
             if score >= 0
-            and all(score > scores[one, x] for x in right if x != other)
-            and all(score > scores[x, other] for x in left if x != one)
+            and all(score > scores[first, x] for x in right if x != second)
+            and all(score > scores[x, second] for x in left if x != first)
         ]
         if not pairs:
-            return found
-        found += pairs
-        left = [one for one in left if one not in {pair[0] for pair in pairs}]
-        right = [one for one in right if one not in {pair[1] for pair in pairs}]
-    return found
+            return matched
+        matched += pairs
+        left = [name for name in left if name not in {pair[0] for pair in pairs}]
+        right = [name for name in right if name not in {pair[1] for pair in pairs}]
+    return matched

@@ -15,21 +15,21 @@ from crosscheck._models.values.names import tokens
 _PARTS = {3: (("query", "key", "value"), ("r", "z", "n")), 4: (("i", "f", "g", "o"),)}
 
 
-def features(mine: int, theirs: int, name: str) -> Iterator[tuple[Array, float]]:
+def features(torch_count: int, jax_count: int, name: str) -> Iterator[tuple[Array, float]]:
     """Which of torch's outputs JAX may have, and the score of each possibility."""
-    if theirs == mine:
-        yield np.arange(mine), 0.0
-        for k, order in enumerate(_orders(mine)):
+    if jax_count == torch_count:
+        yield np.arange(torch_count), 0.0
+        for k, order in enumerate(_orders(torch_count)):
             yield order, -6 - 0.01 * k
-    elif theirs < mine:
-        step = gcd(mine, theirs)
-        for start in range(0, mine - theirs + 1, step):
-            part = part_of(name, mine // theirs, start // theirs) if start % theirs == 0 else -0.5
-            yield np.arange(start, start + theirs), part - 0.5 - 1e-3 * start / mine
-        parts = mine // theirs
-        for size in divisors(theirs) if mine % theirs == 0 else ():
+    elif jax_count < torch_count:
+        step = gcd(torch_count, jax_count)
+        for start in range(0, torch_count - jax_count + 1, step):
+            part = part_of(name, torch_count // jax_count, start // jax_count) if start % jax_count == 0 else -0.5
+            yield np.arange(start, start + jax_count), part - 0.5 - 1e-3 * start / torch_count
+        parts = torch_count // jax_count
+        for size in divisors(jax_count) if torch_count % jax_count == 0 else ():
             for k in range(parts):
-                interleaved = np.arange(mine).reshape(-1, parts, size)[:, k].reshape(-1)
+                interleaved = np.arange(torch_count).reshape(-1, parts, size)[:, k].reshape(-1)
                 yield interleaved, part_of(name, parts, k) - 6 - 0.01 / size
 
 

@@ -46,7 +46,7 @@ def bit_sum(array: Array) -> int:
     numbers = np.ravel(array, order="K")
     words = np.dtype(f"u{numbers.dtype.itemsize if numbers.dtype.kind != 'c' else numbers.dtype.itemsize // 2}")
     blocks = (numbers[start : start + BLOCK] for start in range(0, numbers.size, BLOCK))
-    return sum(int((one + numbers.dtype.type(0)).view(words).sum(dtype=np.uint64)) for one in blocks)
+    return sum(int((block + numbers.dtype.type(0)).view(words).sum(dtype=np.uint64)) for block in blocks)
 
 
 def _hashed(numbers: Array) -> int:

@@ -145,9 +145,9 @@ def is_scaling(equation: Any) -> bool:
 
 def bind(equation: Any, values: Sequence[Any]) -> Sequence[Any]:
     """Run the same operation on wide values."""
-    found = computed(equation, values)
-    if found is not None:
-        return [np.asarray(found, wide_of(equation.outvars[0].aval.dtype))]
+    result = computed(equation, values)
+    if result is not None:
+        return [np.asarray(result, wide_of(equation.outvars[0].aval.dtype))]
     params = {name: _wide_parameter(name, value) for name, value in equation.params.items()}
     results = equation.primitive.bind(*values, **params)
     return results if equation.primitive.multiple_results else [results]

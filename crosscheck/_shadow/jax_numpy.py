@@ -83,10 +83,10 @@ def _dot_general(x: Any, y: Any, *, dimension_numbers: Any, **_: Any) -> Any:
     """The product with the batch dimensions first, then those of x and of y that are not summed."""
     (x_summed, y_summed), (x_batch, y_batch) = dimension_numbers
     x_free, y_free = (
-        [axis for axis in range(one.ndim) if axis not in (*summed, *batch)]
-        for one, summed, batch in ((x, x_summed, x_batch), (y, y_summed, y_batch))
+        [axis for axis in range(array.ndim) if axis not in (*summed, *batch)]
+        for array, summed, batch in ((x, x_summed, x_batch), (y, y_summed, y_batch))
     )
-    batch, rows, columns = ([one.shape[a] for a in axes] for one, axes in ((x, x_batch), (x, x_free), (y, y_free)))
+    batch, rows, columns = ([array.shape[a] for a in axes] for array, axes in ((x, x_batch), (x, x_free), (y, y_free)))
     left = x.transpose(*x_batch, *x_free, *x_summed).reshape(*batch, int(np.prod(rows)), -1)
     right = y.transpose(*y_batch, *y_summed, *y_free).reshape(*batch, -1, int(np.prod(columns)))
     return (left @ right).reshape((*batch, *rows, *columns))
@@ -133,17 +133,17 @@ def namespace(values: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     NumPy computes with small real arrays of float64, integers or booleans that JAX does not trace. So ask with all values
     that take part: one that JAX traces, such as noise in a program that is compiled, is enough to need JAX.
     """
-    for one in values:
-        kind = getattr(one, "dtype", None)
+    for value in values:
+        kind = getattr(value, "dtype", None)
         known = isinstance(kind, np.dtype) and (kind.kind in "biu" or kind == np.float64)
-        if not known or isinstance(one, jax.core.Tracer) or not 0 < one.size <= _SMALL:
+        if not known or isinstance(value, jax.core.Tracer) or not 0 < value.size <= _SMALL:
             return jnp, values
-    return np, [np.asarray(one) for one in values]
+    return np, [np.asarray(value) for value in values]
 
 
-def where(condition: Any, one: Any, other: Any) -> Any:
+def where(condition: Any, first: Any, second: Any) -> Any:
     """One value where a condition is true, and the other value elsewhere."""
-    xp, values = namespace([condition, one, other])
+    xp, values = namespace([condition, first, second])
     return xp.where(*values)
 
 

@@ -42,8 +42,8 @@ class EagerProgram:
             moved = [1 + noise.unit * rng.uniform(-1, 1, a.shape) if a.dtype == np.float64 else 1 for a in arguments]
             arguments = [(a * m).astype(a.dtype) for a, m in zip(arguments, moved, strict=True)]
         with jax_backend.scope("float64", self.program.device):
-            found = self.program.flat(self.order)(*(jax.device_put(np.asarray(a)) for a in arguments))
-            return [_wide(np.asarray(one)) for one in found]
+            results = self.program.flat(self.order)(*(jax.device_put(np.asarray(a)) for a in arguments))
+            return [_wide(np.asarray(result)) for result in results]
 
     def run_flushed(self, arguments: Sequence[Array]) -> list[Array]:
         return self.run(arguments)

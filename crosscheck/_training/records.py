@@ -89,22 +89,22 @@ class Drift:
 
     @property
     def _explained(self) -> list[float]:
-        return [control + one for control, one in zip(self.controls, self.rounding, strict=True)]
+        return [control + rounding for control, rounding in zip(self.controls, self.rounding, strict=True)]
 
     @property
     def faster(self) -> int | None:
         """The first step after which the distance is larger than rounding explains; None if there is none."""
         both = zip(self.steps, self.apart, self._explained, strict=True)
-        return next((step for step, one, control in both if _ratio(one, control) > TIMES_CONTROLS), None)
+        return next((step for step, distance, control in both if _ratio(distance, control) > TIMES_CONTROLS), None)
 
     @property
     def parted(self) -> int | None:
         """The first step after which the distance is a thousandth of that from the start; None if there is none."""
-        return next((step for step, one in zip(self.steps, self.apart, strict=True) if not one <= APART), None)
+        return next((step for step, distance in zip(self.steps, self.apart, strict=True) if not distance <= APART), None)
 
 
-def _ratio(one: float, control: float) -> float:
-    return 0.0 if one == 0.0 else one / control if control else inf
+def _ratio(distance: float, control: float) -> float:
+    return 0.0 if distance == 0.0 else distance / control if control else inf
 
 
 @dataclass(frozen=True)

@@ -126,15 +126,15 @@ def judge(
     start = torch.state()
     try:
         with torch.threads():
-            found = run(torch, jax, *batches, seed, progress)
-            faults = tuple(_faults(found, *batches, seed))
-            runs = free_runs(found, start, *batches) if controls else None
-            free = drift(found, start, batches[0], runs, controls, seed, progress) if runs else None
+            results = run(torch, jax, *batches, seed, progress)
+            faults = tuple(_faults(results, *batches, seed))
+            runs = free_runs(results, start, *batches) if controls else None
+            free = drift(results, start, batches[0], runs, controls, seed, progress) if runs else None
     finally:
         torch.restore(start)
     name = f"{_name(torch)} / {_arguments.name_of(jax.step)}"
-    steps, errors, weights = len(batches[0]), tuple(found.errors), found.partners.weights
-    notes, message = tuple(_notes(found)), "" if faults else _message(found)
+    steps, errors, weights = len(batches[0]), tuple(results.errors), results.partners.weights
+    notes, message = tuple(_notes(results)), "" if faults else _message(results)
     return TrainingReport(name, steps, faults, errors, free, weights, notes, environment("cpu"), message), runs
 
 
@@ -146,13 +146,13 @@ def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
     from crosscheck._training.steps.torch_steps import trained
 
     objects = tuple(given) if isinstance(given, tuple | list) else (given,)
-    for one in objects:
-        if not (hasattr(one, "state_dict") and hasattr(one, "load_state_dict")):
+    for member in objects:
+        if not (hasattr(member, "state_dict") and hasattr(member, "load_state_dict")):
             raise UsageError(
-                f"torch_state: got {type(one).__name__} in it, which has no state_dict(), expected the model, its optimiser "
-                "and its schedulers"
+                f"torch_state: got {type(member).__name__} in it, which has no state_dict(), expected the model, its "
+                "optimiser and its schedulers"
             )
-    if not any(isinstance(one, torch.optim.Optimizer) for one in objects):
+    if not any(isinstance(member, torch.optim.Optimizer) for member in objects):
         raise UsageError("torch_state: got no optimiser, expected (model, optimizer), and the schedulers if there are any")
     models = trained(objects)
     if len(models) != 1:
@@ -161,11 +161,11 @@ def objects_of(given: Any) -> tuple[tuple[Any, ...], str]:
             "its optimiser; put several models into one torch.nn.ModuleDict"
         )
     check_whole("torch_state", models[0])
-    if elsewhere := {one.device.type for one in models[0].parameters()} - {"cpu"}:
+    if elsewhere := {parameter.device.type for parameter in models[0].parameters()} - {"cpu"}:
         raise UsageError(
             f"torch_state: got a model on {elsewhere.pop()}, expected one on the CPU, where both sides are compared"
         )
-    dtypes = {str(one.dtype).removeprefix("torch.") for one in models[0].parameters() if one.requires_grad}
+    dtypes = {str(parameter.dtype).removeprefix("torch.") for parameter in models[0].parameters() if parameter.requires_grad}
     if len(dtypes) != 1:
         what = ", ".join(sorted(dtypes)) if dtypes else "no parameters that are trained"
         raise UsageError(f"torch_state: got a model with {what}, expected parameters of one dtype")
@@ -183,98 +183,106 @@ def _batches(
     from crosscheck._compare.inputs import gather
     from crosscheck._models.arguments import laid_out
 
-    mine = [gather(one, dtype, None, 0, seed) for one in _listed("batches", batches)]
+    torch_inputs = [gather(batch, dtype, None, 0, seed) for batch in _listed("batches", batches)]
     if jax_batches is not None:
-        theirs = [gather(one, dtype, None, 0, seed) for one in _listed("jax_batches", jax_batches)]
-        if len(theirs) != len(mine):
-            raise UsageError(f"jax_batches: got {len(theirs)} steps, expected {len(mine)}, as many as batches has")
+        jax_inputs = [gather(batch, dtype, None, 0, seed) for batch in _listed("jax_batches", jax_batches)]
+        if len(jax_inputs) != len(torch_inputs):
+            raise UsageError(
+                f"jax_batches: got {len(jax_inputs)} steps, expected {len(torch_inputs)}, as many as batches has"
+            )
         if torch_to_jax is not None:
             raise UsageError("torch_to_jax, jax_batches: got both, expected one of them")
-        return mine, theirs
-    return mine, [laid_out(one, torch_to_jax, dtype, seed) for one in mine]
+        return torch_inputs, jax_inputs
+    return torch_inputs, [laid_out(inputs, torch_to_jax, dtype, seed) for inputs in torch_inputs]
 
 
 def _listed(name: str, given: Iterable[Any]) -> list[Any]:
     try:
-        found = list(given)
+        batches = list(given)
     except TypeError:
         raise UsageError(f"{name}: got {type(given).__name__}, expected a list of batches, one for each step") from None
-    if not found:
+    if not batches:
         raise UsageError(f"{name}: got none, expected a batch for each step; 20 show most of what can go wrong")
-    for k, one in enumerate(found):
-        if not isinstance(one, tuple | list):
+    for k, batch in enumerate(batches):
+        if not isinstance(batch, tuple | list):
             raise UsageError(
-                f"{name}: got {type(one).__name__} as batch {k + 1}, expected a list of the positional arguments of a step"
+                f"{name}: got {type(batch).__name__} as batch {k + 1}, expected a list of the positional arguments of a step"
             )
-    return found
+    return batches
 
 
 def _faults(
-    found: StepResults, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int
+    results: StepResults, batches: Sequence[Inputs], jax_batches: Sequence[Inputs], seed: int
 ) -> Iterator[TrainingFault]:
     """The faults, in the order of the steps."""
     from crosscheck._training.explain.other_exchanges import other_exchange
     from crosscheck._training.explain.reasons import reason
     from crosscheck._training.steps.quantities import called
 
-    yield from _other_start(found)
-    exchange = other_exchange(found)
+    yield from _other_start(results)
+    exchange = other_exchange(results)
     if exchange is not None:
         yield exchange
-    for one in sorted(found.departures if exchange is None else (), key=lambda one: one.step):
-        why = reason(found, one, jax_batches, seed)
-        tensor = called(found.partners, one.tensor)
-        yield TrainingFault(why.stage, one.step, one.steps, tensor, one.error, one.cause, one.side, why.words)
-    if found.lost:
-        more = f" and {len(found.lost) - 1} more" if len(found.lost) > 1 else ""
-        words = f"{found.lost[0]}{more} of JAX: no partner in PyTorch, so only the first step is judged from the same state"
-        yield TrainingFault("parameters", 1, 1, found.lost[0], inf, "missing", None, words)
+    for departure in sorted(results.departures if exchange is None else (), key=lambda departure: departure.step):
+        why = reason(results, departure, jax_batches, seed)
+        tensor = called(results.partners, departure.tensor)
+        yield TrainingFault(
+            why.stage, departure.step, departure.steps, tensor, departure.error, departure.cause, departure.side, why.words
+        )
+    if results.lost:
+        more = f" and {len(results.lost) - 1} more" if len(results.lost) > 1 else ""
+        words = (
+            f"{results.lost[0]}{more} of JAX: no partner in PyTorch, so only the first step is judged from the same state"
+        )
+        yield TrainingFault("parameters", 1, 1, results.lost[0], inf, "missing", None, words)
 
 
-def _other_start(found: StepResults) -> Iterator[TrainingFault]:
+def _other_start(results: StepResults) -> Iterator[TrainingFault]:
     """A fault if JAX starts from other weights. The steps are still judged: each begins with torch's weights."""
     from crosscheck._training.steps.quantities import WEIGHTS, called
 
-    starts = found.partners.starts
+    starts = results.partners.starts
     if starts:
         furthest = max(starts, key=starts.__getitem__)
         words = (
             "JAX starts from other weights; the steps are judged from PyTorch's, as if copy_weights had carried them over"
         )
-        tensor = called(found.partners, (WEIGHTS, furthest))
+        tensor = called(results.partners, (WEIGHTS, furthest))
         yield TrainingFault("start", 1, 1, tensor, starts[furthest], "definition", None, words)
 
 
 def _name(torch: TorchSteps) -> str:
-    return f"{type(torch.model).__name__} trained by {' and '.join(type(one).__name__ for one in torch.optimizers)}"
+    return (
+        f"{type(torch.model).__name__} trained by {' and '.join(type(optimizer).__name__ for optimizer in torch.optimizers)}"
+    )
 
 
-def _message(found: StepResults) -> str:
+def _message(results: StepResults) -> str:
     """Why trainings without a fault get no verdict; empty if they get one."""
-    if not found.blank:
+    if not results.blank:
         return ""
-    first, count = found.blank[0], f"{len(found.blank)} of {len(found.errors)} steps"
+    first, count = results.blank[0], f"{len(results.blank)} of {len(results.errors)} steps"
     where = f"at {count}, first at step {first}"
     return f"the loss or most tensors are NaN or infinite on both sides {where}, so nothing was compared there"
 
 
-def _notes(found: StepResults) -> list[str]:
+def _notes(results: StepResults) -> list[str]:
     from crosscheck._training.steps.torch_steps import AVERAGE
 
     notes = []
-    if not found.gradients_seen:
+    if not results.gradients_seen:
         notes.append(
             "JAX's gradients were not seen in its step, as they are of jax.grad; return {'loss': loss, 'gradients': grads} "
             "to have them judged by themselves"
         )
-    averages = {key for key in found.without_partner if key.startswith(AVERAGE)}
-    if lost := sorted(found.without_partner - averages):
+    averages = {key for key in results.without_partner if key.startswith(AVERAGE)}
+    if lost := sorted(results.without_partner - averages):
         notes.append(f"the optimiser's state {', '.join(lost)} of PyTorch has no partner in JAX; JAX goes on with its own")
     if averages:
         notes.append("PyTorch's average of the weights has no partner in JAX's state: it is not compared")
-    if own := found.only_in_jax:
+    if own := results.only_in_jax:
         more = f" and {len(own) - 1} more arrays" if len(own) > 1 else ""
         notes.append(f"{own[0]}{more} of JAX's state: each step changes it, and PyTorch has no partner: it is not compared")
-    if found.first_special is not None:
-        notes.append(f"the loss is not finite from step {found.first_special} on")
+    if results.first_special is not None:
+        notes.append(f"the loss is not finite from step {results.first_special} on")
     return notes

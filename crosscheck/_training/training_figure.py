@@ -26,7 +26,7 @@ def draw(report: TrainingReport) -> Figure:
     kinds = list(dict.fromkeys(kind for step in report.errors for kind in step))
     steps = range(1, len(report.errors) + 1)
     for k, kind in enumerate(kinds):
-        heights = [min(max(one[kind], LOWEST), 1e3) if kind in one else nan for one in report.errors]
+        heights = [min(max(errors[kind], LOWEST), 1e3) if kind in errors else nan for errors in report.errors]
         axes[0].plot(steps, heights, color=COLORS[k % 7], linestyle=MARKS[k % 7], marker=".", markersize=3, label=kind)
     for step in sorted({fault.step for fault in report.faults})[:4]:
         early = step <= (len(report.errors) + 1) / 2
@@ -49,11 +49,11 @@ def draw(report: TrainingReport) -> Figure:
             (drift.apart, "JAX from PyTorch", COLORS[1], "-"),
             (drift.controls, "PyTorch from itself, one ULP away", "black", ":"),
         ):
-            axes[1].plot(drift.steps, [max(one, LOWEST) for one in values], color=color, linestyle=line, label=label)
+            axes[1].plot(drift.steps, [max(value, LOWEST) for value in values], color=color, linestyle=line, label=label)
         axes[1].set(title="running freely", xlabel="step", ylabel="distance, of the way gone", yscale="log")
-    for one in axes:
-        one.title.set_fontsize(11)
-        one.grid(alpha=0.3)
-        one.xaxis.set_major_locator(MaxNLocator(integer=True))
-        one.legend(fontsize=9, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    for panel in axes:
+        panel.title.set_fontsize(11)
+        panel.grid(alpha=0.3)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.legend(fontsize=9, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return figure

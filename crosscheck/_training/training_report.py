@@ -208,15 +208,15 @@ def _story(report: TrainingReport) -> Iterator[str]:
 
 
 def _largest(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    largest: dict[str, float] = {}
     for step in errors:
         for kind, error in step.items():
-            found[kind] = max(found.get(kind, 0.0), error)
-    return found
+            largest[kind] = max(largest.get(kind, 0.0), error)
+    return largest
 
 
 def _rows(errors: Sequence[Mapping[str, float]]) -> Iterator[list[str]]:
     yield ["tensors", "apart at most", "at step"]
     for kind, largest in _largest(errors).items():
-        step = next(k for k, one in enumerate(errors) if one.get(kind) == largest)
+        step = next(k for k, step_errors in enumerate(errors) if step_errors.get(kind) == largest)
         yield [kind, f"{largest:.2g}", str(step + 1)]

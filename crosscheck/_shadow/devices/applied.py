@@ -35,8 +35,8 @@ class Applied:
         layouts = self.layouts
         if any(x.open for x in xs):
             opened = frozenset[str]().union(*(x.open for x in xs))
-            if (found := self._added_once(equation, xs, opened)) is not None:
-                xs = found
+            if (terms := self._added_once(equation, xs, opened)) is not None:
+                xs = terms
             if self._stays_open(equation, xs):
                 sums = self.apply(equation, [replace(x, open=frozenset(), summands=None) for x in xs])
                 origin = next(x.origin for x in xs if x.open)
@@ -45,7 +45,7 @@ class Applied:
                     parts = self.apply(equation, [layouts.summands(x, wanted) for x in xs])
                     return layouts.summands(parts[k], wanted)
 
-                return [self._opened(one, opened, _for(summands, k), origin) for k, one in enumerate(sums)]
+                return [self._opened(total, opened, _for(summands, k), origin) for k, total in enumerate(sums)]
             xs = [layouts.settled(x) for x in xs]
         xs = self._summed(equation, xs)
         while True:
@@ -71,15 +71,15 @@ class Applied:
             ]
             atoms = self.layouts.writer.equation(equation.primitive, operands, made.params, results)
         self.layouts.writer.source = source
-        found = [Held(*one) for one in zip(atoms, shapes, [lead] * len(atoms), made.shards, strict=True)]
+        outputs = [Held(*fields) for fields in zip(atoms, shapes, [lead] * len(atoms), made.shards, strict=True)]
         if not made.open:
-            return found
+            return outputs
         given = list(xs)
 
         def apart(k: int, wanted: frozenset[str]) -> Held:
             return layouts.summands(self.apply(equation, [layouts.stacked(x, wanted) for x in given])[k], wanted)
 
-        return [self._opened(one, made.open, _for(apart, k), equation) for k, one in enumerate(found)]
+        return [self._opened(output, made.open, _for(apart, k), equation) for k, output in enumerate(outputs)]
 
     def _said(self, source: Any, shards: Shards, lead: Axes, opened: frozenset[str]) -> Any:
         """The source of an operation, with what the devices' results make together."""
@@ -123,7 +123,7 @@ class Applied:
                 if option:
                     x = added(xs[alone[0]], (axis,), layouts)
                     x = layouts.divided(x, layouts.sizes[axis]) if option == "pmean" else x
-                    xs = [x if k == alone[0] else one for k, one in enumerate(xs)]
+                    xs = [x if k == alone[0] else operand for k, operand in enumerate(xs)]
         return xs
 
     @staticmethod

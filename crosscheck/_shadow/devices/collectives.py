@@ -29,7 +29,7 @@ def axes_of(equation: Any) -> Axes:
     """The axes of the mesh along which an equation exchanges values."""
     params = equation.params
     axes = params.get("axes", params.get("axis_name", ()))
-    return tuple(one for one in (axes if isinstance(axes, tuple | list) else (axes,)) if not isinstance(one, int))
+    return tuple(axis for axis in (axes if isinstance(axes, tuple | list) else (axes,)) if not isinstance(axis, int))
 
 
 def name_of(equation: Any) -> str:
@@ -51,7 +51,7 @@ def collective(equation: Any, xs: Sequence[Held], layouts: Layouts) -> list[Held
             f"group is one row of it"
         )
     # along an axis of size 1, there is one device
-    axes = tuple(one for one in axes_of(equation) if layouts.sizes[one] > 1)
+    axes = tuple(axis for axis in axes_of(equation) if layouts.sizes[axis] > 1)
     if name == "axis_index":
         return [_number(equation, axes_of(equation), axes, layouts)]
     if not axes or name == "pvary":
@@ -62,13 +62,13 @@ def collective(equation: Any, xs: Sequence[Held], layouts: Layouts) -> list[Held
 
 def options(name: str, equation: Any, x: Held, axes: Axes, layouts: Layouts) -> list[str]:
     """What else could be done in place of a collective."""
-    others = [one for one, size in layouts.sizes.items() if size > 1 and one not in axes]
+    others = [axis for axis, size in layouts.sizes.items() if size > 1 and axis not in axes]
     dimensions = [str(d) for d in range(len(equation.invars[0].aval.shape))]
     if name in ("psum", "pmax", "pmin"):
-        found = ["sum", "average"]
+        ways = ["sum", "average"]
         if name == "psum":  # what all devices hold alike is not to be added up
-            found = ["none", "mean", "times"] if x.axes.isdisjoint(axes) else ["mean", "times", "none"]
-        return [*found, *(f"over {one}" for one in others)]
+            ways = ["none", "mean", "times"] if x.axes.isdisjoint(axes) else ["mean", "times", "none"]
+        return [*ways, *(f"over {axis}" for axis in others)]
     if name == "reduce_scatter":
         return ["mean", "times", *(f"along {d}" for d in dimensions if int(d) != equation.params["scatter_dimension"])]
     if name == "all_gather":
@@ -104,7 +104,7 @@ def _number(equation: Any, named: Axes, axes: Axes, layouts: Layouts) -> Held:
     if not axes:
         return _index(equation, named, layouts)
     count = layouts.of(axes)
-    others = [f"over {one}" for one, size in layouts.sizes.items() if size > 1 and one not in axes]
+    others = [f"over {axis}" for axis, size in layouts.sizes.items() if size > 1 and axis not in axes]
     ways = [*others, *dict.fromkeys(["by 1", f"by {count - 1}"])]
     option = layouts.sharing.option(equation, "axis_index", axes, count, ways, own=True)
     if option.startswith("over "):
@@ -133,11 +133,11 @@ def _edited(option: str, name: str, equation: Any, x: Held, axes: Axes, layouts:
         if name == "all_gather":  # each device has its own block, as often as there are devices
             return _repeated(params, layouts.settled(x), layouts.of(axes), layouts)
         return layouts.summands(x, axes)
-    found = run(params, x, axes, layouts)
+    result = run(params, x, axes, layouts)
     if option in ("mean", "times"):
         count = layouts.of(axes)
-        return layouts.divided(layouts.settled(found), count if option == "mean" else 1 / count)
-    return found if found.shape == shape else _reshaped(found, shape, layouts)
+        return layouts.divided(layouts.settled(result), count if option == "mean" else 1 / count)
+    return result if result.shape == shape else _reshaped(result, shape, layouts)
 
 
 def _reshaped(x: Held, shape: tuple[int, ...], layouts: Layouts) -> Held:
@@ -162,17 +162,17 @@ def _repeated(params: Mapping[str, Any], x: Held, count: int, layouts: Layouts) 
 
 def _index(equation: Any, axes: Axes, layouts: Layouts) -> Held:
     """The number of each device along axes, the first of which is the slowest."""
-    lead = layouts.ordered([one for one in axes if layouts.sizes[one] > 1])
-    shape = [layouts.sizes[one] for one in lead]
+    lead = layouts.ordered([axis for axis in axes if layouts.sizes[axis] > 1])
+    shape = [layouts.sizes[axis] for axis in lead]
     dtype = equation.outvars[0].aval.dtype
 
     def numbers() -> Any:
-        found = jnp.zeros(shape, dtype)
+        index = jnp.zeros(shape, dtype)
         for axis in axes:
-            found = found * layouts.sizes[axis]
+            index = index * layouts.sizes[axis]
             if axis in lead:
-                found = found + lax.broadcasted_iota(dtype, shape, lead.index(axis))
-        return found
+                index = index + lax.broadcasted_iota(dtype, shape, lead.index(axis))
+        return index
 
     (atom,) = layouts.writer.call(numbers)
     return Held(atom, (), lead, number=lead)
@@ -184,10 +184,10 @@ def _same(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> H
 
 def _reduced(function: Callable[..., Any], *, summed: bool = False) -> Callable[..., Held]:
     def reduction(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
-        along = tuple(one for one in params["axes"] if isinstance(one, int))
+        along = tuple(dimension for dimension in params["axes"] if isinstance(dimension, int))
         if along:  # what vmap over the axis of a collective makes of it
             x = layouts.stacked(layouts.settled(x), {axis for d in along for axis in x.shards.get(d, ())})
-            places = tuple(len(x.lead) + one for one in along)
+            places = tuple(len(x.lead) + dimension for dimension in along)
             (atom,) = layouts.writer.call(lambda a: function(a, places), x.atom)
             kept = [d for d in range(len(x.shape)) if d not in along]
             shards = {k: x.shards[d] for k, d in enumerate(kept) if d in x.shards}
@@ -199,23 +199,23 @@ def _reduced(function: Callable[..., Any], *, summed: bool = False) -> Callable[
 
 def _over(function: Callable[..., Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
     x = layouts.stacked(x, axes)
-    places = tuple(x.lead.index(one) for one in axes if one in x.lead)
+    places = tuple(x.lead.index(axis) for axis in axes if axis in x.lead)
     if not places:
         return x
     (atom,) = layouts.writer.call(lambda a: function(a, places), x.atom)
-    return replace(x, atom=atom, lead=tuple(one for one in x.lead if one not in axes))
+    return replace(x, atom=atom, lead=tuple(axis for axis in x.lead if axis not in axes))
 
 
 def added(x: Held, axes: Axes, layouts: Layouts) -> Held:
     """The sum of what the devices along these axes hold."""
     there = x
-    left = tuple(one for one in axes if one not in x.open)
+    left = tuple(axis for axis in axes if axis not in x.open)
     opened = x.open - frozenset(axes)
     x = replace(x, open=opened)
     if left:
         # those that all devices hold alike count as often as there are devices
         unlike = replace(x, open=frozenset(), summands=None)
-        times = layouts.of(one for one in left if one not in unlike.axes)
+        times = layouts.of(axis for axis in left if axis not in unlike.axes)
         x = replace(_over(lax.reduce_sum, unlike, left, layouts), open=opened)
         if times > 1:
             (atom,) = layouts.writer.call(lambda a: a * jnp.asarray(times, a.dtype), x.atom)
@@ -230,16 +230,16 @@ def _gathered(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) 
     x = layouts.settled(x)
     if tiled:
         there = x.shards.get(dimension, ())
-        others = tuple(one for one in there if one not in axes)
+        others = tuple(axis for axis in there if axis not in axes)
         if there != (*others, *axes):
             x = layouts.in_blocks(layouts.stacked(x, {*axes, *others}), dimension, (*others, *axes))
         shape = tuple(size * layouts.of(axes) if d == dimension else size for d, size in enumerate(x.shape))
         return replace(x, shape=shape, shards={**_without(x, dimension), **({dimension: others} if others else {})})
     x = layouts.everywhere(x, axes)
-    lead = tuple(one for one in x.lead if one not in axes)
+    lead = tuple(axis for axis in x.lead if axis not in axes)
     at = len(lead) + dimension
-    rest = [k for k, one in enumerate(x.lead) if one in lead] + list(range(len(x.lead), len(x.lead) + len(x.shape)))
-    order = [*rest[:at], *(x.lead.index(one) for one in axes), *rest[at:]]
+    rest = [k for k, axis in enumerate(x.lead) if axis in lead] + list(range(len(x.lead), len(x.lead) + len(x.shape)))
+    order = [*rest[:at], *(x.lead.index(axis) for axis in axes), *rest[at:]]
     shards = {d + (d >= dimension): of for d, of in x.shards.items()}
     shape = (*x.shape[:dimension], layouts.of(axes), *x.shape[dimension:])
     whole = layouts.whole_shape(shape, shards, lead)
@@ -258,7 +258,7 @@ def _sum_scattered(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layo
         return _one_block(params, x, dimension, layouts)
     outer = x.shards.get(dimension, ())
     size = x.shape[dimension] // layouts.of(axes)
-    shape = tuple(size if d == dimension else one for d, one in enumerate(x.shape))
+    shape = tuple(size if d == dimension else length for d, length in enumerate(x.shape))
     x = replace(x, shape=shape, shards={**x.shards, dimension: (*outer, *axes)})
     if params["tiled"]:
         return x
@@ -284,8 +284,8 @@ def _all_to_all(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts
         return x
     if split == concat:
         x = layouts.everywhere(layouts.stacked(x, x.shards.get(split, ())), axes)
-        at, rank = [x.lead.index(one) for one in axes], len(x.lead)
-        sizes = [layouts.sizes[one] for one in axes]
+        at, rank = [x.lead.index(axis) for axis in axes], len(x.lead)
+        sizes = [layouts.sizes[axis] for axis in axes]
 
         def exchanged(a: Any) -> Any:
             shape = a.shape
@@ -297,7 +297,7 @@ def _all_to_all(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts
         (atom,) = layouts.writer.call(exchanged, x.atom)
         return replace(x, atom=atom)
     if x.shards.get(concat, ())[-len(axes) :] != axes:
-        outer = tuple(one for one in x.shards.get(concat, ()) if one not in axes)
+        outer = tuple(axis for axis in x.shards.get(concat, ()) if axis not in axes)
         x = layouts.in_blocks(layouts.stacked(x, {*axes, *outer}), concat, (*outer, *axes))
     outer = x.shards[concat][: -len(axes)]
     shards = {**_without(x, concat), **({concat: outer} if outer else {})}
@@ -316,14 +316,14 @@ def _permuted(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) 
         return x
     before = next((d for d, of in x.shards.items() if of == axes), None)
     x = layouts.everywhere(x, axes)
-    first = [x.lead.index(one) for one in axes]
+    first = [x.lead.index(axis) for axis in axes]
 
     def moved(a: Any) -> Any:
         a = jnp.moveaxis(a, first, range(len(first)))
         rest = a.shape[len(first) :]
         a = a.reshape((count, *rest))
         blocks = [a[pairs[k] : pairs[k] + 1] if k in pairs else jnp.zeros((1, *rest), a.dtype) for k in range(count)]
-        a = lax.concatenate(blocks, 0).reshape(*(layouts.sizes[one] for one in axes), *rest)
+        a = lax.concatenate(blocks, 0).reshape(*(layouts.sizes[axis] for axis in axes), *rest)
         return jnp.moveaxis(a, range(len(first)), first)
 
     (atom,) = layouts.writer.call(moved, x.atom)
@@ -333,12 +333,12 @@ def _permuted(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) 
 
 def _from_one(params: Mapping[str, Any], x: Held, axes: Axes, layouts: Layouts) -> Held:
     x = layouts.stacked(layouts.settled(x), axes)
-    places = [k for k, one in enumerate(x.lead) if one in axes]
+    places = [k for k, axis in enumerate(x.lead) if axis in axes]
     if not places:
         return x
     (axis,) = axes
     (atom,) = layouts.writer.call(lambda a: lax.index_in_dim(a, params["source"], places[0], keepdims=False), x.atom)
-    return replace(x, atom=atom, lead=tuple(one for one in x.lead if one != axis))
+    return replace(x, atom=atom, lead=tuple(other for other in x.lead if other != axis))
 
 
 COLLECTIVES: dict[str, Callable[[Mapping[str, Any], Held, Axes, Layouts], Held]] = {

@@ -99,7 +99,7 @@ def _alike(
                 target[d] = axes
     for x in arrays:
         for d, axes in x.shards.items():
-            if [one for one in target.get(d, ()) if one in axes] != list(axes):
+            if [axis for axis in target.get(d, ()) if axis in axes] != list(axes):
                 unlike |= {*axes, *target.get(d, ())}
     every = [axis for axes in target.values() for axis in axes]
     unlike |= {axis for axis in every if every.count(axis) > 1}
@@ -114,12 +114,12 @@ def _alike(
 
 
 def _reduced(equation: Any, x: Held, params: Mapping[str, Any]) -> Placed:
-    axes = {one % len(x.shape) for one in params["axes"]}
+    axes = {axis % len(x.shape) for axis in params["axes"]}
     kept = [d for d in range(len(x.shape)) if d not in axes]
     shards = dict(x.shards)
     summed = [axis for d in axes for axis in shards.pop(d, ())] if equation.primitive.name == "reduce_sum" else []
-    found = _moved(shards, {d: k for k, d in enumerate(kept)})
-    return Placed([x], params, [found], frozenset(summed))
+    kept_shards = _moved(shards, {d: k for k, d in enumerate(kept)})
+    return Placed([x], params, [kept_shards], frozenset(summed))
 
 
 def _transposed(equation: Any, xs: Sequence[Held], layouts: Layouts, params: Mapping[str, Any]) -> Placed:
@@ -127,7 +127,7 @@ def _transposed(equation: Any, xs: Sequence[Held], layouts: Layouts, params: Map
 
 
 def _squeezed(equation: Any, xs: Sequence[Held], layouts: Layouts, params: Mapping[str, Any]) -> Placed:
-    gone = {one % len(xs[0].shape) for one in params["dimensions"]}
+    gone = {dimension % len(xs[0].shape) for dimension in params["dimensions"]}
     kept = [d for d in range(len(xs[0].shape)) if d not in gone]
     return Placed(xs, params, [_moved(xs[0].shards, {d: k for k, d in enumerate(kept)})])
 
@@ -263,12 +263,12 @@ def _scattered(equation: Any, xs: Sequence[Held], layouts: Layouts, params: Mapp
 def _unlike(left: Held, right: Held, pairs: Iterable[tuple[int, int]]) -> set[str]:
     """The axes along which only one of two dimensions that belong together is in blocks."""
     blocks = [(left.shards.get(i, ()), right.shards.get(j, ())) for i, j in pairs]
-    return {axis for one, other in blocks if one != other for axis in (*one, *other)}
+    return {axis for first, second in blocks if first != second for axis in (*first, *second)}
 
 
-def _shared(one: Shards, other: Shards) -> set[str]:
+def _shared(left: Shards, right: Shards) -> set[str]:
     """The axes for which two arrays have different dimensions in blocks."""
-    places = [{axis: d for d, axes in shards.items() for axis in axes} for shards in (one, other)]
+    places = [{axis: d for d, axes in shards.items() for axis in axes} for shards in (left, right)]
     return {axis for axis, d in places[0].items() if places[1].get(axis, d) != d}
 
 

@@ -61,7 +61,7 @@ class Held:
 
     def dimension(self, axis: str) -> int | None:
         """The dimension that is in blocks along an axis."""
-        return next((one for one, axes in self.shards.items() if axis in axes), None)
+        return next((dimension for dimension, axes in self.shards.items() if axis in axes), None)
 
 
 class Layouts:
@@ -81,16 +81,16 @@ class Layouts:
 
     def of(self, axes: Iterable[str]) -> int:
         """The number of devices along axes."""
-        return prod(self.sizes[one] for one in axes)
+        return prod(self.sizes[axis] for axis in axes)
 
     def ordered(self, axes: Collection[str]) -> Axes:
         """Axes in the order of the mesh."""
-        return tuple(one for one in self.sizes if one in axes)
+        return tuple(axis for axis in self.sizes if axis in axes)
 
     def whole_shape(self, shape: Iterable[int], shards: Shards, lead: Iterable[str] = ()) -> tuple[int, ...]:
         """The shape of an array of all devices."""
         blocks = (size * self.of(shards.get(dimension, ())) for dimension, size in enumerate(shape))
-        return (*(self.sizes[one] for one in lead), *blocks)
+        return (*(self.sizes[axis] for axis in lead), *blocks)
 
     def settled(self, x: Held) -> Held:
         """The value as an operation takes it that does not add up summands: each device has its own."""
@@ -122,18 +122,18 @@ class Layouts:
     def stacked(self, x: Held, axes: Collection[str]) -> Held:
         """The value with these axes stacked, as far as devices hold different arrays along them."""
         x = self.summands(x, axes)
-        moved = [one for one in self.sizes if one in axes and x.dimension(one) is not None]
+        moved = [axis for axis in self.sizes if axis in axes and x.dimension(axis) is not None]
         if not moved:
             return x
         lead = self.ordered({*x.lead, *moved})
         shards = {d: tuple(a for a in of if a not in moved) for d, of in x.shards.items()}
         shards = {d: of for d, of in shards.items() if of}
-        split: list[int] = [self.sizes[one] for one in x.lead]
+        split: list[int] = [self.sizes[axis] for axis in x.lead]
         names: list[Any] = list(x.lead)
         for d, size in enumerate(x.shape):
-            split += [*(self.sizes[one] for one in x.shards.get(d, ())), size]
+            split += [*(self.sizes[axis] for axis in x.shards.get(d, ())), size]
             names += [*x.shards.get(d, ()), d]
-        order = [names.index(one) for one in lead] + [k for k, one in enumerate(names) if one not in lead]
+        order = [names.index(axis) for axis in lead] + [k for k, name in enumerate(names) if name not in lead]
         shape = self.whole_shape(x.shape, shards, lead)
         (atom,) = self.writer.call(lambda a: a.reshape(split).transpose(order).reshape(shape), x.atom)
         return self._changed(x, axes, atom=atom, lead=lead, shards=shards)
@@ -148,13 +148,13 @@ class Layouts:
     def everywhere(self, x: Held, axes: Collection[str]) -> Held:
         """The value stacked along all of these axes, also where all devices hold the same."""
         x = self.stacked(x, axes)
-        missing = [one for one in self.ordered(axes) if one not in x.lead]
+        missing = [axis for axis in self.ordered(axes) if axis not in x.lead]
         if not missing:
             return x
         lead = self.ordered({*x.lead, *missing})
         shape = self.whole_shape(x.shape, x.shards, lead)
         rank = len(shape) - len(lead)
-        dimensions = (*(lead.index(one) for one in x.lead), *range(len(lead), len(lead) + rank))
+        dimensions = (*(lead.index(axis) for axis in x.lead), *range(len(lead), len(lead) + rank))
         (atom,) = self.writer.call(lambda a: lax.broadcast_in_dim(a, shape, dimensions), x.atom)
         return replace(x, atom=atom, lead=lead)
 
@@ -164,11 +164,11 @@ class Layouts:
             return x
         x = self.everywhere(x, axes)
         assert dimension not in x.shards
-        lead = tuple(one for one in x.lead if one not in axes)
+        lead = tuple(axis for axis in x.lead if axis not in axes)
         at = len(lead) + dimension
-        order = [*(x.lead.index(one) for one in lead)]
+        order = [*(x.lead.index(axis) for axis in lead)]
         order += range(len(x.lead), len(x.lead) + dimension)
-        order += (x.lead.index(one) for one in axes)
+        order += (x.lead.index(axis) for axis in axes)
         order += range(len(x.lead) + dimension, len(x.lead) + len(x.shape))
         shards = {**x.shards, dimension: axes}
         shape = self.whole_shape(x.shape, shards, lead)
@@ -199,7 +199,7 @@ class Layouts:
     def first(self, x: Held, axes: Collection[str]) -> Held:
         """What the first device along these axes holds."""
         x = self.stacked(x, axes)
-        taken = [k for k, one in enumerate(x.lead) if one in axes]
+        taken = [k for k, axis in enumerate(x.lead) if axis in axes]
         if not taken:
             return x
 
@@ -209,7 +209,7 @@ class Layouts:
             return a
 
         (atom,) = self.writer.call(of_first, x.atom)
-        return replace(x, atom=atom, lead=tuple(one for one in x.lead if one not in axes))
+        return replace(x, atom=atom, lead=tuple(axis for axis in x.lead if axis not in axes))
 
     def is_zero(self, x: Held) -> bool:
         """Whether it is 0 everywhere, as the program shows."""

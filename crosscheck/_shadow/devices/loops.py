@@ -39,7 +39,7 @@ class Loop:
     def __post_init__(self) -> None:
         self.length = self.equation.params["length"]
         sent = sends(self.inside.jaxpr)
-        axes = tuple(one for one in axes_of(sent) if self.layouts.sizes[one] > 1) if sent is not None else ()
+        axes = tuple(axis for axis in axes_of(sent) if self.layouts.sizes[axis] > 1) if sent is not None else ()
         if not axes:
             return
         count = self.layouts.of(axes)
@@ -73,13 +73,13 @@ class Loop:
         held = [x]
         for _ in range(self.length - 1):
             held.append(COLLECTIVES["ppermute"]({"perm": perm}, held[-1], axes, layouts))
-        self.passed = layouts.writer.call(lambda *arrays: jnp.stack(arrays), *(one.atom for one in held))
-        self.consts = [x if k == place else one for k, one in enumerate(self.consts)]
+        self.passed = layouts.writer.call(lambda *arrays: jnp.stack(arrays), *(array.atom for array in held))
+        self.consts = [x if k == place else constant for k, constant in enumerate(self.consts)]
         self._place = place
 
     def constants(self, arrays: Sequence[Any], passed: Sequence[Any]) -> list[Any]:
         """What a step has, from the constants and from its own of ``passed``."""
-        return [passed[0] if passed and k == self._place else one for k, one in enumerate(arrays)]
+        return [passed[0] if passed and k == self._place else array for k, array in enumerate(arrays)]
 
     def steps(self, array: Any) -> Any:
         """An array to run over for the number of steps; one more continues it evenly."""
@@ -90,10 +90,10 @@ class Loop:
 
 def sends(jaxpr: Jaxpr) -> Any:
     """The first ``ppermute`` in a program, in programs inside of it too; None if there is none."""
-    for one in jaxpr.eqns:
-        if one.primitive.name == "ppermute":
-            return one
-        for inside in jaxprs_in_params(one.params):
-            if (found := sends(inside)) is not None:
-                return found
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "ppermute":
+            return equation
+        for inside in jaxprs_in_params(equation.params):
+            if (sent := sends(inside)) is not None:
+                return sent
     return None

@@ -60,7 +60,7 @@ class Otherwise:
                     k = int(place)
                     x = layouts.settled(xs[k])
                     sent = COLLECTIVES["ppermute"]({"perm": pairs(way, layouts.of((axis,)))}, x, (axis,), layouts)
-                    xs = [sent if one == k else x for one, x in enumerate(xs)]
+                    xs = [sent if number == k else x for number, x in enumerate(xs)]
                 if name == "concatenate":
                     xs = self._in_order(equation, xs, held, axis)
         if name in NUMBERED and any(x.number for x in xs):
@@ -106,18 +106,20 @@ class Otherwise:
 
     def made(self, equation: Any, xs: Sequence[Held], results: Sequence[Held]) -> list[Held]:
         """The results of an operation."""
-        name, found = equation.primitive.name, list(results)
+        name, outputs = equation.primitive.name, list(results)
         if name in REPEATED and xs[0].number:
-            found[0] = replace(found[0], number=xs[0].number)
-        if len(found) != 1 or not self._axes():
-            return found
-        x = self.counted(equation, found[0], literal=name == "iota" or any(isinstance(one.atom, Literal) for one in xs))
+            outputs[0] = replace(outputs[0], number=xs[0].number)
+        if len(outputs) != 1 or not self._axes():
+            return outputs
+        x = self.counted(
+            equation, outputs[0], literal=name == "iota" or any(isinstance(operand.atom, Literal) for operand in xs)
+        )
         x = self.drawn(equation, x)
         if name in ("slice", "dynamic_slice"):
             x = self._own_block(equation, xs[0], x)
         if name in MOVED:
             moved = [y for y in xs if not isinstance(y.atom, Literal)]
-            earlier = tuple(one for y in moved for one in (*self._before.get(y.atom, ()), y))
+            earlier = tuple(source for y in moved for source in (*self._before.get(y.atom, ()), y))
             x = self._sent_to_all(equation, earlier, x)
             if not isinstance(x.atom, Literal):
                 self._before[x.atom] = earlier
@@ -152,37 +154,37 @@ class Otherwise:
                 x = self._for_each(jax.random.fold_in, x, axis)
         return x
 
-    def _own_block(self, equation: Any, x: Held, found: Held) -> Held:
+    def _own_block(self, equation: Any, x: Held, result: Held) -> Held:
         """A part of an array, which may be the block of each device's own number."""
         for axis in self._axes():
             count = self.layouts.of((axis,))
-            cut = [d for d, (one, other) in enumerate(zip(x.shape, found.shape, strict=True)) if one != other]
-            if len(cut) != 1 or x.shape[cut[0]] != count * found.shape[cut[0]] or cut[0] in x.shards:
+            cut = [d for d, (before, after) in enumerate(zip(x.shape, result.shape, strict=True)) if before != after]
+            if len(cut) != 1 or x.shape[cut[0]] != count * result.shape[cut[0]] or cut[0] in x.shards:
                 continue
             if self._option(equation, "slice", axis, ["own"]):
-                d, size = cut[0], found.shape[cut[0]]
+                d, size = cut[0], result.shape[cut[0]]
                 whole = self.layouts.settled(x)
                 made = self._for_each(
                     lambda a, k, d=d, size=size: lax.dynamic_slice_in_dim(a, k * size, size, d), whole, axis
                 )
-                return replace(made, shape=found.shape)
-        return found
+                return replace(made, shape=result.shape)
+        return result
 
-    def _sent_to_all(self, equation: Any, earlier: Sequence[Held], found: Held) -> Held:
+    def _sent_to_all(self, equation: Any, earlier: Sequence[Held], result: Held) -> Held:
         """What comes of moving numbers about, where each device could have a block of every other one instead."""
         for axis in self._axes():
             count = self.layouts.of((axis,))
             ways = {
-                f"sent {k} {s} {c}": (x, s, c) for k, x in enumerate(earlier) for s, c in exchanges(x, found, axis, count)
+                f"sent {k} {s} {c}": (x, s, c) for k, x in enumerate(earlier) for s, c in exchanges(x, result, axis, count)
             }
-            if axis in found.axes and found.atom.aval.ndim:
-                ways |= {f"sent {d}": (found, d, d) for d, size in enumerate(found.shape) if size == count}
+            if axis in result.axes and result.atom.aval.ndim:
+                ways |= {f"sent {d}": (result, d, d) for d, size in enumerate(result.shape) if size == count}
             option = self._option(equation, "sent", axis, list(ways))
             if option:
                 x, split, concat = ways[option]
                 params = {"split_axis": split, "concat_axis": concat}
                 return COLLECTIVES["all_to_all"](params, self.layouts.settled(x), (axis,), self.layouts)
-        return found
+        return result
 
     def _for_each(self, function: Any, x: Held, axis: str) -> Held:
         """A function of each device's array and number."""
@@ -209,27 +211,27 @@ class Otherwise:
         return self.layouts.sharing.option(equation, kind, (axis,), self.layouts.of((axis,)), options, result, own=True)
 
 
-def exchanges(x: Held, found: Held, axis: str, count: int) -> Iterator[tuple[int, int]]:
+def exchanges(x: Held, result: Held, axis: str, count: int) -> Iterator[tuple[int, int]]:
     """The dimensions to split and to join so that ``all_to_all`` makes one shape of another."""
-    if axis not in x.axes or len(x.shape) != len(found.shape) or prod(x.shape) != prod(found.shape):
+    if axis not in x.axes or len(x.shape) != len(result.shape) or prod(x.shape) != prod(result.shape):
         return
-    unlike = [d for d, (one, other) in enumerate(zip(x.shape, found.shape, strict=True)) if one != other]
+    unlike = [d for d, (before, after) in enumerate(zip(x.shape, result.shape, strict=True)) if before != after]
     for split, concat in (unlike, unlike[::-1]) if len(unlike) == 2 else ():
-        if x.shape[split] == count * found.shape[split] and found.shape[concat] == count * x.shape[concat]:
+        if x.shape[split] == count * result.shape[split] and result.shape[concat] == count * x.shape[concat]:
             yield split, concat
 
 
 def pairs(way: str, count: int) -> list[tuple[int, int]]:
     """Which device sends to which."""
-    found = [(k, (k + 1) % count) for k in range(count if way in ("around", "behind") else count - 1)]
-    return [(to, source) for source, to in found] if way in ("back", "behind") else found
+    hops = [(k, (k + 1) % count) for k in range(count if way in ("around", "behind") else count - 1)]
+    return [(to, source) for source, to in hops] if way in ("back", "behind") else hops
 
 
 def blocks(held: Sequence[Held]) -> Mapping[str, set[int]]:
     """By axis, the sizes of the blocks in arrays."""
-    found: dict[str, set[int]] = {}
+    sizes: dict[str, set[int]] = {}
     for x in held:
         for d, axes in x.shards.items():
             for axis in axes:
-                found.setdefault(axis, set()).add(x.shape[d])
-    return found
+                sizes.setdefault(axis, set()).add(x.shape[d])
+    return sizes

@@ -26,8 +26,8 @@ class Ring:
 
     def _is_whole(self, start: int) -> bool:
         """Whether a turn has the same operations as the one before it."""
-        turns = [self._equations[one : one + self._length] for one in (start - self._length, start)]
-        names = [[one.primitive.name for one in turn] for turn in turns]
+        turns = [self._equations[begin : begin + self._length] for begin in (start - self._length, start)]
+        names = [[equation.primitive.name for equation in turn] for turn in turns]
         return start >= self._length and names[0] == names[1]
 
     def behind(self, number: int, values: dict[Any, Any]) -> Iterator[JaxprEqn]:
@@ -35,7 +35,7 @@ class Ring:
         if len(self._starts) < 2:
             return
         first = self._equations[self._starts[0]]
-        axes = tuple(one for one in axes_of(first) if self._layouts.sizes[one] > 1)
+        axes = tuple(axis for axis in axes_of(first) if self._layouts.sizes[axis] > 1)
         if not axes:
             return
         if number == self._starts[0]:
@@ -52,39 +52,39 @@ class Ring:
         if number != self._starts[-1] + self._length - 1:
             return
         before, last = (
-            self._equations[one : one + self._length] for one in (self._starts[-1] - self._length, self._starts[-1])
+            self._equations[begin : begin + self._length] for begin in (self._starts[-1] - self._length, self._starts[-1])
         )
-        later = {one: new for a, b in zip(before, last, strict=True) for one, new in zip(a.outvars, b.outvars, strict=True)}
+        later = {old: new for a, b in zip(before, last, strict=True) for old, new in zip(a.outvars, b.outvars, strict=True)}
         if self._option == "more":
             made = list(_again(before, last, later))
             yield from made
-            for one, new in zip(last, made, strict=True):
-                values.update(zip(one.outvars, (values[var] for var in new.outvars), strict=True))
+            for equation, new in zip(last, made, strict=True):
+                values.update(zip(equation.outvars, (values[var] for var in new.outvars), strict=True))
         elif self._option == "fewer":
-            values.update({new: values[one] for one, new in later.items()})
+            values.update({new: values[old] for old, new in later.items()})
 
     def _candidates(self) -> list[Var]:
         """What more than one turn uses, and none makes."""
         if not self._passed:
-            made = {var for one in self._equations[self._starts[0] :] for var in one.outvars}
-            turns = [self._equations[one : one + self._length] for one in self._starts]
-            used = [{v for one in turn for v in one.invars if isinstance(v, Var)} for turn in turns]
-            every = [v for one in turns[0] for v in one.invars if isinstance(v, Var)]
-            self._passed = [v for v in dict.fromkeys(every) if v not in made and all(v in one for one in used)]
+            made = {var for equation in self._equations[self._starts[0] :] for var in equation.outvars}
+            turns = [self._equations[begin : begin + self._length] for begin in self._starts]
+            used = [{v for equation in turn for v in equation.invars if isinstance(v, Var)} for turn in turns]
+            every = [v for equation in turns[0] for v in equation.invars if isinstance(v, Var)]
+            self._passed = [v for v in dict.fromkeys(every) if v not in made and all(v in variables for variables in used)]
         return self._passed
 
 
 def starts(jaxpr: Jaxpr) -> list[int]:
     """Where each hop of a chain of ``ppermute`` is first."""
     hops: dict[Any, int] = {}
-    found: list[int] = []
-    for number, one in enumerate(jaxpr.eqns):
-        if one.primitive.name == "ppermute" and isinstance(one.invars[0], Var):
-            hop = 1 + hops.get(one.invars[0], 0)
-            hops[one.outvars[0]] = hop
-            if hop == len(found) + 1:
-                found.append(number)
-    return found
+    places: list[int] = []
+    for number, equation in enumerate(jaxpr.eqns):
+        if equation.primitive.name == "ppermute" and isinstance(equation.invars[0], Var):
+            hop = 1 + hops.get(equation.invars[0], 0)
+            hops[equation.outvars[0]] = hop
+            if hop == len(places) + 1:
+                places.append(number)
+    return places
 
 
 def _again(before: list[JaxprEqn], last: list[JaxprEqn], later: Mapping[Any, Any]) -> Iterator[JaxprEqn]:
@@ -99,6 +99,6 @@ def _again(before: list[JaxprEqn], last: list[JaxprEqn], later: Mapping[Any, Any
         return made.get(now, later.get(now, now))
 
     for a, b in zip(before, last, strict=True):
-        outs = [Var(one.aval) for one in b.outvars]
+        outs = [Var(variable.aval) for variable in b.outvars]
         yield b.replace(invars=[operand(*pair) for pair in zip(a.invars, b.invars, strict=True)], outvars=outs)
         made.update(zip(b.outvars, outs, strict=True))

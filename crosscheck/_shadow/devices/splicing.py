@@ -47,21 +47,24 @@ class Writer:
         self, primitive: Any, operands: Sequence[Atom], params: Mapping[str, Any], results: Sequence[Any]
     ) -> list[Var]:
         """Write one equation; ``results`` are the shapes and dtypes of its results."""
-        made = [Var(_aval(one.shape, one.dtype, getattr(one, "weak_type", False))) for one in results]
+        made = [Var(_aval(result.shape, result.dtype, getattr(result, "weak_type", False))) for result in results]
         effects = frozenset[Any]()
         self._write(new_jaxpr_eqn(list(operands), made, primitive, dict(params), effects, self.source))
         return made
 
     def call(self, function: Callable[..., Any], *operands: Atom) -> list[Atom]:
         """Write what a function of arrays computes, and return its results."""
-        given = [one for one in operands if not isinstance(one, Literal)]
+        given = [operand for operand in operands if not isinstance(operand, Literal)]
 
         def of_variables(*arrays: Any) -> Any:
             left = iter(arrays)
-            return function(*(_value(one) if isinstance(one, Literal) else next(left) for one in operands))
+            return function(*(_value(operand) if isinstance(operand, Literal) else next(left) for operand in operands))
 
         closed = jax.make_jaxpr(of_variables)(
-            *(jax.ShapeDtypeStruct(one.aval.shape, one.aval.dtype, weak_type=one.aval.weak_type) for one in given)
+            *(
+                jax.ShapeDtypeStruct(operand.aval.shape, operand.aval.dtype, weak_type=operand.aval.weak_type)
+                for operand in given
+            )
         )
         return self.splice(closed, given)
 
@@ -75,7 +78,7 @@ class Writer:
             return atom if isinstance(atom, Literal) else known[atom]
 
         for equation in jaxpr.eqns:
-            made = [Var(one.aval) for one in equation.outvars]
+            made = [Var(variable.aval) for variable in equation.outvars]
             known.update(zip(equation.outvars, made, strict=True))
             source = self.source or equation.source_info
             self._write(equation.replace(invars=list(map(read, equation.invars)), outvars=made, source_info=source))
@@ -83,14 +86,14 @@ class Writer:
 
     def close(self, arguments: Sequence[Var], results: Sequence[Atom], like: Jaxpr) -> ClosedJaxpr:
         """The program, without equations that no result needs; arguments and results have the names of those of ``like``."""
-        needed = {one for one in results if not isinstance(one, Literal)}
+        needed = {atom for atom in results if not isinstance(atom, Literal)}
         kept: list[JaxprEqn] = []
         for equation in reversed(self.equations):
             if equation.effects or not needed.isdisjoint(equation.outvars):
-                needed.update(one for one in equation.invars if not isinstance(one, Literal))
+                needed.update(atom for atom in equation.invars if not isinstance(atom, Literal))
                 kept.append(equation)
         constants = [(var, value) for var, value in self.constants if var in needed]
-        effects = frozenset[Any]().union(*(one.effects for one in kept))
+        effects = frozenset[Any]().union(*(equation.effects for equation in kept))
         constvars = [var for var, _ in constants]
         jaxpr = Jaxpr(constvars, list(arguments), list(results), kept[::-1], effects, like.debug_info)
         return ClosedJaxpr(jaxpr, [value for _, value in constants])

@@ -36,11 +36,11 @@ APPLIED = frozenset(["custom_linear_solve", "reduce", "reduce_window"])
 def is_shared(jaxpr: Jaxpr) -> bool:
     """Whether a program says how devices share its work."""
     return any(
-        one.primitive.name == "shard_map"
-        or one.primitive.name in MOVES
-        or any(not _mesh(atom).empty for atom in one.outvars)
-        or any(map(is_shared, jaxprs_in_params(one.params)))
-        for one in jaxpr.eqns
+        equation.primitive.name == "shard_map"
+        or equation.primitive.name in MOVES
+        or any(not _mesh(atom).empty for atom in equation.outvars)
+        or any(map(is_shared, jaxprs_in_params(equation.params)))
+        for equation in jaxpr.eqns
     ) or any(not _mesh(atom).empty for atom in jaxpr.invars)
 
 
@@ -73,9 +73,9 @@ def _rewritten(closed: ClosedJaxpr, sharing: Sharing) -> tuple[list[Any], Writer
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
         rewriting = _Rewriting(Layouts(Writer(), sharing), outside=True)
         arguments = [argument(var.aval) for var in closed.jaxpr.invars]
-        held = [Held(one, one.aval.shape) for one in arguments]
+        held = [Held(variable, variable.aval.shape) for variable in arguments]
         results = rewriting.run(closed, held, None)
-        return [rewriting.plain(one).atom for one in results], rewriting.writer, arguments
+        return [rewriting.plain(result).atom for result in results], rewriting.writer, arguments
 
 
 @dataclass
@@ -112,7 +112,7 @@ class _Rewriting:
             shape = list(x.shape)
             for d, axes in value.shards.items():
                 there = x.shards.get(d, ())
-                outer = tuple(one for one in there if one not in value.axes)
+                outer = tuple(axis for axis in there if axis not in value.axes)
                 if there != (*outer, *axes):
                     x = layouts.in_blocks(layouts.stacked(x, there), d, (*outer, *axes))
                 shape[d] *= layouts.of(axes)
@@ -137,7 +137,7 @@ class _Rewriting:
 
     def _note(self, value: _Output, x: Held, axes: Axes) -> None:
         """Note the results of all devices, the axes in question first."""
-        sharing, order = self.layouts.sharing, [x.lead.index(one) for one in axes]
+        sharing, order = self.layouts.sharing, [x.lead.index(axis) for axis in axes]
         (atom,) = self.writer.call(lambda a: jnp.moveaxis(a, order, range(len(order))), x.atom)
         sharing.unlike.append((sharing.sites[id(value.var), "unlike"], atom))
 
@@ -180,7 +180,7 @@ class _Rewriting:
             results = self.run(inside, given, source)
             sharing.callers = callers
             return results
-        xs = [self.plain(one) for one in given]
+        xs = [self.plain(value) for value in given]
         self.writer.source = source
         if control is not None:
             return control(self, equation, [self.layouts.settled(x) for x in xs])
@@ -197,7 +197,7 @@ class _Rewriting:
         axes = frozenset(params["newly_manual_axes"])
         before = dict(layouts.sizes)
         inner = {**before, **{name: size for name, size in params["mesh"].shape.items() if name in axes}}
-        here = frozenset(one for one in axes if inner[one] > 1)
+        here = frozenset(axis for axis in axes if inner[axis] > 1)
         inside = []
         for value, spec in zip(given, params["in_specs"], strict=True):
             shards = _shards(spec, here)
@@ -208,19 +208,19 @@ class _Rewriting:
             layouts.sizes = inner
             shape = tuple(size // layouts.of(shards.get(d, ())) for d, size in enumerate(x.shape))
             both = {d: (*x.shards.get(d, ()), *shards.get(d, ())) for d in range(len(shape))}
-            inside.append(replace(x, shape=shape, shards={d: one for d, one in both.items() if one}))
+            inside.append(replace(x, shape=shape, shards={d: names for d, names in both.items() if names}))
             layouts.sizes = before
         layouts.sizes = inner
         for axis, sizes in blocks(inside).items():
             layouts.sharing.blocks.setdefault(axis, set()).update(sizes)
         for k, var in enumerate(closed_program(params["jaxpr"]).jaxpr.invars):
             inside[k] = self._otherwise.entering(equation, inside[k], var)
-        results = [self.plain(one) for one in self.run(closed_program(params["jaxpr"]), inside, source)]
+        results = [self.plain(result) for result in self.run(closed_program(params["jaxpr"]), inside, source)]
         layouts.sizes = before
         specs = params["out_specs"]
         return [
-            _Output(x, _shards(one, here), here, inner, source, equation, var)
-            for x, one, var in zip(results, specs, equation.outvars, strict=True)
+            _Output(x, _shards(spec, here), here, inner, source, equation, var)
+            for x, spec, var in zip(results, specs, equation.outvars, strict=True)
         ]
 
     # Operations with programs inside.
@@ -231,8 +231,8 @@ class _Rewriting:
         layouts.sizes = dict(self.layouts.sizes)
         rewriting = _Rewriting(layouts)
         arguments = [argument(x.atom.aval) for x in like]
-        held = [replace(x, atom=one) for x, one in zip(like, arguments, strict=True)]
-        outs = [layouts.settled(rewriting.plain(one)) for one in rewriting.run(closed, held, None)]
+        held = [replace(x, atom=variable) for x, variable in zip(like, arguments, strict=True)]
+        outs = [layouts.settled(rewriting.plain(result)) for result in rewriting.run(closed, held, None)]
         return rewriting, arguments, outs
 
     def _scan(self, equation: Any, xs: list[Held]) -> list[Held]:
@@ -250,28 +250,28 @@ class _Rewriting:
                 break
             carry = wanted
         outs = [*body._alike(carry, outs[:count]), *outs[count:]]
-        run = jaxpr_as_fun(body.writer.close(arguments, [one.atom for one in outs], inside.jaxpr))
+        run = jaxpr_as_fun(body.writer.close(arguments, [result.atom for result in outs], inside.jaxpr))
         first, last = len(consts), len(consts) + count
 
         def function(*arrays: Any) -> Any:
-            def step(state: Any, one: Any) -> Any:
-                given = loop.constants(arrays[:first], one[len(over) :])
-                results = run(*given, *state, *one[: len(over)])
+            def step(state: Any, row: Any) -> Any:
+                given = loop.constants(arrays[:first], row[len(over) :])
+                results = run(*given, *state, *row[: len(over)])
                 return results[:count], results[count:]
 
             moved = [jnp.moveaxis(a, len(x.lead), 0) for a, x in zip(arrays[last:], over, strict=False)]
             runs = [*map(loop.steps, moved), *arrays[last + len(over) :]]
             end, stacks = lax.scan(step, list(arrays[first:last]), runs, loop.length, params["reverse"])
-            return [*end, *(jnp.moveaxis(a, 0, len(one.lead)) for a, one in zip(stacks, outs[count:], strict=True))]
+            return [*end, *(jnp.moveaxis(a, 0, len(result.lead)) for a, result in zip(stacks, outs[count:], strict=True))]
 
         atoms = self.writer.call(function, *(x.atom for x in (*consts, *carry, *over)), *loop.passed)
-        made = [replace(one, atom=atom) for one, atom in zip(outs, atoms, strict=True)]
+        made = [replace(result, atom=atom) for result, atom in zip(outs, atoms, strict=True)]
         length = params["length"]
         return [
             *made[:count],
             *(
-                replace(one, shape=(length, *one.shape), shards={d + 1: axes for d, axes in one.shards.items()})
-                for one in made[count:]
+                replace(result, shape=(length, *result.shape), shards={d + 1: axes for d, axes in result.shards.items()})
+                for result in made[count:]
             ),
         ]
 
@@ -283,15 +283,15 @@ class _Rewriting:
 
     def _carried(self, before: Sequence[Held], after: Sequence[Held]) -> list[Held] | None:
         """The carry of a loop, held so that it can be held alike after each step; None if it is."""
-        if all(one.layout == other.layout for one, other in zip(before, after, strict=True)):
+        if all(old.layout == new.layout for old, new in zip(before, after, strict=True)):
             return None
-        found = [
-            one
-            if one.layout == other.layout or set(one.lead) >= one.axes | other.axes
-            else self.layouts.everywhere(one, one.axes | other.axes)
-            for one, other in zip(before, after, strict=True)
+        carry = [
+            old
+            if old.layout == new.layout or set(old.lead) >= old.axes | new.axes
+            else self.layouts.everywhere(old, old.axes | new.axes)
+            for old, new in zip(before, after, strict=True)
         ]
-        return None if all(one is other for one, other in zip(found, before, strict=True)) else found
+        return None if all(new is old for new, old in zip(carry, before, strict=True)) else carry
 
     def _alike(self, wanted: Sequence[Held], given: Sequence[Held]) -> list[Held]:
         """Values, held like others that are stacked along all their axes, or hold blocks in the same way."""
@@ -317,7 +317,7 @@ class _Rewriting:
                 f"{', '.join(sorted(goes_on.axes))}; expected a loop of as many steps on each; jax.lax.scan is one"
             )
         outs = body._alike(carry, outs)
-        step = jaxpr_as_fun(body.writer.close(arguments, [one.atom for one in outs], inside.jaxpr))
+        step = jaxpr_as_fun(body.writer.close(arguments, [result.atom for result in outs], inside.jaxpr))
         on = jaxpr_as_fun(condition.writer.close(given, [goes_on.atom], closed_program(params["cond_jaxpr"]).jaxpr))
 
         def function(*arrays: Any) -> Any:
@@ -325,19 +325,19 @@ class _Rewriting:
             return lax.while_loop(lambda s: on(*conditioned, *s)[0], lambda s: step(*held, *s), start)
 
         atoms = self.writer.call(function, *(x.atom for x in (*of_condition, *of_body, *carry)))
-        return [replace(one, atom=atom) for one, atom in zip(outs, atoms, strict=True)]
+        return [replace(result, atom=atom) for result, atom in zip(outs, atoms, strict=True)]
 
     def _cond(self, equation: Any, xs: list[Held]) -> list[Held]:
         layouts = self.layouts
         index, *operands = xs
-        branches = [closed_program(one) for one in equation.params["branches"]]
-        bodies = [self._body(one, operands) for one in branches]
+        branches = [closed_program(branch) for branch in equation.params["branches"]]
+        bodies = [self._body(branch, operands) for branch in branches]
         axes = [frozenset(index.axes).union(*(outs[k].axes for _, _, outs in bodies)) for k in range(len(equation.outvars))]
         runs = []
         outs: list[Held] = []
-        for (body, arguments, found), branch in zip(bodies, branches, strict=True):
-            outs = [body.layouts.everywhere(one, axes[k]) for k, one in enumerate(found)]
-            runs.append(jaxpr_as_fun(body.writer.close(arguments, [one.atom for one in outs], branch.jaxpr)))
+        for (body, arguments, body_results), branch in zip(bodies, branches, strict=True):
+            outs = [body.layouts.everywhere(result, axes[k]) for k, result in enumerate(body_results)]
+            runs.append(jaxpr_as_fun(body.writer.close(arguments, [result.atom for result in outs], branch.jaxpr)))
         index = layouts.stacked(index, index.axes)
 
         def function(chosen: Any, *arrays: Any) -> Any:
@@ -345,12 +345,12 @@ class _Rewriting:
                 return lax.switch(chosen, runs, *arrays)
             results = [run(*arrays) for run in runs]
             return [
-                lax.select_n(lax.broadcast_in_dim(chosen, ways[0].shape, _leading(index, one)), *ways)
-                for one, *ways in zip(outs, *results, strict=True)
+                lax.select_n(lax.broadcast_in_dim(chosen, ways[0].shape, _leading(index, result)), *ways)
+                for result, *ways in zip(outs, *results, strict=True)
             ]
 
         atoms = self.writer.call(function, index.atom, *(x.atom for x in operands))
-        return [replace(one, atom=atom) for one, atom in zip(outs, atoms, strict=True)]
+        return [replace(result, atom=atom) for result, atom in zip(outs, atoms, strict=True)]
 
 
 _CONTROL: dict[str, Callable[[_Rewriting, Any, list[Held]], list[Held]]] = {
@@ -361,11 +361,15 @@ _CONTROL: dict[str, Callable[[_Rewriting, Any, list[Held]], list[Held]]] = {
 
 
 def _leading(index: Held, x: Held) -> list[int]:
-    return [x.lead.index(one) for one in index.lead]
+    return [x.lead.index(axis) for axis in index.lead]
 
 
 def _shards(spec: Any, axes: frozenset[str]) -> dict[int, Axes]:
     """The blocks of a specification, along axes of more than one device."""
-    names = {d: one if isinstance(one, tuple) else (one,) for d, one in enumerate(spec) if one is not None}
-    found = {d: tuple(one for one in of if one in axes) for d, of in names.items()}
-    return {d: of for d, of in found.items() if of}
+    names = {
+        d: partition if isinstance(partition, tuple) else (partition,)
+        for d, partition in enumerate(spec)
+        if partition is not None
+    }
+    shards = {d: tuple(axis for axis in of if axis in axes) for d, of in names.items()}
+    return {d: of for d, of in shards.items() if of}

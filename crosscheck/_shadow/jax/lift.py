@@ -150,7 +150,7 @@ def lift(program: Program, arguments: Sequence[Any], dtype: str) -> JaxLifted:
     """Lift ``program``, traced for arguments of these shapes and dtypes; float ones have ``dtype``."""
     with jax.enable_x64(dtype == "float64"), tracing():
         dtypes = [jax.dtypes.canonicalize_dtype(argument.dtype) for argument in arguments]
-        shapes = [jax.ShapeDtypeStruct(np.shape(one), kind) for one, kind in zip(arguments, dtypes, strict=True)]
+        shapes = [jax.ShapeDtypeStruct(np.shape(argument), kind) for argument, kind in zip(arguments, dtypes, strict=True)]
         closed = traced(program, shapes)
     return JaxLifted(closed, dtype, exact_constants(program, shapes, closed) if dtype != "float64" else {})
 
@@ -172,12 +172,12 @@ class Interpreter:
 
     def seeded(self, noise: Noise) -> "Interpreter":
         """An interpreter of the same program with this noise."""
-        found = copy(self)
-        found.narrow, found.opaque = set(), set()
-        found.elements = found.roundings = found._numbered = 0
-        found._silent = False
-        found._seed, found._unit = seed_of(noise), np.float64(noise.unit)
-        return found
+        interpreter = copy(self)
+        interpreter.narrow, interpreter.opaque = set(), set()
+        interpreter.elements = interpreter.roundings = interpreter._numbered = 0
+        interpreter._silent = False
+        interpreter._seed, interpreter._unit = seed_of(noise), np.float64(noise.unit)
+        return interpreter
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
         values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
@@ -230,7 +230,7 @@ class Interpreter:
         made = bind(equation, values)
         given, own = (getattr(atom.aval, "dtype", None) for atom in (equation.invars[0], equation.outvars[0]))
         rounds = self.share(given) < 1.0 == self.share(own)
-        return [self._noisy(one, 1.0) for one in made] if rounds else made
+        return [self._noisy(value, 1.0) for value in made] if rounds else made
 
     def share(self, dtype: Any) -> float:
         """The rounding of a dtype, as a share of that of the program's: less than 1 for one that has more digits."""

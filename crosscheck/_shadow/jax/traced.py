@@ -31,28 +31,30 @@ def exact_constants(program: Program, shapes: Sequence[Any], narrow: ClosedJaxpr
             wide = traced(program, [jax.ShapeDtypeStruct(shape.shape, wide_of(shape.dtype)) for shape in shapes])
     except Exception:  # the program may raise anything at another dtype
         return {}
-    found: Constants = {}
+    constants: Constants = {}
 
     def compare(owner: Any, constant: Any, exact: Any) -> None:
         if is_float(constant) and is_float(exact) and exact.dtype == wide_of(constant.dtype):
             constant, exact = np.asarray(constant), np.asarray(exact)
             if constant.shape == exact.shape and np.array_equal(exact.astype(constant.dtype), constant):
-                found[id(owner)] = exact
+                constants[id(owner)] = exact
 
     def walk(narrow: Jaxpr, wide: Jaxpr) -> None:
         # A cast to float32 is visible only in float64.
         pair = [[e for e in jaxpr.eqns if e.primitive.name != "convert_element_type"] for jaxpr in (narrow, wide)]
-        for ours, theirs in zip(*pair, strict=False):
-            if ours.primitive is not theirs.primitive:
+        for narrow_equation, wide_equation in zip(*pair, strict=False):
+            if narrow_equation.primitive is not wide_equation.primitive:
                 return
-            for atom, other in zip(ours.invars, theirs.invars, strict=False):
+            for atom, other in zip(narrow_equation.invars, wide_equation.invars, strict=False):
                 if isinstance(atom, Literal) and isinstance(other, Literal):
                     compare(atom, np.asarray(atom.val, atom.aval.dtype), np.asarray(other.val, other.aval.dtype))
-            for inside, other in zip(jaxprs_in_params(ours.params), jaxprs_in_params(theirs.params), strict=False):
+            for inside, other in zip(
+                jaxprs_in_params(narrow_equation.params), jaxprs_in_params(wide_equation.params), strict=False
+            ):
                 walk(inside, other)
 
     with np.errstate(all="ignore"):
         for constant, exact in zip(narrow.consts, wide.consts, strict=False):
             compare(constant, constant, exact)
         walk(narrow.jaxpr, wide.jaxpr)
-    return found
+    return constants

@@ -15,11 +15,12 @@ def watched(lifted: JaxLifted, arguments: Sequence[Array]) -> tuple[list[Array],
     """The results of all equations of a clean run that are not inside a loop, and the numbers in the program."""
     interpreter = _Watching(lifted.dtype, lifted.constants, np.uint64(0), np.float64(0), np.float64(0))
     given = [
-        np.asarray(one).astype(wide_of(aval.dtype)) for one, aval in zip(arguments, lifted.closed.in_avals, strict=True)
+        np.asarray(argument).astype(wide_of(aval.dtype))
+        for argument, aval in zip(arguments, lifted.closed.in_avals, strict=True)
     ]
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
         interpreter.run(lifted.closed.jaxpr, lifted.constant_values, given)
-        return [np.asarray(one) for one in interpreter.seen], sorted(interpreter.numbers)
+        return [np.asarray(result) for result in interpreter.seen], sorted(interpreter.numbers)
 
 
 class _Watching(Interpreter):
@@ -43,5 +44,5 @@ class _Watching(Interpreter):
 
     def run_equation(self, equation: Any, values: list[Any]) -> Sequence[Any]:
         results = super().run_equation(equation, values)
-        self.seen += [one for one in results if not isinstance(one, jax.core.Tracer)]
+        self.seen += [result for result in results if not isinstance(result, jax.core.Tracer)]
         return results

@@ -23,5 +23,5 @@ def in_blocks(plan: OperationTraits, args: Any, kwargs: Any, is_weight: Callable
 def _blocks(others: list[Any], weight: Any, ranges: list[slice]) -> Iterator[list[Any]]:
     *added, left = others
     for part in ranges:
-        beside = [one if one.shape[-1] == 1 else one[..., part] for one in added]
+        beside = [term if term.shape[-1] == 1 else term[..., part] for term in added]
         yield [*beside, left, weight[:, part].to(torch.float64)]

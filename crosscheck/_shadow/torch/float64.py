@@ -17,12 +17,12 @@ def grouped_mm(left: Any, right: Any, offsets: Any = None, bias: Any = None, out
     ends = offsets.tolist()
     groups = [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
     if left.dim() == right.dim() == 2:
-        return torch.stack([left[:, one] @ right[one] for one in groups])
+        return torch.stack([left[:, group] @ right[group] for group in groups])
     if right.dim() == 3:
-        made = [left[one] @ matrix for one, matrix in zip(groups, right, strict=True)]
+        made = [left[group] @ matrix for group, matrix in zip(groups, right, strict=True)]
         rest = left.new_zeros(left.shape[0] - ends[-1], right.shape[2])
         return torch.cat([*made, rest])
-    made = [matrix @ right[:, one] for one, matrix in zip(groups, left, strict=True)]
+    made = [matrix @ right[:, group] for group, matrix in zip(groups, left, strict=True)]
     return torch.cat([*made, right.new_zeros(left.shape[1], right.shape[1] - ends[-1])], 1)
 
 
@@ -57,6 +57,6 @@ def from_rounded(func: Any, args: Any, kwargs: Any, made: Sequence[Any], wide: C
         is_float = isinstance(value, torch.Tensor) and value.dtype in WIDE
         return wide(value).to(value.dtype, copy=True) if is_float else value
 
-    again = func(*mapped(rounded, list(args)), **{key: mapped(rounded, one) for key, one in kwargs.items()})
-    found = list(tensors_in(again))
-    return found if [one.shape for one in found] == [one.shape for one in made] else made
+    again = func(*mapped(rounded, list(args)), **{key: mapped(rounded, value) for key, value in kwargs.items()})
+    results = list(tensors_in(again))
+    return results if [result.shape for result in results] == [result.shape for result in made] else made

@@ -257,8 +257,8 @@ class _Lifting(Mode):
 
     def _settle_opaque(self, plan: OperationTraits, result: Any, func: Any, args: Any, kwargs: Any) -> None:
         def wide(value: Any) -> Any:
-            found = value.to(WIDE[value.dtype], copy=True)
-            return self._rounding.spoil(found) if self._rounding else found
+            tensor = value.to(WIDE[value.dtype], copy=True)
+            return self._rounding.spoil(tensor) if self._rounding else tensor
 
         written = [value for value in written_by(plan, args, kwargs) if value.dtype in WIDE]
         for value in written:
@@ -266,7 +266,7 @@ class _Lifting(Mode):
         made = list(tensors_in(result))
         again = made if plan.written else from_rounded(func, args, kwargs, made, self._shadows.of)
         for value, other in zip(made, again, strict=True):
-            if value.dtype in WIDE and value.layout is torch.strided and not any(value is one for one in written):
+            if value.dtype in WIDE and value.layout is torch.strided and not any(value is tensor for tensor in written):
                 self._shadows.put(value, wide(other))
 
 
@@ -353,7 +353,7 @@ class TorchLifted:
             self.wide = lambda tensor: _array(shadows.of(tensor))
             stack.callback(setattr, self, "wide", to_array)  # else the shadows would live as long as this object
             stack.enter_context(in_pieces())
-            if sum(one.numel() for one in (*tensors, *self.parameters)) <= _ONE_THREAD:
+            if sum(tensor.numel() for tensor in (*tensors, *self.parameters)) <= _ONE_THREAD:
                 stack.enter_context(one_thread())
             stack.enter_context(_Border(shadows, self._meet, self._opaque))
             lifting = stack.enter_context(_Lifting(shadows, rounding, self._meet, self._opaque, self.observer))
@@ -374,8 +374,8 @@ class TorchLifted:
 @functools.cache
 def _holds(dtype: Any, other: Any) -> bool:
     """Whether a dtype has every value of another."""
-    mine, its = torch.finfo(dtype), torch.finfo(other)
-    return bool(mine.eps <= its.eps and mine.max >= its.max)
+    limits, other_limits = torch.finfo(dtype), torch.finfo(other)
+    return bool(limits.eps <= other_limits.eps and limits.max >= other_limits.max)
 
 
 def _array(tensor: Any) -> Array:

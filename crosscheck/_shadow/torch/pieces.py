@@ -41,8 +41,8 @@ class Counting(Mode):
         self.numbers = 0
         self.written: set[str] = set()
         self._named: dict[int | None, list[tuple[str, Any]]] = {}
-        for name, one in parameters:
-            self._named.setdefault(storage_of(one), []).append((name, one))
+        for name, parameter in parameters:
+            self._named.setdefault(storage_of(parameter), []).append((name, parameter))
         self._named.pop(None, None)
         self._before: list[tuple[Any, Any]] = []
 
@@ -64,5 +64,5 @@ class Counting(Mode):
                 self._before.append((parameter, parameter.detach().clone()))
         result = func(*args, **kwargs)
         if not plan.view:
-            self.numbers += next((one.numel() for one in tensors_in(result)), 0)
+            self.numbers += next((tensor.numel() for tensor in tensors_in(result)), 0)
         return result

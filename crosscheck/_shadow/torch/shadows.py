@@ -23,7 +23,7 @@ class Shadows:
     def __init__(self, parameters: Iterable[Any] = ()) -> None:
         self._flat: dict[int, tuple[Any, Any, Any]] = {}
         self._held, self._limit = 0, 256 * _COST  # the numbers in all shadows; from the limit on, the dead ones are dropped
-        self._parameters = {storage_of(one) for one in parameters if one.dtype in WIDE} - {None}
+        self._parameters = {storage_of(parameter) for parameter in parameters if parameter.dtype in WIDE} - {None}
         self._recent: dict[int, int] = {}
         """The parameters that have a shadow, the one used last at the end, and the numbers in each."""
 

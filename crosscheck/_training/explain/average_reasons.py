@@ -14,28 +14,28 @@ SAME_SHARE = 1e-5
 """Shares of an average count as equal if their difference is below this: some decays are held in float32."""
 
 
-def of_average(found: StepResults, departure: Departure) -> str:
+def of_average(results: StepResults, departure: Departure) -> str:
     """What JAX does otherwise than PyTorch; empty if neither average is a sum of itself and of the weights.
 
     At the first step, the average often equals the weights of before, and shows less: later steps are looked at before it.
     """
-    known = [shares for moment in departure.moments if (shares := _shares(found, moment)) is not None]
+    known = [shares for moment in departure.moments if (shares := _shares(results, moment)) is not None]
     known.sort(key=lambda shares: shares[2], reverse=True)
-    if not known or (known[0][2] == 1 and not all(one.any() for one in known[0][:2])):
+    if not known or (known[0][2] == 1 and not all(side.any() for side in known[0][:2])):
         return ""
-    mine, theirs, _ = known[0]
-    return _said(mine, theirs)
+    torch_shares, jax_shares, _ = known[0]
+    return _said(torch_shares, jax_shares)
 
 
-def _said(mine: Array, theirs: Array) -> str:
+def _said(torch_shares: Array, jax_shares: Array) -> str:
     """Words for the shares that the weights after the step and those before it have in the new averages."""
-    kept = [1 - float(one.sum()) for one in (mine, theirs)]
+    kept = [1 - float(shares.sum()) for shares in (torch_shares, jax_shares)]
     if abs(kept[1] - 1) <= SAME_SHARE:
         return "JAX leaves the average of the weights as it is, PyTorch changes it"
     if abs(kept[0] - 1) <= SAME_SHARE:
         return "PyTorch leaves the average of the weights as it is, JAX changes it"
     words = []
-    sources = [_source(one) for one in (mine, theirs)]
+    sources = [_source(shares) for shares in (torch_shares, jax_shares)]
     if sources[0] != sources[1]:
         words.append(f"JAX averages the weights {sources[1]} the step, PyTorch those {sources[0]} it")
     if abs(kept[0] - kept[1]) > SAME_SHARE:
@@ -50,20 +50,20 @@ def _source(shares: Array) -> str:
     return "after and before" if after and before else "before" if before else "after"
 
 
-def _shares(found: StepResults, moment: Moment) -> tuple[Array, Array, int] | None:
+def _shares(results: StepResults, moment: Moment) -> tuple[Array, Array, int] | None:
     """For each side, the shares of the weights after and before the step in the new average, and how many can be told apart.
 
     None if they do not make the averages.
     """
-    context, partners = moment.context, found.partners
+    context, partners = moment.context, results.partners
     weights = partners.of_weights(context.torch.weights.wide), partners.of_weights(context.before)
     averages = partners.of_slots(context.torch.slots.wide)
     columns, moved = [], []
     for leaf in (name for _, name in moment.wrong):
         owner, _ = partners.slots[leaf]
         kept = np.asarray(context.state[leaf], np.float64)
-        columns.append(np.stack([(one[owner] - kept).ravel() for one in weights], axis=1))
-        moved.append(np.stack([(one[leaf] - kept).ravel() for one in (averages, moment.made.state)], axis=1))
+        columns.append(np.stack([(arrays[owner] - kept).ravel() for arrays in weights], axis=1))
+        moved.append(np.stack([(arrays[leaf] - kept).ravel() for arrays in (averages, moment.made.state)], axis=1))
     matrix, moves = np.concatenate(columns), np.concatenate(moved)
     if not np.isfinite(matrix).all() or not np.isfinite(moves).all():
         return None

@@ -31,29 +31,32 @@ def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
     return ""
 
 
-def ignored_data(found: StepResults, departure: Departure, jax_batches: Sequence[Inputs]) -> str:
+def ignored_data(results: StepResults, departure: Departure, jax_batches: Sequence[Inputs]) -> str:
     """The array of the batch on which torch's loss depends, and JAX's does not; empty if there is none.
 
     JAX may have read it when it traced the step, as Python's conditions do, or may never read it.
     """
     context = departure.context
-    flat, mine = context.program.flat, context.batch
-    reached = flat.ancestors([one for one in flat.results[:1] if isinstance(one, int)])
-    if len(mine.leaves) != len(flat.inputs):  # JAX's own pipeline may give another number of arrays
+    flat, torch_batch = context.program.flat, context.batch
+    reached = flat.ancestors([number for number in flat.results[:1] if isinstance(number, int)])
+    if len(torch_batch.leaves) != len(flat.inputs):  # JAX's own pipeline may give another number of arrays
         return ""
     for k in (k for k, number in enumerate(flat.inputs) if number not in reached):
-        alike = (one.leaves[k] for one in jax_batches if one.leaves[k].shape == mine.leaves[k].shape)
-        others = (one.astype(mine.leaves[k].dtype) for one in (*alike, *(array for _, array in _turned(mine.leaves[k]))))
-        kept = found.torch.state()
+        alike = (batch.leaves[k] for batch in jax_batches if batch.leaves[k].shape == torch_batch.leaves[k].shape)
+        others = (
+            leaf.astype(torch_batch.leaves[k].dtype)
+            for leaf in (*alike, *(array for _, array in _turned(torch_batch.leaves[k])))
+        )
+        kept = results.torch.state()
         try:
-            for other in islice((one for one in others if not np.array_equal(one, mine.leaves[k])), MOST_TRIED):
-                found.torch.restore(context.torch_state)
-                again = found.torch.observed(mine.with_leaf(k, other)).loss[1]
+            for other in islice((leaf for leaf in others if not np.array_equal(leaf, torch_batch.leaves[k])), MOST_TRIED):
+                results.torch.restore(context.torch_state)
+                again = results.torch.observed(torch_batch.with_leaf(k, other)).loss[1]
                 if relative_difference(np.asarray(again), np.asarray(context.torch.loss[1]), abs(again)) > FLOOR:
                     name = context.jax_batch.names[k]
                     return f"JAX's loss does not depend on {name} of the batch, on which PyTorch's depends"
         finally:
-            found.torch.restore(kept)
+            results.torch.restore(kept)
     return ""
 
 

@@ -17,12 +17,12 @@ MADE: Mapping[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum}
 """What is made of the losses."""
 
 
-def of_parts(found: StepResults, departure: Departure) -> str:
+def of_parts(results: StepResults, departure: Departure) -> str:
     """Of how many parts of the batch JAX's loss is the mean, or the sum; empty if of none."""
     context = departure.context
     for words, parts in _cuts(context.batch):
         try:
-            losses = [_loss(found, departure, _part(context.batch, rows)) for rows in parts]
+            losses = [_loss(results, departure, _part(context.batch, rows)) for rows in parts]
         except Exception:  # the step may refuse a part in any way
             continue
         for name, make in MADE.items():
@@ -35,13 +35,13 @@ def of_parts(found: StepResults, departure: Departure) -> str:
     return ""
 
 
-def _loss(found: StepResults, departure: Departure, batch: Inputs) -> float:
+def _loss(results: StepResults, departure: Departure, batch: Inputs) -> float:
     """torch's loss of a batch, with the state before the step."""
-    found.torch.restore(departure.context.torch_state)
+    results.torch.restore(departure.context.torch_state)
     try:
-        return found.torch.observed(batch).loss[1]
+        return results.torch.observed(batch).loss[1]
     finally:
-        found.torch.restore(departure.context.torch_state)
+        results.torch.restore(departure.context.torch_state)
 
 
 def _cuts(batch: Inputs) -> Iterator[tuple[str, list[slice]]]:

@@ -25,13 +25,13 @@ FEW = 3
 """Options are tried on so many arrays first: a model has hundreds of arrays, and there are hundreds of options to try."""
 
 
-def of_optimizer(found: StepResults, departure: Departure) -> Reason:
+def of_optimizer(results: StepResults, departure: Departure) -> Reason:
     """The options of torch's optimiser that would give JAX's results, changed one or two at a time."""
-    if len(found.torch.optimizers) != 1 or departure.cause == "special":
+    if len(results.torch.optimizers) != 1 or departure.cause == "special":
         return Reason(OPTIMISER, "")
-    kept = found.torch.state()
+    kept = results.torch.state()
     try:
-        trial = _Trial(found, departure)
+        trial = _Trial(results, departure)
         if trial.sums():
             return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
         times = trial.times()
@@ -43,16 +43,16 @@ def of_optimizer(found: StepResults, departure: Departure) -> Reason:
             return Reason(GRADIENTS, f"JAX gives its optimiser {times:.6g} times PyTorch's{as_sum(times)}")
         return Reason(OPTIMISER, words)
     finally:
-        found.torch.restore(kept)
+        results.torch.restore(kept)
 
 
 class _Trial:
     """Runs torch's optimiser on the gradients of some steps again, with other options."""
 
-    def __init__(self, found: StepResults, departure: Departure) -> None:
-        self.found, self.steps = found, found.torch
+    def __init__(self, results: StepResults, departure: Departure) -> None:
+        self.results, self.steps = results, results.torch
         self.moments = departure.moments
-        self.theirs = [quantities(found.partners, one.context, one.made) for one in self.moments]
+        self.judged = [quantities(results.partners, moment.context, moment.made) for moment in self.moments]
         self.optimizer = self.steps.optimizers[0]
         self.summed, self.factor = False, 1.0
         self.limit = explained(self.error((), self.moments))
@@ -71,19 +71,19 @@ class _Trial:
         try:
             for self.factor in (1.0, 2.0):  # a step of SGD is linear in its gradients
                 weights, _ = self._made(self.moments[0].context, (), None, set(self.steps.parameters), None)
-                both.append(self.found.partners.of_weights({**self.moments[0].context.before, **weights}))
+                both.append(self.results.partners.of_weights({**self.moments[0].context.before, **weights}))
         except Exception:  # the optimiser may raise anything
             return None
         finally:
             self.factor = 1.0
         wrong = [name for kind, name in self.moments[0].wrong if kind == WEIGHTS and name in both[0]]
-        theirs = self.theirs[0]
-        pairs = [(both[1][name] - both[0][name], theirs[WEIGHTS, name].theirs - both[0][name]) for name in wrong]
+        judged = self.judged[0]
+        pairs = [(both[1][name] - both[0][name], judged[WEIGHTS, name].jax - both[0][name]) for name in wrong]
         ratio = ratio_of(pairs)
         if ratio is None:
             return None
         self.factor = 1 + ratio
-        near = min((round(self.factor), 1 / max(round(1 / self.factor), 1)), key=lambda one: abs(one - self.factor))
+        near = min((round(self.factor), 1 / max(round(1 / self.factor), 1)), key=lambda factor: abs(factor - self.factor))
         if abs(near - self.factor) <= SAME_RATIO * abs(self.factor):
             self.factor = near
         try:
@@ -103,7 +103,7 @@ class _Trial:
         for _ in range(MOST_CHANGES):
             errors: dict[tuple[tuple[str, Any], ...], float] = {}
             for base in nearest:
-                for change in other_values({name: one for name, one in changes.items() if name not in dict(base)}):
+                for change in other_values({name: value for name, value in changes.items() if name not in dict(base)}):
                     tried += 1
                     if tried > MOST_TRIED:
                         return self._in_one_group()
@@ -116,7 +116,7 @@ class _Trial:
 
     def _few(self) -> list[str]:
         """The smallest of JAX's parameters that are wrong, or whose state is."""
-        partners = self.found.partners
+        partners = self.results.partners
         wrong = {partners.parameter(name) for kind, name in self.moments[0].wrong if kind in (WEIGHTS, SLOTS)}
         return sorted(wrong, key=lambda leaf: (partners.places[leaf].size, leaf))[:FEW]
 
@@ -132,9 +132,9 @@ class _Trial:
 
     def _of_wrong(self) -> str:
         """The same for those parameters alone that are wrong, as where JAX's weight decay leaves out biases."""
-        partners = self.found.partners
+        partners = self.results.partners
         # a bias that begins at 0 is not decayed at the first step
-        every = [one for moment in self.moments for one in moment.wrong]
+        every = [quantity for moment in self.moments for quantity in moment.wrong]
         wrong = {partners.parameter(name) for kind, name in every if kind in (WEIGHTS, SLOTS)}
         names = [name for leaf in sorted(wrong) for name in partners.owners(leaf)]
         if not 0 < len(names) < len(self.steps.parameters):
@@ -152,7 +152,7 @@ class _Trial:
     def _of_calls(self) -> str:
         """A call in the step of PyTorch's optimiser that JAX forgets, or one of its numbers."""
         context, few = self.moments[0].context, self._few()
-        owners = {name for leaf in few for name in self.found.partners.owners(leaf)}
+        owners = {name for leaf in few for name in self.results.partners.owners(leaf)}
         every = calls(self.optimizer, lambda edit: self._made(context, (), None, owners, edit))
         return next((said for said, edit in islice(every, MOST_TRIED) if self._fits(few, edit=edit)), "")
 
@@ -186,17 +186,17 @@ class _Trial:
         If ``few`` names parameters of JAX, the others stay as they are, and are not looked at.
         """
         largest = 0.0
-        partners = self.found.partners
+        partners = self.results.partners
         owners = {name for leaf in few for name in partners.owners(leaf)} or set(self.steps.parameters)
-        for moment, theirs in zip(moments, self.theirs, strict=False):
+        for moment, judged in zip(moments, self.judged, strict=False):
             try:
                 weights, slots = self._made(moment.context, changes, group, owners, edit)
             except Exception:  # the optimiser may raise anything at an option
                 return np.inf
             made = partners.of_weights({**moment.context.before, **weights}) | partners.of_slots(slots)
-            for (kind, name), one in theirs.items():
+            for (kind, name), tensor in judged.items():
                 if kind in (WEIGHTS, SLOTS) and name in made and (not few or partners.parameter(name) in few):
-                    largest = max(largest, relative_difference(made[name], one.theirs, one.size))
+                    largest = max(largest, relative_difference(made[name], tensor.jax, tensor.size))
         return largest
 
     def _made(
@@ -211,25 +211,25 @@ class _Trial:
         self.steps.restore(context.torch_state)
         given = dict(context.torch.given.wide)
         if self.summed:
-            given = {name: one + context.summed.get(name, 0.0) for name, one in given.items()}
-        given = {name: self.factor * one for name, one in given.items()}
+            given = {name: gradient + context.summed.get(name, 0.0) for name, gradient in given.items()}
+        given = {name: self.factor * gradient for name, gradient in given.items()}
         names = [name for name in self.steps.parameters if name in given and name in owners]
         groups, step = self.optimizer.param_groups, self.optimizer.step
         held = [dict(group) for group in groups]
         if isinstance(chosen, frozenset):
-            self.optimizer.param_groups = [one for group in groups for one in self._split(group, chosen)]
+            self.optimizer.param_groups = [part for group in groups for part in self._split(group, chosen)]
         if edit is not None:
             edit(self.optimizer)
         slots: list[tuple[str, str]] = []
 
         def program(*gradients: Any) -> list[Any]:
-            for name, one in self.steps.parameters.items():
-                one.grad = gradients[names.index(name)] if name in names else None
+            for name, parameter in self.steps.parameters.items():
+                parameter.grad = gradients[names.index(name)] if name in names else None
             for number, group in enumerate(self.optimizer.param_groups):
                 if chosen in (None, number) or group.get(CHOSEN):
                     group.update(changes)
             self.optimizer.step()
-            kept = {slot: one for slot, one in self.steps.slots() if slot[0] in owners}
+            kept = {slot: tensor for slot, tensor in self.steps.slots() if slot[0] in owners}
             slots[:] = kept
             return [*(self.steps.parameters[name].detach() for name in names), *kept.values()]
 
@@ -245,5 +245,8 @@ class _Trial:
     def _split(self, group: dict[str, Any], chosen: Set[str]) -> list[dict[str, Any]]:
         """A group of parameters in two: the others, and the chosen ones."""
         names = self.steps.names
-        parts = [[one for one in group["params"] if (names.get(one) in chosen) is among] for among in (False, True)]
+        parts = [
+            [parameter for parameter in group["params"] if (names.get(parameter) in chosen) is among]
+            for among in (False, True)
+        ]
         return [{**group, "params": part, CHOSEN: among} for among, part in enumerate(parts) if part]

@@ -15,11 +15,11 @@ PARTS = {"update": "optimiser"}
 """The part of a training, by the stage at which it departs, where they differ."""
 
 
-def other_exchange(found: StepResults) -> TrainingFault | None:
+def other_exchange(results: StepResults) -> TrainingFault | None:
     """One fault in place of all, if one change in what devices exchange makes the first wrong step right."""
-    if not found.departures:
+    if not results.departures:
         return None
-    first = min(found.departures, key=lambda one: one.step)
+    first = min(results.departures, key=lambda departure: departure.step)
     context, program = first.context, first.context.program
     if program.flat.shared is None:
         return None
@@ -27,10 +27,12 @@ def other_exchange(found: StepResults) -> TrainingFault | None:
 
     def wrong(closed: ClosedJaxpr) -> frozenset[Any]:
         made = program.as_step(evaluated(closed, program.dtype, given), {})
-        return frozenset(key for key, one in quantities(found.partners, context, made).items() if not one.error <= CLOSE)
+        return frozenset(
+            key for key, tensor in quantities(results.partners, context, made).items() if not tensor.error <= CLOSE
+        )
 
     mistake = exchanged(program.flat.shared, wrong)
     if mistake is None:
         return None
-    tensor, part = called(found.partners, first.tensor), PARTS.get(first.stage, first.stage)
+    tensor, part = called(results.partners, first.tensor), PARTS.get(first.stage, first.stage)
     return TrainingFault(part, first.step, first.steps, tensor, first.error, first.cause, None, mistake.words)

@@ -24,7 +24,7 @@ from crosscheck._training.steps.reason import AVERAGE, DATA, MODEL, OPTIMISER, S
 from crosscheck._training.steps.steps import FLOOR, Departure, StepResults
 
 
-def reason(found: StepResults, departure: Departure, jax_batches: Sequence[Inputs], seed: int) -> Reason:
+def reason(results: StepResults, departure: Departure, jax_batches: Sequence[Inputs], seed: int) -> Reason:
     """Find out why the two differ."""
     if departure.cause == "inaccurate":
         by_itself = departure.stage in (LOSS, GRADIENTS, STATISTICS, AVERAGE)
@@ -33,39 +33,43 @@ def reason(found: StepResults, departure: Departure, jax_batches: Sequence[Input
         other = other_data(departure, jax_batches)
         if other:
             return Reason(DATA, other)
-        if ignored := ignored_data(found, departure, jax_batches):
+        if ignored := ignored_data(results, departure, jax_batches):
             return Reason(MODEL, ignored)
         if of_loss := _of_loss(departure):
             return of_loss
-        if parts := of_parts(found, departure):
+        if parts := of_parts(results, departure):
             return Reason(LOSS, parts)
-        return _of_model(found, departure, seed)
+        return _of_model(results, departure, seed)
     if departure.stage == GRADIENTS:
-        return Reason(GRADIENTS, _of_gradients(found, departure))
+        return Reason(GRADIENTS, _of_gradients(results, departure))
     if departure.stage == STATISTICS:
-        return Reason(STATISTICS, _of_statistics(found, departure))
+        return Reason(STATISTICS, _of_statistics(results, departure))
     if departure.stage == AVERAGE:
-        return Reason(AVERAGE, of_average(found, departure))
-    if frozen := _frozen(found, departure):
+        return Reason(AVERAGE, of_average(results, departure))
+    if frozen := _frozen(results, departure):
         return Reason(OPTIMISER, frozen)
-    sums = [found.partners.sums.get(found.partners.parameter(name)) for _, name in departure.wrong]
+    sums = [results.partners.sums.get(results.partners.parameter(name)) for _, name in departure.wrong]
     if all(sums):
-        names = " + ".join(next(one for one in sums if one is not None).names)
+        names = " + ".join(next(addition for addition in sums if addition is not None).names)
         return Reason(OPTIMISER, f"JAX trains the sum of {names}, PyTorch both of them: together they move twice as far")
-    clipping = of_clipping(found, departure)
+    clipping = of_clipping(results, departure)
     if clipping is not None:
         # an option, such as dampening, may change gradients as clipping does, but by the same factor at each step
-        option = of_optimizer(found, departure) if steady(found, departure) else None
+        option = of_optimizer(results, departure) if steady(results, departure) else None
         return option if option is not None and option.words else clipping
-    return of_schedule(found, departure) or of_optimizer(found, departure)
+    return of_schedule(results, departure) or of_optimizer(results, departure)
 
 
-def _frozen(found: StepResults, departure: Departure) -> str:
+def _frozen(results: StepResults, departure: Departure) -> str:
     """That JAX changes parameters which PyTorch leaves as they are, if it changes no others otherwise."""
     wrong = [name for kind, name in departure.wrong if kind == WEIGHTS]
-    if not wrong or len(wrong) < len(departure.wrong) or any(found.partners.is_trained(one, found.trained) for one in wrong):
+    if (
+        not wrong
+        or len(wrong) < len(departure.wrong)
+        or any(results.partners.is_trained(leaf, results.trained) for leaf in wrong)
+    ):
         return ""
-    names = [owner for leaf in wrong for owner in found.partners.owners(leaf)]
+    names = [owner for leaf in wrong for owner in results.partners.owners(leaf)]
     return f"JAX changes {first_of(names)}, which PyTorch does not train"
 
 
@@ -85,22 +89,22 @@ def _of_loss(departure: Departure) -> Reason | None:
     return None
 
 
-def _of_model(found: StepResults, departure: Departure, seed: int) -> Reason:
+def _of_model(results: StepResults, departure: Departure, seed: int) -> Reason:
     """The layer that ``compare_models`` finds in the forward pass of that step."""
     context = departure.context
-    kept = found.torch.state()
-    found.torch.restore(context.torch_state)
-    module = found.torch.forward()
-    used = found.jax.loss_program(context.jax_batch)[0].names
+    kept = results.torch.state()
+    results.torch.restore(context.torch_state)
+    module = results.torch.forward()
+    used = results.jax.loss_program(context.jax_batch)[0].names
     params = {name: context.state[name] for name in used}
-    loss = found.jax.loss(context.state)
+    loss = results.jax.loss(context.state)
     try:
         compared = engine.run(module, loss, params, context.batch, context.jax_batch, order=0, seed=seed)
         located = faults(compared)
     except UsageError:
         return Reason(MODEL, "")
     finally:
-        found.torch.restore(kept)
+        results.torch.restore(kept)
     if not located:
         return Reason(MODEL, "")
     first = replace(located[0], explanation=_named(located[0].explanation, used))
@@ -121,81 +125,84 @@ def _named(words: str, names: Sequence[str]) -> str:
 # gradients and statistics
 
 
-def _of_gradients(found: StepResults, departure: Departure) -> str:
-    wrong = {name: one for (kind, name), one in departure.wrong.items() if kind == GRADIENTS}
-    nothing = [name for name, one in wrong.items() if not one.theirs.any()]
+def _of_gradients(results: StepResults, departure: Departure) -> str:
+    wrong = {name: tensor for (kind, name), tensor in departure.wrong.items() if kind == GRADIENTS}
+    nothing = [name for name, tensor in wrong.items() if not tensor.jax.any()]
     if nothing and len(nothing) == len(wrong):
         return f"JAX's are zero in {len(nothing)} parameters, as with stop_gradient, and PyTorch's are not"
-    if wrong and all(not one.mine.any() for one in wrong.values()):
+    if wrong and all(not tensor.torch.any() for tensor in wrong.values()):
         return f"PyTorch's are zero in {len(wrong)} parameters, as with detach(), and JAX's are not"
-    ratio = ratio_of([(one.mine, one.theirs) for one in wrong.values()])
+    ratio = ratio_of([(tensor.torch, tensor.jax) for tensor in wrong.values()])
     if ratio is not None and abs(ratio - 1) > SAME_RATIO:
         return f"JAX's are {ratio:.6g} times PyTorch's"
-    if untied := _untied(found, wrong):
+    if untied := _untied(results, wrong):
         return untied
     return f"in {len(wrong)} parameters, though the loss is the same"
 
 
-def _untied(found: StepResults, wrong: Mapping[str, JudgedTensor]) -> str:
+def _untied(results: StepResults, wrong: Mapping[str, JudgedTensor]) -> str:
     """That JAX has parameters of its own where PyTorch has one tensor in several places, if that explains the gradients."""
-    tied = {owner: [leaf for leaf in wrong if found.partners.owners(leaf) == (owner,)] for owner in found.trained}
+    tied = {owner: [leaf for leaf in wrong if results.partners.owners(leaf) == (owner,)] for owner in results.trained}
     tied = {owner: leaves for owner, leaves in tied.items() if len(leaves) > 1}
     if sum(map(len, tied.values())) < len(wrong) or not wrong:
         return ""
     for owner, leaves in tied.items():
-        alone = [replace(found.partners, places={leaf: found.partners.places[leaf]}, sums={}) for leaf in leaves]
-        mine = alone[0].in_torch({leaves[0]: wrong[leaves[0]].mine})[owner]
-        theirs = [one.in_torch({leaf: wrong[leaf].theirs})[owner] for one, leaf in zip(alone, leaves, strict=True)]
-        if relative_difference(np.sum(theirs, axis=0), mine, size_of(mine)) > FLOOR:
+        alone = [replace(results.partners, places={leaf: results.partners.places[leaf]}, sums={}) for leaf in leaves]
+        torch_gradient = alone[0].in_torch({leaves[0]: wrong[leaves[0]].torch})[owner]
+        jax_gradients = [
+            partners.in_torch({leaf: wrong[leaf].jax})[owner] for partners, leaf in zip(alone, leaves, strict=True)
+        ]
+        if relative_difference(np.sum(jax_gradients, axis=0), torch_gradient, size_of(torch_gradient)) > FLOOR:
             return ""
     owner, leaves = next(iter(tied.items()))
     as_tied = f"PyTorch {owner} in both places, as tied weights: its gradient is the sum of theirs"
     return f"JAX trains {listed(leaves)} apart, {as_tied}"
 
 
-def _of_statistics(found: StepResults, departure: Departure) -> str:
+def _of_statistics(results: StepResults, departure: Departure) -> str:
     """The momentum, or another variance, that would give JAX's numbers."""
     context = departure.context
-    before = found.partners.of_weights(context.before)
-    pairs = [(one.mine - before[name], one.theirs - before[name]) for (_, name), one in departure.wrong.items()]
-    if all(not theirs.any() for _, theirs in pairs):
+    before = results.partners.of_weights(context.before)
+    pairs = [(tensor.torch - before[name], tensor.jax - before[name]) for (_, name), tensor in departure.wrong.items()]
+    if all(not jax_move.any() for _, jax_move in pairs):
         return "JAX leaves them as they are, as in evaluation, and PyTorch changes them"
-    if all(not mine.any() for mine, _ in pairs):
+    if all(not torch_move.any() for torch_move, _ in pairs):
         return "PyTorch leaves them as they are, as in evaluation, and JAX changes them"
     if (ratio := ratio_of(pairs)) is not None:
-        return _of_momentum(found, departure, ratio)
+        return _of_momentum(results, departure, ratio)
     if ratios := _per_tensor(pairs):
         return f"JAX's move by another factor in each, from {min(ratios):.6g} to {max(ratios):.6g}"
-    return _of_variance(found, departure)
+    return _of_variance(results, departure)
 
 
-def _of_momentum(found: StepResults, departure: Departure, ratio: float) -> str:
+def _of_momentum(results: StepResults, departure: Departure, ratio: float) -> str:
     """What JAX keeps of the statistics, where it moves them ``ratio`` times as far towards those of the batch."""
-    moved = {_momentum(found, leaf) for _, leaf in departure.wrong}
-    one = moved.pop() if len(moved) == 1 else None
-    if one is None or not 0 <= (kept := 1 - one * ratio) <= 1:
+    moved = {_momentum(results, leaf) for _, leaf in departure.wrong}
+    momentum = moved.pop() if len(moved) == 1 else None
+    if momentum is None or not 0 <= (kept := 1 - momentum * ratio) <= 1:
         return f"JAX's move {ratio:.6g} times as far as PyTorch's: the momentum is another"
-    modules = {found.partners.owners(leaf)[0].rpartition(".")[0] for _, leaf in departure.wrong}
+    modules = {results.partners.owners(leaf)[0].rpartition(".")[0] for _, leaf in departure.wrong}
     where = f"{modules.pop()}: " if len(modules) == 1 else ""
-    return f"{where}the momentum: JAX keeps {digits(kept, 1 - one)} of the statistics, PyTorch {digits(1 - one, kept)}"
+    usual = 1 - momentum
+    return f"{where}the momentum: JAX keeps {digits(kept, usual)} of the statistics, PyTorch {digits(usual, kept)}"
 
 
-def _momentum(found: StepResults, leaf: str) -> float | None:
+def _momentum(results: StepResults, leaf: str) -> float | None:
     """The momentum of the module that has this statistic, as torch defines it: how far it moves."""
-    (name, *_) = found.partners.owners(leaf)
-    momentum = getattr(found.torch.model.get_submodule(name.rpartition(".")[0]), "momentum", None)
+    (name, *_) = results.partners.owners(leaf)
+    momentum = getattr(results.torch.model.get_submodule(name.rpartition(".")[0]), "momentum", None)
     return momentum if isinstance(momentum, float) else None
 
 
-def _of_variance(found: StepResults, departure: Departure) -> str:
+def _of_variance(results: StepResults, departure: Departure) -> str:
     """Whether JAX divides by n, where PyTorch divides by n - 1."""
     counts = set()
-    for (_, leaf), one in departure.wrong.items():
-        momentum = _momentum(found, leaf)
+    for (_, leaf), tensor in departure.wrong.items():
+        momentum = _momentum(results, leaf)
         if momentum is None:
             return ""
-        kept = (1 - momentum) * found.partners.of_weights(departure.context.before)[leaf]
-        ratio = ratio_of([(one.mine - kept, one.theirs - kept)])
+        kept = (1 - momentum) * results.partners.of_weights(departure.context.before)[leaf]
+        ratio = ratio_of([(tensor.torch - kept, tensor.jax - kept)])
         if ratio is None or not 0 < ratio < 1:
             return ""
         count = 1 / (1 - ratio)
@@ -207,5 +214,5 @@ def _of_variance(found: StepResults, departure: Departure) -> str:
 
 
 def _per_tensor(pairs: Sequence[tuple[Array, Array]]) -> list[float]:
-    ratios = [ratio_of([one]) for one in pairs]
-    return [one for one in ratios if one is not None] if None not in ratios else []
+    ratios = [ratio_of([pair]) for pair in pairs]
+    return [ratio for ratio in ratios if ratio is not None] if None not in ratios else []

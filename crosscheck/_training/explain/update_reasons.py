@@ -34,35 +34,35 @@ ADDED = 1e-6
 """The number that torch adds to a norm before it divides by it; optax does not."""
 
 
-def of_clipping(found: StepResults, departure: Departure) -> Reason | None:
+def of_clipping(results: StepResults, departure: Departure) -> Reason | None:
     """The change of the gradients between the backward pass and the optimiser."""
     context = departure.context
-    mine = context.torch
-    names = [name for name in mine.gradients.wide if name in mine.given.wide]
-    pairs = [(mine.gradients.wide[name], mine.given.wide[name]) for name in names]
+    torch_step = context.torch
+    names = [name for name in torch_step.gradients.wide if name in torch_step.given.wide]
+    pairs = [(torch_step.gradients.wide[name], torch_step.given.wide[name]) for name in names]
     ratio = ratio_of(pairs)
-    theirs = _given_to_optax(found, departure.moments[0])
-    factor = ratio_of(theirs)
+    optax_pairs = _given_to_optax(results, departure.moments[0])
+    factor = ratio_of(optax_pairs)
     if factor is not None and abs(factor - 1) <= CONSTANT:
         return None
-    if factor is None and (most := _cut(found, departure, theirs)) is not None:
+    if factor is None and (most := _cut(results, departure, optax_pairs)) is not None:
         return Reason(CLIPPING, f"JAX cuts each number of the gradients off at {most:.6g}, PyTorch does not")
     # torch gives its optimiser unchanged gradients
-    if not any(relative_difference(one, other, size_of(one)) > FLOOR for one, other in pairs):
+    if not any(relative_difference(gradient, other, size_of(gradient)) > FLOOR for gradient, other in pairs):
         if factor is None:
             return None
-        if steady(found, departure) and (why := as_sum(factor)):
+        if steady(results, departure) and (why := as_sum(factor)):
             return Reason(GRADIENTS, f"JAX gives its optimiser {factor:.6g} times PyTorch's{why}")
         return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
     if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
         words = f"the gradients that JAX gives its optimiser are {factor:.9g} times PyTorch's"
-        if (norms := _norms(found, departure)) is not None:
-            theirs_at, mine_at = norms
-            return Reason(CLIPPING, f"JAX clips the gradients to a norm of {theirs_at:.4g}, PyTorch to {mine_at:.4g}")
+        if (norms := _norms(results, departure)) is not None:
+            jax_norm, torch_norm = norms
+            return Reason(CLIPPING, f"JAX clips the gradients to a norm of {jax_norm:.4g}, PyTorch to {torch_norm:.4g}")
         added = abs((factor - 1) * _norm(context.torch.gradients.wide) / ADDED - 1) <= ROUGHLY
         return Reason(CLIPPING, f"PyTorch adds {ADDED:g} to the norm that it divides by: {words}" if added else words)
-    other = with_torchs_gradients(found, context, mine.given.wide)
-    if other is None or not _right(found, departure, other):
+    other = with_torchs_gradients(results, context, torch_step.given.wide)
+    if other is None or not _right(results, departure, other):
         return None
     what = "other gradients than those of this step's backward passes, as without zero_grad()"
     if ratio is not None:
@@ -70,84 +70,86 @@ def of_clipping(found: StepResults, departure: Departure) -> Reason | None:
     return Reason(CLIPPING, f"PyTorch gives its optimiser {what}, and JAX those themselves")
 
 
-def _right(found: StepResults, departure: Departure, other: JaxStep) -> bool:
+def _right(results: StepResults, departure: Departure, other: JaxStep) -> bool:
     """Whether a step of JAX gives torch's results for everything that was wrong."""
-    again = quantities(found.partners, departure.context, other)
-    wrong = {quantity: one for quantity, one in departure.wrong.items() if quantity[0] in (WEIGHTS, SLOTS)}
-    return all(again[quantity].error <= explained(one.error) for quantity, one in wrong.items())
+    again = quantities(results.partners, departure.context, other)
+    wrong = {quantity: tensor for quantity, tensor in departure.wrong.items() if quantity[0] in (WEIGHTS, SLOTS)}
+    return all(again[quantity].error <= explained(tensor.error) for quantity, tensor in wrong.items())
 
 
-def steady(found: StepResults, departure: Departure) -> bool:
+def steady(results: StepResults, departure: Departure) -> bool:
     """Whether JAX's optimiser seems to get the same multiple of torch's gradients at each step."""
-    factors = [ratio_of(_given_to_optax(found, moment)) for moment in departure.moments]
-    known = [one for one in factors if one is not None]
+    factors = [ratio_of(_given_to_optax(results, moment)) for moment in departure.moments]
+    known = [factor for factor in factors if factor is not None]
     return len(known) == len(factors) and float(np.ptp(known)) <= SAME_RATIO * abs(known[0])
 
 
-def _given_to_optax(found: StepResults, moment: Moment) -> list[tuple[Array, Array]]:
+def _given_to_optax(results: StepResults, moment: Moment) -> list[tuple[Array, Array]]:
     """By parameter, torch's gradients and those that JAX's optimiser seems to get, if its state is linear in them."""
     context = moment.context
-    judged = quantities(found.partners, context, moment.made)
-    given = found.partners.of_gradients(context.torch.given.wide)
+    judged = quantities(results.partners, context, moment.made)
+    given = results.partners.of_gradients(context.torch.given.wide)
     pairs = []
-    for leaf, (owner, key) in found.partners.slots.items():
+    for leaf, (owner, key) in results.partners.slots.items():
         if key in LINEAR and (SLOTS, leaf) in judged and given[owner].any():
-            mine, theirs = judged[SLOTS, leaf].mine, judged[SLOTS, leaf].theirs
-            weight = _weight(given[owner], mine, np.asarray(context.state[leaf], np.float64))
+            torch_slot, jax_slot = judged[SLOTS, leaf].torch, judged[SLOTS, leaf].jax
+            weight = _weight(given[owner], torch_slot, np.asarray(context.state[leaf], np.float64))
             if weight is None:
                 return []
-            pairs.append((given[owner], given[owner] + (theirs - mine) / weight))
+            pairs.append((given[owner], given[owner] + (jax_slot - torch_slot) / weight))
     return pairs
 
 
-def _weight(gradient: Array, mine: Array, kept: Array) -> float | None:
-    """The weight w of the gradient in mine = b kept + w gradient, by least squares."""
+def _weight(gradient: Array, slot: Array, kept: Array) -> float | None:
+    """The weight w of the gradient in slot = b kept + w gradient, by least squares."""
     columns = np.stack([kept.ravel(), gradient.ravel()], axis=1)
-    found, *_ = np.linalg.lstsq(columns, mine.ravel(), rcond=None)
+    coefficients, *_ = np.linalg.lstsq(columns, slot.ravel(), rcond=None)
     return (
-        float(found[1])
-        if found[1] and relative_difference(columns @ found, mine.ravel(), size_of(mine)) <= SAME_RATIO
+        float(coefficients[1])
+        if coefficients[1] and relative_difference(columns @ coefficients, slot.ravel(), size_of(slot)) <= SAME_RATIO
         else None
     )
 
 
-def _cut(found: StepResults, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
+def _cut(results: StepResults, departure: Departure, pairs: Sequence[tuple[Array, Array]]) -> float | None:
     """The size at which JAX clips each number of the gradients, if it does."""
-    raw = found.partners.of_gradients(departure.context.torch.gradients.wide)
-    owners = [owner for leaf, (owner, key) in found.partners.slots.items() if key in LINEAR and raw[owner].any()]
+    raw = results.partners.of_gradients(departure.context.torch.gradients.wide)
+    owners = [owner for leaf, (owner, key) in results.partners.slots.items() if key in LINEAR and raw[owner].any()]
     if len(owners) != len(pairs) or not pairs:
         return None
-    most = max(size_of(theirs) for _, theirs in pairs)
+    most = max(size_of(jax_gradient) for _, jax_gradient in pairs)
     cut = all(
-        relative_difference(np.clip(raw[owner], -most, most), theirs, most) <= SAME_RATIO
-        for owner, (_, theirs) in zip(owners, pairs, strict=True)
+        relative_difference(np.clip(raw[owner], -most, most), jax_gradient, most) <= SAME_RATIO
+        for owner, (_, jax_gradient) in zip(owners, pairs, strict=True)
     )
     return most if cut and any(size_of(raw[owner]) > most for owner in owners) else None
 
 
 def _norm(gradients: Mapping[str, Array]) -> float:
     """The norm of all gradients together."""
-    return float(np.sqrt(sum(float(np.sum(one**2)) for one in gradients.values())))
+    return float(np.sqrt(sum(float(np.sum(gradient**2)) for gradient in gradients.values())))
 
 
-def _norms(found: StepResults, departure: Departure) -> tuple[float, float] | None:
+def _norms(results: StepResults, departure: Departure) -> tuple[float, float] | None:
     """The norms to which JAX and PyTorch clip; None if one of them does not clip to one norm, or both to the same."""
     norms = []
     for moment in departure.moments:
-        factor = ratio_of(_given_to_optax(found, moment))
+        factor = ratio_of(_given_to_optax(results, moment))
         if factor is None:
             return None
         given = _norm(moment.context.torch.given.wide)
         norms.append((factor * given, given, _norm(moment.context.torch.gradients.wide)))
-    theirs, mine, _ = (max(one) for one in zip(*norms, strict=True))
+    jax_norm, torch_norm, _ = (max(side_norms) for side_norms in zip(*norms, strict=True))
     clipped = all(
-        abs(one[side] - min(most, one[2])) <= SAME_RATIO * one[2] for one in norms for side, most in ((0, theirs), (1, mine))
+        abs(triple[side] - min(most, triple[2])) <= SAME_RATIO * triple[2]
+        for triple in norms
+        for side, most in ((0, jax_norm), (1, torch_norm))
     )
     both = norms[0][0] < (1 - SAME_RATIO) * norms[0][2] and norms[0][1] < (1 - SAME_RATIO) * norms[0][2]
-    return (theirs, mine) if clipped and both and abs(theirs - mine) > SAME_RATIO * mine else None
+    return (jax_norm, torch_norm) if clipped and both and abs(jax_norm - torch_norm) > SAME_RATIO * torch_norm else None
 
 
-def of_schedule(found: StepResults, departure: Departure) -> Reason | None:
+def of_schedule(results: StepResults, departure: Departure) -> Reason | None:
     """The learning rate, if the optimiser's state agrees and each parameter moves by the same factor further."""
     context = departure.context
     if any(kind == SLOTS for moment in departure.moments for kind, _ in moment.wrong):
@@ -156,84 +158,88 @@ def of_schedule(found: StepResults, departure: Departure) -> Reason | None:
         return None
     ratios: list[tuple[int, float]] = []
     for moment in departure.moments:
-        judged = quantities(found.partners, moment.context, moment.made)
-        before = found.partners.of_weights(moment.context.before)
-        weights = {name: one for (kind, name), one in judged.items() if kind == WEIGHTS}
-        moves = [(one.mine - before[name], one.theirs - before[name]) for name, one in weights.items()]
-        if not max(moment.context.torch.rates.values()) and not any(mine.any() for mine, _ in moves):
+        judged = quantities(results.partners, moment.context, moment.made)
+        before = results.partners.of_weights(moment.context.before)
+        weights = {name: tensor for (kind, name), tensor in judged.items() if kind == WEIGHTS}
+        moves = [(tensor.torch - before[name], tensor.jax - before[name]) for name, tensor in weights.items()]
+        if not max(moment.context.torch.rates.values()) and not any(torch_move.any() for torch_move, _ in moves):
             continue  # PyTorch's rate is 0, as at the first step of a warm-up: no factor gives JAX's moves
         ratio = ratio_of(moves)
-        left, error = (max(size_of(mine * by - theirs) for mine, theirs in moves) for by in (ratio or 0.0, 1.0))
+        left, error = (
+            max(size_of(torch_move * by - jax_move) for torch_move, jax_move in moves) for by in (ratio or 0.0, 1.0)
+        )
         if ratio is None or left > MUCH * error:
-            return _of_rates(found, departure)
+            return _of_rates(results, departure)
         ratios.append((moment.context.number, ratio))
     if not ratios:
         return Reason(SCHEDULE, "PyTorch's learning rate is 0, and JAX moves the parameters")
-    theirs = {step: max(found.rates[step - 1].values()) * ratio for step, ratio in ratios}
-    why = _of_scheduler(found, theirs) or _of_warm_up(found, ratios)
-    return Reason(SCHEDULE, _of_rate(found, *ratios[0]) + why)
+    jax_rates = {step: max(results.rates[step - 1].values()) * ratio for step, ratio in ratios}
+    why = _of_scheduler(results, jax_rates) or _of_warm_up(results, ratios)
+    return Reason(SCHEDULE, _of_rate(results, *ratios[0]) + why)
 
 
-def _of_scheduler(found: StepResults, theirs: Mapping[int, float]) -> str:
+def _of_scheduler(results: StepResults, jax_rates: Mapping[int, float]) -> str:
     """The argument with which PyTorch's schedule gives JAX's rates at these steps, and its own at the steps before."""
-    schedulers = [one for one in found.torch.objects if isinstance(one, lr_scheduler.LRScheduler)]
-    mine = [max(rates.values(), default=0.0) for rates in found.rates[: max(theirs)]]
-    wanted = np.array([theirs.get(step + 1, rate) for step, rate in enumerate(mine)])
-    return argument_of(schedulers[0], mine, wanted, min(theirs) - 1) if len(schedulers) == 1 else ""
+    schedulers = [scheduler for scheduler in results.torch.objects if isinstance(scheduler, lr_scheduler.LRScheduler)]
+    torch_rates = [max(rates.values(), default=0.0) for rates in results.rates[: max(jax_rates)]]
+    wanted = np.array([jax_rates.get(step + 1, rate) for step, rate in enumerate(torch_rates)])
+    return argument_of(schedulers[0], torch_rates, wanted, min(jax_rates) - 1) if len(schedulers) == 1 else ""
 
 
-def _of_rates(found: StepResults, departure: Departure) -> Reason | None:
+def _of_rates(results: StepResults, departure: Departure) -> Reason | None:
     """Other learning rates for some parameters, if the moves of each parameter are the same multiple at all steps."""
     each: list[dict[str, float]] = []
     for moment in departure.moments:
-        judged = quantities(found.partners, moment.context, moment.made)
-        before = found.partners.of_weights(moment.context.before)
+        judged = quantities(results.partners, moment.context, moment.made)
+        before = results.partners.of_weights(moment.context.before)
         ratios = {
-            name: ratio_of([(one.mine - before[name], one.theirs - before[name])])
-            for (kind, name), one in judged.items()
-            if kind == WEIGHTS and (one.mine != before[name]).any()
+            name: ratio_of([(tensor.torch - before[name], tensor.jax - before[name])])
+            for (kind, name), tensor in judged.items()
+            if kind == WEIGHTS and (tensor.torch != before[name]).any()
         }
-        each.append({name: one for name, one in ratios.items() if one is not None})
+        each.append({name: ratio for name, ratio in ratios.items() if ratio is not None})
         if len(each[-1]) < len(ratios):
             return None
-    if len(each) < FEWEST_RATES or any(one.keys() != each[0].keys() for one in each):
+    if len(each) < FEWEST_RATES or any(step_ratios.keys() != each[0].keys() for step_ratios in each):
         return None
-    if any(abs(one[name] / each[0][name] - 1) > SAME_RATIO for one in each for name in one):
+    if any(abs(step_ratios[name] / each[0][name] - 1) > SAME_RATIO for step_ratios in each for name in step_ratios):
         return None
     rates = departure.context.torch.rates
     both: dict[str, tuple[float, float]] = {}
     for name, ratio in each[0].items():
-        owner = found.partners.owners(name)[0]
+        owner = results.partners.owners(name)[0]
         if owner in rates:
             both[owner] = rates[owner], rates[owner] * ratio
     wrong = {owner: pair for owner, pair in both.items() if abs(pair[1] / pair[0] - 1) > SAME_RATIO}
     if not wrong:
         return None
-    owner, (mine, theirs) = next(iter(wrong.items()))
-    alike = [name for name, pair in wrong.items() if np.allclose(pair, (mine, theirs), rtol=SAME_RATIO)]
+    owner, (torch_rate, jax_rate) = next(iter(wrong.items()))
+    alike = [name for name, pair in wrong.items() if np.allclose(pair, (torch_rate, jax_rate), rtol=SAME_RATIO)]
     named = " and ".join(alike[:2]) + (f" and {len(alike) - 2} more" if len(alike) > 2 else "")
-    words = f"JAX's learning rate of {named} is {theirs:.6g}, PyTorch's {mine:.6g}"
+    words = f"JAX's learning rate of {named} is {jax_rate:.6g}, PyTorch's {torch_rate:.6g}"
     return Reason(OPTIMISER, words + _of_order(list(both.values())))
 
 
 def _of_order(rates: Sequence[tuple[float, float]]) -> str:
     """What it means that both sides have the same learning rates for other parameters; empty if they do not."""
-    pairs = sorted({(float(f"{mine:.4g}"), float(f"{theirs:.4g}")) for mine, theirs in rates})
-    mine, theirs = zip(*pairs, strict=True)
-    if len(set(mine)) < len(mine) or sorted(mine) != sorted(theirs):
+    pairs = sorted({(float(f"{torch_rate:.4g}"), float(f"{jax_rate:.4g}")) for torch_rate, jax_rate in rates})
+    torch_rates, jax_rates = zip(*pairs, strict=True)
+    if len(set(torch_rates)) < len(torch_rates) or sorted(torch_rates) != sorted(jax_rates):
         return ""
-    return ": the rates are in reverse order" if list(theirs) == sorted(theirs, reverse=True) else ": rates are exchanged"
+    return (
+        ": the rates are in reverse order" if list(jax_rates) == sorted(jax_rates, reverse=True) else ": rates are exchanged"
+    )
 
 
-def _of_warm_up(found: StepResults, ratios: Sequence[tuple[int, float]]) -> str:
+def _of_warm_up(results: StepResults, ratios: Sequence[tuple[int, float]]) -> str:
     """What it means that one side's rate grows by the same number at each step, and the other's by another one."""
     first = ratios[0][0]
     if first < 2 or [step for step, _ in ratios] != list(range(first, first + len(ratios))) or len(ratios) < FEWEST_RATES:
         return ""
-    mine = [max(found.rates[step - 1].values()) for step in range(first - 1, first + len(ratios))]
-    theirs = [mine[0], *(rate * ratio for rate, (_, ratio) in zip(mine[1:], ratios, strict=True))]
-    grows = [np.diff(rates) for rates in (mine, theirs)]
-    steady = [bool(one[0] > 0 and np.allclose(one, one[0], rtol=1e-3)) for one in grows]
+    torch_rates = [max(results.rates[step - 1].values()) for step in range(first - 1, first + len(ratios))]
+    jax_rates = [torch_rates[0], *(rate * ratio for rate, (_, ratio) in zip(torch_rates[1:], ratios, strict=True))]
+    grows = [np.diff(rates) for rates in (torch_rates, jax_rates)]
+    steady = [bool(growth[0] > 0 and np.allclose(growth, growth[0], rtol=1e-3)) for growth in grows]
     apart = float(grows[1][0] - grows[0][0])
     if not (grows[0][0] > 0 and grows[1][0] > 0) or abs(apart) <= 1e-3 * grows[0][0] or not steady[apart < 0]:
         return ""
@@ -241,16 +247,16 @@ def _of_warm_up(found: StepResults, ratios: Sequence[tuple[int, float]]) -> str:
     return f"; it grows by {grows[1][0]:.6g} a step, PyTorch's by {grows[0][0]:.6g}: JAX's warm-up is {which}"
 
 
-def _of_rate(found: StepResults, step: int, ratio: float) -> str:
+def _of_rate(results: StepResults, step: int, ratio: float) -> str:
     """Words for a learning rate of JAX that is ``ratio`` times PyTorch's at a step."""
-    rate = max(found.rates[step - 1].values())
+    rate = max(results.rates[step - 1].values())
     other = rate * ratio
     digits = 6 if abs(ratio - 1) > SAME_RATIO else 9
     words = f"JAX's learning rate is {other:.{digits}g}, PyTorch's {rate:.{digits}g}"
     for by, which in ((-1, "before"), (1, "after")):
         number = step - 1 + by
-        if 0 <= number < len(found.rates) and found.rates[number]:
-            near = max(found.rates[number].values())
+        if 0 <= number < len(results.rates) and results.rates[number]:
+            near = max(results.rates[number].values())
             if abs(other - near) <= SAME_RATIO * near and abs(near - rate) > SAME_RATIO * rate:
                 words += f": that of the step {which}"
     return words

@@ -31,8 +31,10 @@ class CallSite:
 
     def words(self, args: Any = (), kwargs: Any = None) -> str:
         """The call, with its numbers, and the line."""
-        numbers = [f"{one:g}" for one in args if isinstance(one, (int, float))]
-        numbers += [f"{name}={one:g}" for name, one in (kwargs or {}).items() if isinstance(one, (int, float))]
+        numbers = [f"{argument:g}" for argument in args if isinstance(argument, (int, float))]
+        numbers += [
+            f"{name}={argument:g}" for name, argument in (kwargs or {}).items() if isinstance(argument, (int, float))
+        ]
         text = linecache.getline(self.file, self.line).strip()
         return f"{self.name.strip('_')}({', '.join(numbers)}) in PyTorch's `{text}` ({Path(self.file).name}:{self.line})"
 
@@ -41,10 +43,10 @@ class _Calls(TorchFunctionMode):
     """Notes each call that gives a tensor of the shape of its first operand, or changes one."""
 
     def __init__(
-        self, found: dict[CallSite, tuple[Any, Any]], change: Callable[[CallSite, Any, Any], Any] | None = None
+        self, sites: dict[CallSite, tuple[Any, Any]], change: Callable[[CallSite, Any, Any], Any] | None = None
     ) -> None:
         super().__init__()
-        self._found, self._change = found, change
+        self._sites, self._change = sites, change
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -53,13 +55,13 @@ class _Calls(TorchFunctionMode):
             frame = frame.f_back
         site = CallSite(frame.f_code.co_filename, frame.f_lineno, getattr(func, "__name__", ""))
         tensors = bool(args) and isinstance(args[0], torch.Tensor)
-        if self._change is not None and tensors and site in self._found:
+        if self._change is not None and tensors and site in self._sites:
             return self._change(site, func, (args, kwargs))
         result = func(*args, **kwargs)
         if self._change is None and tensors and isinstance(result, torch.Tensor) and result.shape == args[0].shape:
-            numbers = tuple(one if isinstance(one, (int, float)) else None for one in args)
-            self._found.setdefault(
-                site, (numbers, {key: one for key, one in kwargs.items() if isinstance(one, (int, float))})
+            numbers = tuple(argument if isinstance(argument, (int, float)) else None for argument in args)
+            self._sites.setdefault(
+                site, (numbers, {key: argument for key, argument in kwargs.items() if isinstance(argument, (int, float))})
             )
         return result
 
@@ -71,18 +73,18 @@ def calls(optimizer: Any, run: Callable[[Callable[[Any], None]], Any]) -> Iterat
     """
     if type(optimizer).__module__.startswith("torch."):
         return
-    found: dict[CallSite, tuple[Any, Any]] = {}
+    sites: dict[CallSite, tuple[Any, Any]] = {}
     try:
-        run(within(lambda _: _Calls(found)))
+        run(within(lambda _: _Calls(sites)))
     except Exception:  # a step of the user may raise anything
         return
-    if len(found) > MOST:
+    if len(sites) > MOST:
         return
-    for site, (numbers, named) in found.items():
+    for site, (numbers, named) in sites.items():
         yield f"JAX forgets {site.words(numbers, named)}", _edit(site, _forgotten)
-    for site, (numbers, named) in found.items():
+    for site, (numbers, named) in sites.items():
         if len(numbers) == 3 and isinstance(numbers[1], float) and numbers[1] == -numbers[2]:  # the ends of what is cut off
-            for new in (one for one in OTHERS if one not in (0.0, numbers[2])):
+            for new in (value for value in OTHERS if value not in (0.0, numbers[2])):
                 said = f"{new:g} in JAX, {numbers[2]:g} in PyTorch: {site.words(numbers, named)}"
                 yield said, _edit(site, partial(_cut, new))
         for place, old in [*enumerate(numbers), *named.items()]:

@@ -41,7 +41,7 @@ class _WithoutCorrection(TorchFunctionMode):
         self._optimizer = optimizer
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        reads = func is torch.Tensor.item and any(args[0] is one.get(STEP) for one in self._optimizer.state.values())
+        reads = func is torch.Tensor.item and any(args[0] is state.get(STEP) for state in self._optimizer.state.values())
         return LATE if reads else func(*args, **(kwargs or {}))
 
 
@@ -51,7 +51,9 @@ class _MaximumOfCorrected(TorchFunctionMode):
     def __init__(self, optimizer: Any) -> None:
         super().__init__()
         self._states = [
-            (group["betas"][1], optimizer.state[one]) for group in optimizer.param_groups for one in group["params"]
+            (group["betas"][1], optimizer.state[parameter])
+            for group in optimizer.param_groups
+            for parameter in group["params"]
         ]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -52,13 +52,16 @@ def _given(pair: OptimizerSides, kind: str, steps: int, seed: int) -> Gradients 
 
 def _judged(pair: OptimizerSides, kind: str, steps: int, dtype: str, seed: int) -> OptimizerRun:
     given = _given(pair, kind, steps, seed)
-    mine, theirs = in_torch(pair, given, steps, "float64"), in_optax(pair, given, steps, "float64")
-    moved = _moved(pair, mine, theirs)
-    apart = _apart(mine, theirs, moved)
+    torch_trajectory, optax_trajectory = in_torch(pair, given, steps, "float64"), in_optax(pair, given, steps, "float64")
+    moved = _moved(pair, torch_trajectory, optax_trajectory)
+    apart = _apart(torch_trajectory, optax_trajectory, moved)
     errors = (0.0, 0.0)
     if dtype != "float64":
         narrow = in_torch(pair, given, steps, dtype), in_optax(pair, given, steps, dtype)
-        errors = float(_apart(narrow[0], mine, moved).max()), float(_apart(narrow[1], theirs, moved).max())
+        errors = (
+            float(_apart(narrow[0], torch_trajectory, moved).max()),
+            float(_apart(narrow[1], optax_trajectory, moved).max()),
+        )
     limit = SAME if dtype == "float64" else CONSTANT
     over = np.argwhere(~(apart <= limit))
     first, k = map(int, over[0]) if len(over) else (None, 0)
@@ -68,7 +71,7 @@ def _judged(pair: OptimizerSides, kind: str, steps: int, dtype: str, seed: int) 
     elif first is not None:
         cause = "inaccurate" if apart.max() <= CONSTANT else "definition"
     else:
-        unit = steps * 2.0 ** -FORMATS[dtype].precision * _size(mine, moved)
+        unit = steps * 2.0 ** -FORMATS[dtype].precision * _size(torch_trajectory, moved)
         beyond = [errors[k] > ROUNDINGS * (errors[1 - k] + unit) for k in (0, 1)]
         side = "torch" if beyond[0] else "jax" if beyond[1] else None
         cause = "inaccurate" if side else "exact" if errors == (0.0, 0.0) and not apart.any() else "rounding"
@@ -92,31 +95,33 @@ def _moved(pair: OptimizerSides, *trajectories: Trajectory) -> FloatArray:
     for trajectory in trajectories:
         before = [pair.leaves, *trajectory[:-1]]
         steps = [
-            [float(np.abs(one - other).max(initial=0.0)) for one, other in zip(*both, strict=True)]
+            [float(np.abs(now - old).max(initial=0.0)) for now, old in zip(*both, strict=True)]
             for both in zip(trajectory, before, strict=True)
         ]
         ways.append(np.cumsum(np.array(steps), axis=0))
     return np.asarray(np.fmax(*ways))
 
 
-def _apart(one: Trajectory, other: Trajectory, moved: FloatArray) -> FloatArray:
+def _apart(left: Trajectory, right: Trajectory, moved: FloatArray) -> FloatArray:
     """(steps, parameters): the largest difference, less the rounding of the parameter, relative to how far it moved."""
-    found = np.zeros(moved.shape)
+    distances = np.zeros(moved.shape)
     for step, k in np.ndindex(*moved.shape):
-        a, b = one[step][k], other[step][k]
+        a, b = left[step][k], right[step][k]
         if np.array_equal(a, b, equal_nan=True):
             continue
         difference = float(np.abs(a - b).max())
         rounding = 8 * (step + 1) * 2.0**-53 * float(np.abs(a).max())
-        found[step, k] = max(difference - rounding, 0.0) / moved[step, k] if moved[step, k] > 0 else np.inf
+        distances[step, k] = max(difference - rounding, 0.0) / moved[step, k] if moved[step, k] > 0 else np.inf
         if np.isnan(difference):
-            found[step, k] = np.nan
-    return found
+            distances[step, k] = np.nan
+    return distances
 
 
 def _size(trajectory: Trajectory, moved: FloatArray) -> float:
     """The size of the parameters, relative to how far they move."""
-    sizes = [float(np.abs(one).max(initial=0.0)) / way for one, way in zip(trajectory[-1], moved[-1], strict=True) if way]
+    sizes = [
+        float(np.abs(array).max(initial=0.0)) / way for array, way in zip(trajectory[-1], moved[-1], strict=True) if way
+    ]
     return max([1.0, *sizes])
 
 
@@ -134,9 +139,9 @@ def explanation(pair: OptimizerSides, wrong: Sequence[OptimizerRun], seed: int) 
 
     def error(change: Callable[[Any], None], among: Any = tried_on[:1]) -> float:
         largest = 0.0
-        for given, theirs in among:
-            mine = in_torch(pair, given, steps, "float64", change)
-            apart = _apart(mine, theirs, _moved(pair, mine, theirs))
+        for given, optax_trajectory in among:
+            torch_trajectory = in_torch(pair, given, steps, "float64", change)
+            apart = _apart(torch_trajectory, optax_trajectory, _moved(pair, torch_trajectory, optax_trajectory))
             largest = max(largest, float(np.nan_to_num(apart, nan=np.inf).max()))
         return largest
 
@@ -144,17 +149,17 @@ def explanation(pair: OptimizerSides, wrong: Sequence[OptimizerRun], seed: int) 
     for said, edit in edits(made(pair)):
         if error(edit, tried_on) <= CONSTANT:
             return said
-    given, theirs = tried_on[0]
-    if said := rates(pair, given, theirs, lambda edit: error(edit, tried_on) <= CONSTANT):
+    given, optax_trajectory = tried_on[0]
+    if said := rates(pair, given, optax_trajectory, lambda edit: error(edit, tried_on) <= CONSTANT):
         return said
     nearest: list[tuple[tuple[str, Any], ...]] = [()]
     for _ in range(MOST_CHANGES):
         tried = []
-        more = ((*taken, one) for taken in nearest for one in other_values(options) if one[0] not in dict(taken))
+        more = ((*taken, change) for taken in nearest for change in other_values(options) if change[0] not in dict(taken))
         for changes in islice(more, MOST_TRIED):
             with suppress(Exception):  # an option may not have every value
                 tried.append((error(partial(_change, changes)), changes))
-        tried.sort(key=lambda one: one[0])
+        tried.sort(key=lambda trial: trial[0])
         for apart, changes in tried[:1]:
             if apart <= CONSTANT and error(partial(_change, changes), tried_on) <= CONSTANT:
                 return "; ".join(f"{name}: {value!r} in JAX, {options[name]!r} in PyTorch" for name, value in changes)
@@ -177,7 +182,7 @@ def options_of(optimizer: Any) -> Iterator[tuple[str, Any]]:
     for name, value in optimizer.param_groups[0].items():
         numbers = value if isinstance(value, tuple) else (value,)
         known = name in optimizer.defaults and name not in SWITCHES
-        if known and all(isinstance(one, bool | int | float) for one in numbers):
+        if known and all(isinstance(number, bool | int | float) for number in numbers):
             yield name, value
 
 

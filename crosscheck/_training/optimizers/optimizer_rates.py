@@ -17,33 +17,36 @@ ALIKE, MOVING = 1e-5, 1e-6
 
 
 def rates(
-    pair: OptimizerSides, given: Gradients | None, theirs: Trajectory, fits: Callable[[Callable[[Any], None]], bool]
+    pair: OptimizerSides,
+    given: Gradients | None,
+    optax_trajectory: Trajectory,
+    fits: Callable[[Callable[[Any], None]], bool],
 ) -> str:
     """What optax's learning rates are, if with them PyTorch moves as optax does; empty if no rates make that so.
 
     Args:
         pair: Both optimisers.
         given: The gradients with which they are found.
-        theirs: optax's parameters after each step.
+        optax_trajectory: optax's parameters after each step.
         fits: Whether both do the same after this edit of PyTorch's optimiser.
     """
     factors: list[float] = []
-    mine: list[float] = []
-    for step in range(pair.every - 1, len(theirs), pair.every):
-        mine.clear()
-        moved = in_torch(pair, given, step + 1, "float64", _scaled([*factors, 1.0], mine))
-        before = (moved[step - pair.every], theirs[step - pair.every]) if factors else (pair.leaves, pair.leaves)
-        ratio = _ratio(moved[step], theirs[step], *before)
+    torch_rates: list[float] = []
+    for step in range(pair.every - 1, len(optax_trajectory), pair.every):
+        torch_rates.clear()
+        moved = in_torch(pair, given, step + 1, "float64", _scaled([*factors, 1.0], torch_rates))
+        before = (moved[step - pair.every], optax_trajectory[step - pair.every]) if factors else (pair.leaves, pair.leaves)
+        ratio = _ratio(moved[step], optax_trajectory[step], *before)
         if ratio is None:
             return ""
         factors.append(ratio)
-    others = [k for k, factor in enumerate(factors) if abs(factor - (mine[k] != 0)) > MOVING]
+    others = [k for k, factor in enumerate(factors) if abs(factor - (torch_rates[k] != 0)) > MOVING]
     if not others or not fits(_scaled(factors, [])):
         return ""
     first = factors[others[0]]
-    if len(others) == len(factors) and all(mine) and np.allclose(factors, first, rtol=ALIKE):
+    if len(others) == len(factors) and all(torch_rates) and np.allclose(factors, first, rtol=ALIKE):
         return f"JAX moves {first:.6g} times as far as PyTorch at each step"
-    return _words(pair, np.array(factors), np.array(mine), others[0])
+    return _words(pair, np.array(factors), np.array(torch_rates), others[0])
 
 
 def _scaled(factors: Sequence[float], seen: list[float]) -> Callable[[Any], None]:
@@ -69,11 +72,11 @@ def _scaled(factors: Sequence[float], seen: list[float]) -> Callable[[Any], None
     return edit
 
 
-def _ratio(mine: Any, theirs: Any, mine_before: Any, theirs_before: Any) -> float | None:
+def _ratio(torch_after: Any, optax_after: Any, torch_before: Any, optax_before: Any) -> float | None:
     """How many times as far JAX moves as PyTorch, 1 where PyTorch does not move; None if that is not one number."""
     a, b = (
         np.concatenate([np.ravel(now - old) for now, old in zip(side, was, strict=True)])
-        for side, was in ((mine, mine_before), (theirs, theirs_before))
+        for side, was in ((torch_after, torch_before), (optax_after, optax_before))
     )
     moving = np.abs(a) > MOVING * np.abs(a).max(initial=0.0)
     if not moving.any():
@@ -83,20 +86,20 @@ def _ratio(mine: Any, theirs: Any, mine_before: Any, theirs_before: Any) -> floa
     return float(ratio[np.argmax(np.abs(a[moving]))]) if alike else None
 
 
-def _words(pair: OptimizerSides, factors: Any, mine: Any, first: int) -> str:
+def _words(pair: OptimizerSides, factors: Any, torch_rates: Any, first: int) -> str:
     """Where the rates differ first, and which change of PyTorch's schedule gives JAX's."""
     optimizer, schedulers = with_schedulers(pair, [torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
-    theirs = factors * np.where(mine == 0, optimizer.defaults["lr"], mine)
+    optax_rates = factors * np.where(torch_rates == 0, optimizer.defaults["lr"], torch_rates)
     at = f"at step {(first + 1) * pair.every}"
     words = f"{at} JAX moves {factors[first]:.6g} times as far as PyTorch"
-    if mine[first] == 0:
-        words = f"{at} JAX's is {theirs[first]:.6g}, PyTorch's 0"
-    why = argument_of(schedulers[0], list(mine), theirs, first) if len(schedulers) == 1 else ""
-    return f"the learning rates differ: {words}{why or _shifted(mine, theirs)}"
+    if torch_rates[first] == 0:
+        words = f"{at} JAX's is {optax_rates[first]:.6g}, PyTorch's 0"
+    why = argument_of(schedulers[0], list(torch_rates), optax_rates, first) if len(schedulers) == 1 else ""
+    return f"the learning rates differ: {words}{why or _shifted(torch_rates, optax_rates)}"
 
 
-def _shifted(mine: Any, theirs: Any) -> str:
+def _shifted(torch_rates: Any, optax_rates: Any) -> str:
     """That one side is a step behind the other."""
-    if np.allclose(theirs[1:], mine[:-1], rtol=ALIKE):
+    if np.allclose(optax_rates[1:], torch_rates[:-1], rtol=ALIKE):
         return "; JAX's schedule is one step behind"
-    return "; JAX's schedule is one step ahead" if np.allclose(theirs[:-1], mine[1:], rtol=ALIKE) else ""
+    return "; JAX's schedule is one step ahead" if np.allclose(optax_rates[:-1], torch_rates[1:], rtol=ALIKE) else ""

@@ -67,7 +67,7 @@ class OptimizerSides:
 def gradients(kind: str, leaves: Sequence[FloatArray], steps: int, seed: int) -> Gradients:
     """The gradients of a kind; float32 holds each number."""
     rng = np.random.default_rng((seed, list(KINDS).index(kind)))
-    found: list[list[FloatArray | None]] = []
+    rows: list[list[FloatArray | None]] = []
     for step in range(steps):
         size = 10.0 ** rng.uniform(-2, 0.5)
         if kind == "tiny":
@@ -80,8 +80,8 @@ def gradients(kind: str, leaves: Sequence[FloatArray], steps: int, seed: int) ->
             if kind == "sparse" and gradient.ndim:
                 gradient[rng.random(len(gradient)) < 0.5] = 0.0
             row.append(None if kind == "missing" and (step + k) % 3 == 2 else gradient)
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 @contextmanager
@@ -96,8 +96,8 @@ def _said(what: str) -> Iterator[None]:
 
 def with_schedulers(pair: OptimizerSides, params: list[Any]) -> tuple[Any, list[Any]]:
     """torch's optimiser of these parameters, and its schedules."""
-    found = pair.torch(params)
-    optimizer, *schedulers = found if isinstance(found, tuple | list) else (found,)
+    result = pair.torch(params)
+    optimizer, *schedulers = result if isinstance(result, tuple | list) else (result,)
     return optimizer, schedulers
 
 
@@ -113,7 +113,7 @@ def in_torch(
 
     def closure() -> Any:
         optimizer.zero_grad()
-        loss = sum((curvature(one.shape, dtype) * (one - 1) ** 2).sum() for one in tensors) / 2
+        loss = sum((curvature(tensor.shape, dtype) * (tensor - 1) ** 2).sum() for tensor in tensors) / 2
         loss.backward()
         return loss
 
@@ -154,7 +154,7 @@ def in_optax(pair: OptimizerSides, given: Gradients | None, steps: int, dtype: s
 
         def objective(params: Any) -> Any:
             leaves = jax.tree.leaves(params)
-            return sum((jnp.asarray(_curvature(one.shape).astype(dtype)) * (one - 1) ** 2).sum() for one in leaves) / 2
+            return sum((jnp.asarray(_curvature(leaf.shape).astype(dtype)) * (leaf - 1) ** 2).sum() for leaf in leaves) / 2
 
         @jax.jit
         def step(params: Any, state: Any, gradient: Any) -> Any:
@@ -165,14 +165,17 @@ def in_optax(pair: OptimizerSides, given: Gradients | None, steps: int, dtype: s
             updates, state = transform.update(gradient, state, params, **more)
             return optax.apply_updates(params, updates), state
 
-        found = []
+        trajectory = []
         for k in range(steps):
             row = [None] * len(pair.leaves) if given is None else given[k]
-            arrays = [np.zeros_like(leaf) if one is None else one for one, leaf in zip(row, pair.leaves, strict=True)]
-            gradient = jax.tree.unflatten(structure, [jnp.asarray(one.astype(dtype)) for one in arrays])
+            arrays = [
+                np.zeros_like(leaf) if gradient is None else gradient
+                for gradient, leaf in zip(row, pair.leaves, strict=True)
+            ]
+            gradient = jax.tree.unflatten(structure, [jnp.asarray(array.astype(dtype)) for array in arrays])
             params, state = step(params, state, gradient)
-            found.append([np.asarray(leaf).astype(np.float64) for leaf in jax.tree.leaves(params)])
-        return found
+            trajectory.append([np.asarray(leaf).astype(np.float64) for leaf in jax.tree.leaves(params)])
+        return trajectory
 
 
 @_said("torch_optimizer")

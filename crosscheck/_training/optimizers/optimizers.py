@@ -135,13 +135,13 @@ def optimizers(*, dtype: str | Any = "float32") -> OptimizersReport:
     for what in ("torch", "jax", "optax"):
         framework(what)
     described = environment(more=OPTAX)
-    found, skipped = [], {}
+    reports, skipped = [], {}
     for entry in tomllib.loads(PAIRS.read_text(encoding="utf-8"))["pair"]:
         try:
-            found.append(_of_table(entry, name, described))
+            reports.append(_of_table(entry, name, described))
         except (AttributeError, UsageError) as error:  # this release does not have it
             skipped[f"{entry['torch']} / {entry['optax']}"] = said(error)
-    return OptimizersReport(tuple(found), described, skipped)
+    return OptimizersReport(tuple(reports), described, skipped)
 
 
 def _of_table(entry: Mapping[str, Any], dtype: str, described: Mapping[str, object]) -> OptimizerReport:

@@ -22,19 +22,19 @@ FITS, NEAR = 12, 1e-12
 """So often a number is improved to fit; nearer, it fits."""
 
 
-def argument_of(scheduler: Any, mine: Sequence[float], wanted: Any, at: int) -> str:
+def argument_of(scheduler: Any, rates: Sequence[float], wanted: Any, at: int) -> str:
     """The argument with which a schedule that gives these rates would give the wanted ones; ``at`` a step that differs."""
     try:
-        if not _same(_rates(scheduler, {}, len(mine)), np.array(mine)):
+        if not _same(_rates(scheduler, {}, len(rates)), np.array(rates)):
             return ""
     except Exception:  # a schedule of the user cannot be made again in any way
         return ""
 
     def run(argument: Argument, value: Any) -> Any:
         try:
-            return _rates(scheduler, {argument: value}, len(mine))
+            return _rates(scheduler, {argument: value}, len(rates))
         except Exception:  # a schedule may refuse a value in any way
-            return np.full(len(mine), np.inf)
+            return np.full(len(rates), np.inf)
 
     def apart(argument: Argument, value: float) -> float:
         return float(run(argument, value)[at] - wanted[at])
@@ -48,8 +48,8 @@ def argument_of(scheduler: Any, mine: Sequence[float], wanted: Any, at: int) -> 
     return ""
 
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(np.allclose(one, other, rtol=SAME_RATIO, atol=SAME_RATIO * float(np.abs(other).max())))
+def _same(left: Any, right: Any) -> bool:
+    return bool(np.allclose(left, right, rtol=SAME_RATIO, atol=SAME_RATIO * float(np.abs(right).max())))
 
 
 def _parts(scheduler: Any) -> list[Any]:
@@ -59,19 +59,19 @@ def _parts(scheduler: Any) -> list[Any]:
 def _arguments(scheduler: Any) -> dict[str, Any]:
     """The arguments with which a schedule was made."""
     names = inspect.signature(type(scheduler)).parameters
-    found = {
+    arguments = {
         name: getattr(scheduler, name) for name in names if name not in ("optimizer", "last_epoch", "verbose", "lr_lambda")
     }
     if "lr_lambda" in names:
-        found["lr_lambda"] = scheduler.lr_lambdas
-    return {name: list(one.elements()) if name == "milestones" else one for name, one in found.items()}
+        arguments["lr_lambda"] = scheduler.lr_lambdas
+    return {name: list(value.elements()) if name == "milestones" else value for name, value in arguments.items()}
 
 
 def _numbers(scheduler: Any) -> Iterator[tuple[Argument, Any]]:
     for number, part in enumerate(_parts(scheduler)):
-        yield from (((number, name), one) for name, one in _arguments(part).items() if type(one) in (int, float))
+        yield from (((number, name), value) for name, value in _arguments(part).items() if type(value) in (int, float))
     milestones = getattr(scheduler, "_milestones", ())
-    yield from (((number, "milestone"), one) for number, one in enumerate(milestones))
+    yield from (((number, "milestone"), milestone) for number, milestone in enumerate(milestones))
 
 
 def _values(old: Any, apart: Callable[[float], float]) -> Iterator[Any]:
@@ -82,10 +82,10 @@ def _values(old: Any, apart: Callable[[float], float]) -> Iterator[Any]:
     yield from (0.0, 1.0, 10 * old, old / 10, 2 * old, old / 2, *OTHERS)
     a, b = old, 1.01 * old + 1e-3
     for _ in range(FITS):
-        one, other = apart(a), apart(b)
-        if not np.isfinite([one, other]).all() or one == other:
+        first, second = apart(a), apart(b)
+        if not np.isfinite([first, second]).all() or first == second:
             return
-        a, b = b, b - other * (b - a) / (other - one)
+        a, b = b, b - second * (b - a) / (second - first)
         if abs(b - a) <= NEAR * abs(b):
             break
     yield float(f"{b:.6g}")
@@ -99,17 +99,17 @@ def _rates(scheduler: Any, changes: Mapping[Argument, Any], steps: int) -> Any:
         warnings.simplefilter("ignore")
         parts = []
         for number, part in enumerate(_parts(scheduler)):
-            changed = {name: one for (k, name), one in changes.items() if k == number and name != "milestone"}
+            changed = {name: value for (k, name), value in changes.items() if k == number and name != "milestone"}
             parts.append(type(part)(optimizer, **{**_arguments(part), **changed}))
         made = parts[0]
         if isinstance(scheduler, lr_scheduler.SequentialLR):
-            milestones = [changes.get((k, "milestone"), one) for k, one in enumerate(scheduler._milestones)]
+            milestones = [changes.get((k, "milestone"), milestone) for k, milestone in enumerate(scheduler._milestones)]
             made = lr_scheduler.SequentialLR(optimizer, parts, milestones)
         elif len(parts) > 1:
             made = lr_scheduler.ChainedScheduler(parts, optimizer)
-        found = []
+        rates = []
         for _ in range(steps):
-            found.append(max(group["lr"] for group in optimizer.param_groups))
+            rates.append(max(group["lr"] for group in optimizer.param_groups))
             optimizer.step()
             made.step()
-    return np.array(found)
+    return np.array(rates)

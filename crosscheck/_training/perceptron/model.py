@@ -131,11 +131,11 @@ def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
     if set(weights) != set(shapes):
         raise UsageError(f"weights: got {', '.join(weights) or 'nothing'}, expected weight and bias, as torch.nn.Linear has")
     for name, shape in shapes.items():
-        got, found = tuple(weights[name].shape), str(weights[name].dtype)
+        got, got_dtype = tuple(weights[name].shape), str(weights[name].dtype)
         if got != shape:
             raise UsageError(
                 f"weights: {name}: got shape {got}, expected {shape}; the layout is torch.nn.Linear's, (outputs, inputs), "
                 "so weights stored as (inputs, outputs) need a transpose"
             )
-        if found != dtype:
-            raise UsageError(f"weights: {name}: got dtype {found}, expected {dtype}; convert it with .astype({dtype!r})")
+        if got_dtype != dtype:
+            raise UsageError(f"weights: {name}: got dtype {got_dtype}, expected {dtype}; convert it with .astype({dtype!r})")

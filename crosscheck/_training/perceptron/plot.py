@@ -36,8 +36,8 @@ def draw(report: PerceptronReport) -> Figure:
     _difference(axes[1], epochs, losses, report)
     if flat:
         _boundary(axes[2], report)
-    for one in axes:
-        one.title.set_fontsize(11)
+    for panel in axes:
+        panel.title.set_fontsize(11)
     return figure
 
 

@@ -144,8 +144,12 @@ class PerceptronReport(
         ``exact`` (bit-equal) and ``rounding`` agree. The others are those of ``compare_training``. If a loss stopped being
         finite, the cause is ``special``.
         """
-        causes = [one.cause for one in self.findings]
-        causes += [one.cause for one in self.comparisons.values() if one.cause is not None and not one.faults]
+        causes = [finding.cause for finding in self.findings]
+        causes += [
+            comparison.cause
+            for comparison in self.comparisons.values()
+            if comparison.cause is not None and not comparison.faults
+        ]
         causes.append("rounding" if self.first else "exact")
         return min(causes, key=CAUSES.index)
 
@@ -162,14 +166,14 @@ class PerceptronReport(
     @cached_property
     def first(self) -> Difference | None:
         """The first number that is not bit-equal when each framework trains by itself."""
-        found = []
+        differences = []
         for name in TENSORS:
             a, b = (self.histories[framework][name] for framework in FRAMEWORKS)
             unequal = np.argwhere((a != b) & ~(np.isnan(a) & np.isnan(b)))
             if len(unequal):
                 at = tuple(map(int, unequal[0]))
-                found.append(Difference(at[0] + (name == "loss"), name, at[1:], float(a[at]), float(b[at])))
-        return min(found, key=lambda one: one.epoch, default=None)
+                differences.append(Difference(at[0] + (name == "loss"), name, at[1:], float(a[at]), float(b[at])))
+        return min(differences, key=lambda difference: difference.epoch, default=None)
 
     def predictions(self, framework: str) -> BoolArray:
         """The predictions of a framework after the last epoch.
@@ -257,9 +261,9 @@ def _error(fault: TrainingFault) -> str:
     return f"is {fault.error:.2g} apart, relatively"
 
 
-def _said(one: PerceptronDifference) -> str:
-    whose = f"{one.framework}'s " if one.framework else ""
-    return f"{whose}{one.part}, from epoch {one.epoch} on: {one.message}"
+def _said(finding: PerceptronDifference) -> str:
+    whose = f"{finding.framework}'s " if finding.framework else ""
+    return f"{whose}{finding.part}, from epoch {finding.epoch} on: {finding.message}"
 
 
 def _losses(report: PerceptronReport) -> Table:
@@ -287,8 +291,8 @@ def _results(report: PerceptronReport) -> Table:
 def _faults(report: PerceptronReport) -> Iterator[str]:
     for name, fault in report.planted.items():
         yield f"Planted in {name}: {fault}."
-    for one in report.findings:
-        yield f"{_said(one)}; largest in {one.tensor}."
+    for finding in report.findings:
+        yield f"{_said(finding)}; largest in {finding.tensor}."
 
 
 def _first(report: PerceptronReport) -> Iterator[str]:
@@ -305,7 +309,7 @@ def _first(report: PerceptronReport) -> Iterator[str]:
 
 
 def _drift(report: PerceptronReport) -> Iterator[str]:
-    for drift in (one.drift for one in report.comparisons.values() if one.drift is not None):
+    for drift in (comparison.drift for comparison in report.comparisons.values() if comparison.drift is not None):
         shown = [k for k in (10**power - 1 for power in range(len(str(len(drift.steps))))) if k < len(drift.steps)]
         shown += [len(drift.steps) - 1] if shown[-1] != len(drift.steps) - 1 else []
         for words, distances in (

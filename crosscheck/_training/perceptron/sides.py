@@ -21,18 +21,18 @@ def compare(
     torch: Side, jax: Side, controls: int, progress: Progress | None = None
 ) -> tuple[TrainingReport, dict[str, History]]:
     """The engine's results on two trainings, and the history of each framework."""
-    mine, theirs = torch[0], jax[0]
+    torch_setup, jax_setup = torch[0], jax[0]
     (torch_step, torch_state), (jax_step, jax_state) = _made(*torch), _made(*jax)
 
     def advance(what: str, count: int) -> None:
         if progress is not None:
-            progress("both" if what == "steps" else "torch", count if what == "steps" else mine.epochs)
+            progress("both" if what == "steps" else "torch", count if what == "steps" else torch_setup.epochs)
 
     objects, dtype = objects_of(torch_state)
     sides = TorchSteps(torch_step, objects, dtype), JaxSteps(jax_step, jax_state, dtype)
-    report, runs = judge(*sides, (_batches(mine), _batches(theirs)), controls, 0, advance)
+    report, runs = judge(*sides, (_batches(torch_setup), _batches(jax_setup)), controls, 0, advance)
     assert runs is not None
-    return report, _histories(mine, runs)
+    return report, _histories(torch_setup, runs)
 
 
 def _batches(setup: TrainingSetup) -> list[Inputs]:
@@ -51,20 +51,20 @@ def _histories(setup: TrainingSetup, runs: FreeRuns) -> dict[str, History]:
     """Losses and weights by framework, with weights in PyTorch's layout."""
     roles = {}
     for role, array in setup.weights.items():
-        names = [name for name, one in runs.start.items() if one.shape == array.shape]
+        names = [name for name, parameter in runs.start.items() if parameter.shape == array.shape]
         if len(names) != 1:
-            shapes = ", ".join(f"{name} {one.shape}" for name, one in runs.start.items())
+            shapes = ", ".join(f"{name} {parameter.shape}" for name, parameter in runs.start.items())
             raise UsageError(
                 f"replace: got a model with {shapes}, expected one parameter of shape {array.shape}: the {role}"
             )
         roles[role] = names[0]
     weights: dict[str, Sequence[Mapping[str, Array]]] = {
-        "torch": [runs.start, *(one for _, one in runs.torch)],
-        "jax": [runs.partners.in_torch(one) for one in (runs.jax_start, *(state for _, state in runs.jax))],
+        "torch": [runs.start, *(parameters for _, parameters in runs.torch)],
+        "jax": [runs.partners.in_torch(state) for state in (runs.jax_start, *(state for _, state in runs.jax))],
     }
     losses = {"torch": runs.torch, "jax": runs.jax}
     return {
         framework: {"loss": np.array([loss for loss, _ in losses[framework]], setup.dtype)}
-        | {role: np.stack([one[name] for one in held]).astype(setup.dtype) for role, name in roles.items()}
+        | {role: np.stack([arrays[name] for arrays in held]).astype(setup.dtype) for role, name in roles.items()}
         for framework, held in weights.items()
     }

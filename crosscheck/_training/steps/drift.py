@@ -42,25 +42,27 @@ class FreeRuns:
     partners: Partners
 
 
-def free_runs(found: StepResults, start: object, batches: Sequence[Inputs], jax_batches: Sequence[Inputs]) -> FreeRuns:
+def free_runs(results: StepResults, start: object, batches: Sequence[Inputs], jax_batches: Sequence[Inputs]) -> FreeRuns:
     """Run torch and JAX. Afterwards, torch has the state after its last step."""
-    torch = found.torch
+    torch = results.torch
     torch.restore(start)
     first = {name: array for name, array in torch.weights().items() if name in torch.parameters}
     size = sum(array.nbytes for array in first.values())
     every = max(1, -(-len(batches) * size // MOST_KEPT))
     steps = tuple(k + 1 for k in range(len(batches)) if k % every == 0 or k == len(batches) - 1)
-    jax_start = dict(found.jax.start)
-    if not found.partners.starts:
-        for leaf, array in found.partners.of_weights(first).items():
+    jax_start = dict(results.jax.start)
+    if not results.partners.starts:
+        for leaf, array in results.partners.of_weights(first).items():
             if not np.isnan(array).any():
                 jax_start[leaf] = array.astype(jax_start[leaf].dtype).reshape(jax_start[leaf].shape)
-    mine = tuple(_in_torch(found, batches, steps))
-    return FreeRuns(steps, first, jax_start, mine, tuple(_in_jax(found, jax_start, jax_batches, steps)), found.partners)
+    torch_results = tuple(_in_torch(results, batches, steps))
+    return FreeRuns(
+        steps, first, jax_start, torch_results, tuple(_in_jax(results, jax_start, jax_batches, steps)), results.partners
+    )
 
 
 def drift(
-    found: StepResults,
+    results: StepResults,
     start: object,
     batches: Sequence[Inputs],
     runs: FreeRuns,
@@ -69,70 +71,70 @@ def drift(
     progress: Callable[[str, int], None] | None = None,
 ) -> Drift:
     """The distance of both, beside the controls. Afterwards, torch has the state after the last step of a control."""
-    torch, first = found.torch, runs.start
+    torch, first = results.torch, runs.start
     ways = [_way(weights, first) for _, weights in runs.torch]
     largest = np.zeros(len(ways))
     for control in range(controls):
         torch.restore(start, _moved(first, torch.dtype, (seed, control)))
-        kept = zip(_in_torch(found, batches, runs.steps), runs.torch, ways, strict=True)
+        kept = zip(_in_torch(results, batches, runs.steps), runs.torch, ways, strict=True)
         largest = np.fmax(largest, [_share(_way(weights, other), way) for (_, weights), (_, other), way in kept])
         if progress is not None:
             progress("controls", 1)
-    added_up = np.sqrt(np.cumsum(np.square(found.rounding)))
+    added_up = np.sqrt(np.cumsum(np.square(results.rounding)))
     last = len(added_up)  # the comparison may have ended before the runs did
     distances = []
     for (_, state), (_, weights), way in zip(runs.jax, runs.torch, ways, strict=True):
-        arranged = found.partners.of_weights(weights)
-        trained = [leaf for leaf in arranged if set(found.partners.owners(leaf)) <= set(first)]
-        one = _way({leaf: state[leaf] for leaf in trained}, {leaf: arranged[leaf] for leaf in trained})
-        distances.append(_share(one, way))
+        arranged = results.partners.of_weights(weights)
+        trained = [leaf for leaf in arranged if set(results.partners.owners(leaf)) <= set(first)]
+        distance = _way({leaf: state[leaf] for leaf in trained}, {leaf: arranged[leaf] for leaf in trained})
+        distances.append(_share(distance, way))
     return Drift(
         runs.steps,
         tuple(distances),
-        tuple(float(one) for one in largest),
+        tuple(float(share) for share in largest),
         tuple(_share(float(added_up[min(step, last) - 1]), way) for step, way in zip(runs.steps, ways, strict=True)),
-        tuple((one, other) for (one, _), (other, _) in zip(runs.torch, runs.jax, strict=True)),
+        tuple((torch_loss, jax_loss) for (torch_loss, _), (jax_loss, _) in zip(runs.torch, runs.jax, strict=True)),
         controls,
     )
 
 
-def _in_torch(found: StepResults, batches: Sequence[Inputs], steps: Sequence[int]) -> Iterator[Ran]:
+def _in_torch(results: StepResults, batches: Sequence[Inputs], steps: Sequence[int]) -> Iterator[Ran]:
     kept = frozenset(steps)
     for k, batch in enumerate(batches):
-        loss = found.torch.plain(batch)
+        loss = results.torch.plain(batch)
         if k + 1 in kept:
-            weights = found.torch.weights()
-            yield loss, {name: weights[name] for name in found.torch.parameters}
+            weights = results.torch.weights()
+            yield loss, {name: weights[name] for name in results.torch.parameters}
 
 
 def _in_jax(
-    found: StepResults, start: Mapping[str, Array], batches: Sequence[Inputs], steps: Sequence[int]
+    results: StepResults, start: Mapping[str, Array], batches: Sequence[Inputs], steps: Sequence[int]
 ) -> Iterator[Ran]:
     kept = frozenset(steps)
     state = start
     for k, batch in enumerate(batches):
-        made = found.jax.plain(state, batch)
+        made = results.jax.plain(state, batch)
         state = made.state
         if k + 1 in kept:
             yield made.loss, state
 
 
-def _way(one: Mapping[str, Array], other: Mapping[str, Array]) -> float:
+def _way(left: Mapping[str, Array], right: Mapping[str, Array]) -> float:
     """The root mean square difference over all numbers."""
     total = count = 0.0
-    for name, array in one.items():
-        a, b = array.astype(np.float64), np.asarray(other[name]).astype(np.float64).reshape(array.shape)
+    for name, array in left.items():
+        a, b = array.astype(np.float64), np.asarray(right[name]).astype(np.float64).reshape(array.shape)
         with np.errstate(invalid="ignore"):
             total += float(np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, (a - b) ** 2).sum())
         count += array.size
     return float(np.sqrt(total / count)) if count else 0.0
 
 
-def _share(one: float, way: float) -> float:
+def _share(distance: float, way: float) -> float:
     """A distance relative to the way from the start: infinite if it is not finite, 0 if the way is 0 or not finite."""
-    if not np.isfinite(one):
+    if not np.isfinite(distance):
         return float(np.inf)
-    return one / way if way and np.isfinite(way) else 0.0
+    return distance / way if way and np.isfinite(way) else 0.0
 
 
 def _moved(weights: Mapping[str, Array], dtype: str, seed: tuple[int, int]) -> dict[str, Array]:

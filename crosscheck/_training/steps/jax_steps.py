@@ -108,7 +108,7 @@ class JaxSteps:
         if loss is None or jnp.size(loss) != 1:
             what = "no loss" if loss is None else f"a loss of shape {jnp.shape(loss)}"
             raise UsageError(f"jax_step: it returned {what}, expected a number: (state, loss) or (state, {{'loss': loss}})")
-        flat = {name + _name(path): leaf for name, one in values.items() for path, leaf in _with_paths(one)}
+        flat = {name + _name(path): leaf for name, value in values.items() for path, leaf in _with_paths(value)}
         return state, jnp.reshape(loss, ()), flat
 
     # runs
@@ -145,15 +145,15 @@ class JaxSteps:
     def _with(self, weights: Sequence[Any]) -> Any:
         leaves = list(self._leaves)
         shardings = [getattr(self._leaves[k], "sharding", None) for k in self._places]
-        for k, one in zip(self._places, as_held(weights, shardings), strict=True):
-            leaves[k] = one
+        for k, weight in zip(self._places, as_held(weights, shardings), strict=True):
+            leaves[k] = weight
         return jax.tree.unflatten(self._structure, leaves)
 
     def loss(self, state: Mapping[str, Any]) -> Callable[..., Any]:
         """The loss as a function of some arrays of the state and a batch; the other arrays are the given ones."""
 
         def function(arrays: Mapping[str, Any], *batch: Any) -> Any:
-            held = {name: jnp.asarray(one) for name, one in {**state, **arrays}.items()}
+            held = {name: jnp.asarray(array) for name, array in {**state, **arrays}.items()}
             return self.returned(self.step(self._with([held[name] for name in self.names]), *batch))[1]
 
         return function
@@ -182,7 +182,7 @@ class JaxSteps:
             except Exception as error:  # what several devices share is traced, but JAX may not compile it
                 raise UsageError(f"jax_step: jax.jit of it raises {said(error)}; expected it to run") from error
             new, loss, values = self.returned(result)
-            return JaxStep(float(loss), self.flat(new), {}, {name: np.asarray(one) for name, one in values.items()})
+            return JaxStep(float(loss), self.flat(new), {}, {name: np.asarray(value) for name, value in values.items()})
 
 
 @dataclass
@@ -214,7 +214,7 @@ class TracedStep:
     @cached_property
     def _ends(self) -> dict[str, list[int]]:
         flat = self.flat
-        found = {}
+        ends_by_name = {}
         for name, weight, result in zip(self.names, flat.weights, flat.results[1:], strict=False):
             shape = flat.avals[weight].shape
             seen: set[int] = set()
@@ -230,9 +230,9 @@ class TracedStep:
                 if BACKWARD in step.operation.path or self._is_mean_over_devices(step):
                     ends.append(number)
                 else:
-                    left += [one for one in step.inputs if isinstance(one, int)]
-            found[name] = ends
-        return found
+                    left += [operand for operand in step.inputs if isinstance(operand, int)]
+            ends_by_name[name] = ends
+        return ends_by_name
 
     def _is_mean_over_devices(self, step: Step) -> bool:
         """Whether this divides what a backward pass gives by the number of devices over which it was added up."""
@@ -244,16 +244,16 @@ class TracedStep:
     def _returned(self) -> dict[str, int]:
         """The gradients that the user's step returns, by the array whose path has the same end."""
         flat = self.flat
-        found: dict[str, int] = {}
+        gradients: dict[str, int] = {}
         for value, result in zip(self.values, flat.results[1 + len(self.names) :], strict=True):
             path, number = value.removeprefix(GRADIENTS), flat.steps[flat.maker[result]].inputs[0]
             if path != value and isinstance(number, int) and number in flat.maker:
                 shape = flat.avals[result].shape
                 arrays = zip(self.names, flat.weights, strict=True)
-                found |= {
+                gradients |= {
                     name: number for name, weight in arrays if name.endswith(path) and flat.avals[weight].shape == shape
                 }
-        return found
+        return gradients
 
     def sources(self, names: Collection[str]) -> frozenset[str]:
         """The arrays of the state from which these new arrays are computed."""
@@ -265,7 +265,7 @@ class TracedStep:
             if number not in seen:
                 seen.add(number)
                 step = self._maker(number)
-                left += [one for one in step.inputs if isinstance(one, int)] if step is not None else []
+                left += [operand for operand in step.inputs if isinstance(operand, int)] if step is not None else []
         return frozenset(name for name, number in zip(self.names, flat.weights, strict=True) if number in seen)
 
     def _maker(self, number: int) -> Step | None:
@@ -280,8 +280,8 @@ class TracedStep:
         weights: Mapping[str, Array] | None = None,
     ) -> JaxStep:
         """One step in float64, with these gradients instead of its backward pass's, and with these new weights."""
-        forced = {self.gradients[name]: one for name, one in (gradients or {}).items()}
-        forced |= {self.new[name]: one for name, one in (weights or {}).items() if name in self.new}
+        forced = {self.gradients[name]: gradient for name, gradient in (gradients or {}).items()}
+        forced |= {self.new[name]: weight for name, weight in (weights or {}).items() if name in self.new}
         numbers = tuple(sorted(forced))
         if numbers not in self._compiled:
             self._compiled[numbers] = jax.jit(partial(self._run, numbers))
@@ -289,7 +289,7 @@ class TracedStep:
             arrays = [_widened(state[name]) for name in self.names]
             given = [np.asarray(forced[number], np.float64) for number in numbers]
             results, seen = self._compiled[numbers](arrays, list(map(_widened, batch)), given)
-            return self.as_step([np.asarray(one) for one in results], {k: np.asarray(v) for k, v in seen.items()})
+            return self.as_step([np.asarray(result) for result in results], {k: np.asarray(v) for k, v in seen.items()})
 
     @cached_property
     def _compiled(self) -> dict[tuple[int, ...], Any]:
@@ -306,8 +306,8 @@ class TracedStep:
         return zip(self.names, self.flat.results[1:], strict=False)
 
     def _run(self, numbers: tuple[int, ...], arrays: Any, batch: Any, forced: Any) -> Any:
-        held = {number: Watch({}, _always(one)) for number, one in zip(numbers, forced, strict=True)}
-        run = ModelRun(self.flat, wide=True, watched={self.flat.maker[number]: one for number, one in held.items()})
+        held = {number: Watch({}, _always(value)) for number, value in zip(numbers, forced, strict=True)}
+        run = ModelRun(self.flat, wide=True, watched={self.flat.maker[number]: watch for number, watch in held.items()})
         results = run.traced(arrays, batch)
         seen = {name: run.values[number] for name, number in self.gradients.items() if number not in held}
         return results, seen

@@ -72,9 +72,9 @@ class Partners:
 
     def of_weights(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of torch's weights, as JAX holds them; NaN where torch has no such number."""
-        found = self._arranged(given, np.nan, self.places)
-        more = self._arranged(given, np.nan, {leaf: one.second for leaf, one in self.sums.items()})
-        return found | {leaf: found[leaf] + one for leaf, one in more.items()}
+        arrays = self._arranged(given, np.nan, self.places)
+        more = self._arranged(given, np.nan, {leaf: addition.second for leaf, addition in self.sums.items()})
+        return arrays | {leaf: arrays[leaf] + array for leaf, array in more.items()}
 
     def of_gradients(self, given: Mapping[str, Array]) -> dict[str, Array]:
         """Gradients by torch's weights, as JAX holds them; 0 where torch has none. For a sum, that by one summand."""
@@ -82,11 +82,11 @@ class Partners:
 
     def in_torch(self, state: Mapping[str, Array]) -> dict[str, Array]:
         """The numbers of JAX's arrays, as torch holds its weights; NaN where JAX has no such number."""
-        found = {name: np.full(shape, np.nan) for name, shape in self.shapes.items()}
+        arrays = {name: np.full(shape, np.nan) for name, shape in self.shapes.items()}
         for leaf, where in self.places.items():
             for name, mask, own in self._empty.split(where):
-                found[name].reshape(-1)[own] = np.asarray(state[leaf], np.float64)[mask]
-        return found
+                arrays[name].reshape(-1)[own] = np.asarray(state[leaf], np.float64)[mask]
+        return arrays
 
     def _arranged(self, given: Mapping[str, Array], missing: float, where: Mapping[str, Array]) -> dict[str, Array]:
         filled = {name: given.get(name, np.full(shape, missing)) for name, shape in self.shapes.items()}
@@ -100,8 +100,8 @@ class Partners:
             if array.shape == self.shapes.get(name):
                 by_key[key][name] = array
         arranged = {key: self._arranged(arrays, np.nan, self.places) for key, arrays in by_key.items()}
-        found = {leaf: arranged[key][owner] for leaf, (owner, key) in self.slots.items() if key in arranged}
-        return {leaf: array for leaf, array in found.items() if not np.isnan(array).any()}
+        slots = {leaf: arranged[key][owner] for leaf, (owner, key) in self.slots.items() if key in arranged}
+        return {leaf: array for leaf, array in slots.items() if not np.isnan(array).any()}
 
     def parameter(self, leaf: str) -> str:
         """The array of JAX itself; of one in the optimiser's state, that of its parameter."""
@@ -151,29 +151,31 @@ def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs)
     uses = jax_uses.uses(flat, weights.values.__getitem__)
     pairs = pair(recorded.uses, recorded.operations, [use for _, use, _ in uses], [step.operation for step in flat.steps])
     accounted = account(recorded, model, flat, uses, pairs)
-    places = {leaf: one for leaf, one in accounted.places.items() if (one >= 0).all()}
+    places = {leaf: indices for leaf, indices in accounted.places.items() if (indices >= 0).all()}
     shapes = {name: array.shape for name, array in recorded.weights.items()}
     buffers = frozenset(name for name, _ in torch.model.named_buffers())
-    found = Partners(accounted.matches, places, shapes, buffers, frozenset(model.names), accounted.sums)
+    matching = Partners(accounted.matches, places, shapes, buffers, frozenset(model.names), accounted.sums)
     if not places:
-        _by_name(found, recorded.weights, dict(zip(model.names, model.weights, strict=True)))
-    places |= {leaf: one.first for leaf, one in accounted.sums.items()}
-    for leaf, array in found.of_weights(torch.weights()).items():
+        _by_name(matching, recorded.weights, dict(zip(model.names, model.weights, strict=True)))
+    places |= {leaf: addition.first for leaf, addition in accounted.sums.items()}
+    for leaf, array in matching.of_weights(torch.weights()).items():
         apart = _apart(widen(jax.start[leaf]), array)
-        if apart and leaf not in found.sums:  # a sum has been rounded
-            found.starts[leaf] = apart
-    return found
+        if apart and leaf not in matching.sums:  # a sum has been rounded
+            matching.starts[leaf] = apart
+    return matching
 
 
-def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
+def _by_name(matching: Partners, torch_weights: Mapping[str, Array], jax_weights: Mapping[str, Array]) -> None:
     """Pair parameters whose numbers differ at the start: each with that of its shape whose name is most similar.
 
     Raises:
         UsageError: If an array has no such partner, or two that are equally likely.
     """
-    left = [name for name in mine if name not in found.buffers]
-    for leaf, array in (theirs or {"": np.empty(0)}).items():
-        alike = sorted((name for name in left if mine[name].shape == array.shape), key=lambda one: -likeness(one, leaf))
+    left = [name for name in torch_weights if name not in matching.buffers]
+    for leaf, array in (jax_weights or {"": np.empty(0)}).items():
+        alike = sorted(
+            (name for name in left if torch_weights[name].shape == array.shape), key=lambda name: -likeness(name, leaf)
+        )
         if not alike or (len(alike) > 1 and likeness(alike[0], leaf) == likeness(alike[1], leaf)):
             raise UsageError(
                 "jax_state: none of its arrays that the loss depends on holds the numbers of a parameter of torch; both "
@@ -181,45 +183,48 @@ def _by_name(found: Partners, mine: Mapping[str, Array], theirs: Mapping[str, Ar
             )
         name = alike[0]
         left.remove(name)
-        found.places[leaf] = found.place(name)
-        others = (one for one in found.weights if name != one.torch and leaf != one.jax)
-        found.weights = *others, WeightMatch(name, leaf, "the same", BY_NAME, _apart(widen(array), widen(mine[name])))
+        matching.places[leaf] = matching.place(name)
+        others = (weight for weight in matching.weights if name != weight.torch and leaf != weight.jax)
+        matching.weights = (
+            *others,
+            WeightMatch(name, leaf, "the same", BY_NAME, _apart(widen(array), widen(torch_weights[name]))),
+        )
 
 
 def others(
-    found: Partners, mine: TorchStep, theirs: JaxStep, before: Mapping[Slot, Array], state: Mapping[str, Array]
+    matching: Partners, torch_step: TorchStep, jax_step: JaxStep, before: Mapping[Slot, Array], state: Mapping[str, Array]
 ) -> None:
     """Match what the forward pass does not use, by the results of the first step: statistics, and the optimiser's state.
 
     ``before`` are torch's averages before that step, and ``state`` is JAX's state.
     """
-    _statistics(found, mine, theirs)
-    keys = {key for _, key in mine.slots.wide}
+    _statistics(matching, torch_step, jax_step)
+    keys = {key for _, key in torch_step.slots.wide}
     left: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for leaf, array in theirs.state.items():
-        if leaf in found.places or array.dtype.kind != "f":
+    for leaf, array in jax_step.state.items():
+        if leaf in matching.places or array.dtype.kind != "f":
             continue
-        owner, group, field_name = _of_parameter(found, leaf, array.shape)
-        known = {key: _slot(found, owner, key, mine.slots.wide) for key in keys} if owner else {}
+        owner, group, field_name = _of_parameter(matching, leaf, array.shape)
+        known = {key: _slot(matching, owner, key, torch_step.slots.wide) for key in keys} if owner else {}
         named = [key for key in SLOTS.get(field_name, ()) if key in known]
-        same = [key for key, one in known.items() if one is not None and _apart(array, one) <= ALIKE]
+        same = [key for key, slot in known.items() if slot is not None and _apart(array, slot) <= ALIKE]
         if chosen := [key for key in named if key in same] or named[:1] or (same if len(same) == 1 else []):
-            found.slots[leaf] = (owner, chosen[0])
+            matching.slots[leaf] = (owner, chosen[0])
         elif owner:
             left[group].append((leaf, owner))
     # an average that is wrong equals none of torch's after a step, and its name is the user's own: it is known by its start
-    for average in {key for _, key in before} - {key for _, key in found.slots.values()}:
+    for average in {key for _, key in before} - {key for _, key in matching.slots.values()}:
         for pairs in left.values():
-            known = {leaf: _slot(found, owner, average, before) for leaf, owner in pairs}
-            if all(one is not None and _apart(widen(state[leaf]), one) <= ALIKE for leaf, one in known.items()):
-                found.slots |= {leaf: (owner, average) for leaf, owner in pairs if leaf not in found.slots}
+            known = {leaf: _slot(matching, owner, average, before) for leaf, owner in pairs}
+            if all(slot is not None and _apart(widen(state[leaf]), slot) <= ALIKE for leaf, slot in known.items()):
+                matching.slots |= {leaf: (owner, average) for leaf, owner in pairs if leaf not in matching.slots}
 
 
-def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[str, str, str]:
+def _of_parameter(matching: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[str, str, str]:
     """The parameter's array whose path has the most similar end, the path before that end, and its part such as ``mu``."""
     parts = STEP_OF_PATH.findall(leaf)
     ends: dict[str, int] = {}
-    for owner, places in found.places.items():
+    for owner, places in matching.places.items():
         pairs = zip(reversed(parts), reversed(STEP_OF_PATH.findall(owner)), strict=False)
         ends[owner] = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) if places.shape == shape else 0
     longest = max(ends.values(), default=0)
@@ -231,24 +236,24 @@ def _of_parameter(found: Partners, leaf: str, shape: tuple[int, ...]) -> tuple[s
     return alike[0], "".join(before), next((part for part in reversed(words) if part in SLOTS), "")
 
 
-def _slot(found: Partners, owner: str, key: str, slots: Mapping[Slot, Array]) -> Array | None:
-    return replace(found, slots={owner: (owner, key)}).of_slots(slots).get(owner)
+def _slot(matching: Partners, owner: str, key: str, slots: Mapping[Slot, Array]) -> Array | None:
+    return replace(matching, slots={owner: (owner, key)}).of_slots(slots).get(owner)
 
 
-def _statistics(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
+def _statistics(matching: Partners, torch_step: TorchStep, jax_step: JaxStep) -> None:
     """Match buffers that the step changes: with the array of JAX that has become equal, otherwise by name."""
-    left = [name for name in found.shapes if name in found.buffers and not _has_place(found, name)]
-    free = [leaf for leaf, array in theirs.state.items() if leaf not in found.places and array.dtype.kind == "f"]
+    left = [name for name in matching.shapes if name in matching.buffers and not _has_place(matching, name)]
+    free = [leaf for leaf, array in jax_step.state.items() if leaf not in matching.places and array.dtype.kind == "f"]
     for near in (True, False):
         for name in list(left):
-            array = mine.weights.wide[name]
-            alike = [leaf for leaf in free if theirs.state[leaf].shape == array.shape]
+            array = torch_step.weights.wide[name]
+            alike = [leaf for leaf in free if jax_step.state[leaf].shape == array.shape]
             if near:
-                alike = [leaf for leaf in alike if _apart(theirs.state[leaf], array) <= ALIKE]
+                alike = [leaf for leaf in alike if _apart(jax_step.state[leaf], array) <= ALIKE]
             scored = sorted(alike, key=lambda leaf: -likeness(name, leaf))
             if scored and (near or likeness(name, scored[0]) > 0):
-                found.places[scored[0]] = found.place(name)
-                found.weights = _listed(found.weights, name, scored[0], AFTER if near else BY_NAME)
+                matching.places[scored[0]] = matching.place(name)
+                matching.weights = _listed(matching.weights, name, scored[0], AFTER if near else BY_NAME)
                 free.remove(scored[0])
                 left.remove(name)
 
@@ -256,16 +261,16 @@ def _statistics(found: Partners, mine: TorchStep, theirs: JaxStep) -> None:
 def _listed(weights: tuple[WeightMatch, ...], name: str, leaf: str, how: str) -> tuple[WeightMatch, ...]:
     """The records of all weights, with a partner for this buffer."""
     match = WeightMatch(name, leaf, "the same", how, 0.0)
-    return tuple(match if one.torch == match.torch else one for one in weights if one.jax != leaf)
+    return tuple(match if weight.torch == match.torch else weight for weight in weights if weight.jax != leaf)
 
 
-def _has_place(found: Partners, name: str) -> bool:
-    own = found.place(name)
-    return any(np.isin(own.flat[:1], where).any() for where in found.places.values())
+def _has_place(matching: Partners, name: str) -> bool:
+    own = matching.place(name)
+    return any(np.isin(own.flat[:1], where).any() for where in matching.places.values())
 
 
-def _apart(one: Array, other: Array) -> float:
-    apart, size = float(np.abs(one - other).max(initial=0.0)), float(np.abs(other).max(initial=0.0))
+def _apart(left: Array, right: Array) -> float:
+    apart, size = float(np.abs(left - right).max(initial=0.0)), float(np.abs(right).max(initial=0.0))
     return 0.0 if not apart else apart / size if size else np.inf
 
 

@@ -140,41 +140,48 @@ def run(
 ) -> StepResults:
     """Judge every step, from torch's state on both sides. Afterwards, torch has the state after the last step."""
     check_reproducible(torch, batches[0])
-    found = StepResults(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
-    found.trained = frozenset(torch.parameters)
+    results = StepResults(torch, jax, partners(torch, jax, batches[0], jax_batches[0]))
+    results.trained = frozenset(torch.parameters)
     limits = DriftLimits(FORMATS[torch.dtype].precision, seed)
     # JAX gets torch's numbers in float64: the dtype does not hold the sum of two of them
-    state: dict[str, Array] = {**jax.start, **found.partners.of_weights(torch.weights())}
+    state: dict[str, Array] = {**jax.start, **results.partners.of_weights(torch.weights())}
     summed: dict[str, Array] = {}
     for k, (batch, jax_batch) in enumerate(zip(batches, jax_batches, strict=True)):
         before, torch_state = torch.weights(), torch.state()
-        averages = {slot: np.array(to_array(one.detach())) for slot, one in torch.averages()}
-        mine = torch.observed(batch)
+        averages = {slot: np.array(to_array(tensor.detach())) for slot, tensor in torch.averages()}
+        torch_step = torch.observed(batch)
         program = jax.program(jax_batch)
-        theirs = program.wide(state, jax_batch.leaves)
+        jax_step = program.wide(state, jax_batch.leaves)
         narrow = jax.plain(state, jax_batch)
-        if k == 0 or frozenset(mine.slots.wide) != found.slots_of_torch:  # an optimiser may begin later
-            others(found.partners, mine, theirs, averages, state)
-            found.slots_of_torch = frozenset(mine.slots.wide)
-            mapped = {*found.partners.places, *found.partners.slots}
-            changed = (name for name, array in theirs.state.items() if _moves(np.asarray(state[name], np.float64), array))
-            found.only_in_jax = tuple(sorted(set(changed) - mapped))
+        if k == 0 or frozenset(torch_step.slots.wide) != results.slots_of_torch:  # an optimiser may begin later
+            others(results.partners, torch_step, jax_step, averages, state)
+            results.slots_of_torch = frozenset(torch_step.slots.wide)
+            mapped = {*results.partners.places, *results.partners.slots}
+            changed = (name for name, array in jax_step.state.items() if _moves(np.asarray(state[name], np.float64), array))
+            results.only_in_jax = tuple(sorted(set(changed) - mapped))
             own = program.sources(mapped) - mapped
             limits.own = any(jax.start[name].dtype.kind == "f" for name in own)
-            found.gradients_seen = any(name in found.partners.places for name in program.gradients)
-        context = Context(k + 1, mine, theirs, narrow, before, state, batch, jax_batch, program, torch_state, summed)
-        _step(found, context, limits)
-        summed = {**summed, **{name: one + summed.get(name, 0.0) for name, one in mine.gradients.wide.items()}}
-        found.rates.append(mine.rates)
-        lost = [name for name in found.partners.used - set(found.partners.places) if _moves(state[name], theirs.state[name])]
+            results.gradients_seen = any(name in results.partners.places for name in program.gradients)
+        context = Context(k + 1, torch_step, jax_step, narrow, before, state, batch, jax_batch, program, torch_state, summed)
+        _step(results, context, limits)
+        summed = {
+            **summed,
+            **{name: gradient + summed.get(name, 0.0) for name, gradient in torch_step.gradients.wide.items()},
+        }
+        results.rates.append(torch_step.rates)
+        lost = [
+            name
+            for name in results.partners.used - set(results.partners.places)
+            if _moves(state[name], jax_step.state[name])
+        ]
         if lost:  # torch's numbers for these are unknown, so later steps cannot begin equally
-            found.lost = tuple(sorted(lost))
+            results.lost = tuple(sorted(lost))
             break
-        given = found.partners.of_weights(mine.weights.narrow), found.partners.of_slots(mine.slots.narrow)
+        given = results.partners.of_weights(torch_step.weights.narrow), results.partners.of_slots(torch_step.slots.narrow)
         state = {**narrow.state, **given[0], **given[1]}
         if progress is not None:
             progress("steps", 1)
-    return found
+    return results
 
 
 class DriftLimits:
@@ -198,57 +205,56 @@ class DriftLimits:
             base = max(base, OWN * self.unit)
         return max(base, self._limits.get(quantity, 0.0))
 
-    def doubtful(self, one: JudgedTensor) -> bool:
+    def doubtful(self, tensor: JudgedTensor) -> bool:
         """Whether a difference may come from rounding: of constants, or in float64 itself of operations.
 
         In float64, terms may cancel until no digit is right, as in the gradient of a loss that hardly changes any more.
         """
-        return self.unit == IN_FLOAT64 or one.error <= DOUBTFUL * self.unit
+        return self.unit == IN_FLOAT64 or tensor.error <= DOUBTFUL * self.unit
 
-    def beyond(self, quantity: Quantity, one: JudgedTensor) -> bool:
+    def beyond(self, quantity: Quantity, tensor: JudgedTensor) -> bool:
         """Whether the two compute different things."""
-        return not one.error <= self.limit(quantity)
+        return not tensor.error <= self.limit(quantity)
 
-    def inaccurate(self, quantity: Quantity, one: JudgedTensor) -> str | None:
+    def inaccurate(self, quantity: Quantity, tensor: JudgedTensor) -> str | None:
         """The side whose error is larger than the other's, and larger than rounding every operation explains."""
-        errors, rounding = one.errors, self.rounding.get(quantity, (0.0, 0.0))
+        errors, rounding = tensor.errors, self.rounding.get(quantity, (0.0, 0.0))
         if quantity[0] in (WEIGHTS, SLOTS, AVERAGES):
-            errors, rounding = one.usual_errors, (max(rounding), max(rounding))
+            errors, rounding = tensor.usual_errors, (max(rounding), max(rounding))
         limits = [ROUNDINGS * (errors[k] + max(8 * self.unit, rounding[k])) for k in (0, 1)]
         beyond = [errors[k] > limits[1 - k] for k in (0, 1)]
         return "torch" if beyond[0] else "jax" if beyond[1] else None
 
-    def measure(self, found: StepResults, context: Context, base: Mapping[Quantity, JudgedTensor]) -> bool:
+    def measure(self, results: StepResults, context: Context, base: Mapping[Quantity, JudgedTensor]) -> bool:
         """Measure at a step, unless that was done there; return whether it was done."""
         if context.number in self.measured:
             return False
         self.measured.add(context.number)
-        kept = found.torch.state()
+        kept = results.torch.state()
         for draw in range(DRAWS):
             noise = Noise(self.seed * 1000 + draw, self.unit)
             given = context.state, context.jax_batch.leaves, noise
             constants, operations = (
-                quantities(found.partners, context, context.program.noisy(*given, constants_only=only))
+                quantities(results.partners, context, context.program.noisy(*given, constants_only=only))
                 for only in (True, False)
             )
-            found.torch.restore(context.torch_state)
-            noisy = replace(context, torch=found.torch.observed(context.batch, noise))
-            in_torch = quantities(found.partners, noisy, context.jax)
+            results.torch.restore(context.torch_state)
+            noisy = replace(context, torch=results.torch.observed(context.batch, noise))
+            in_torch = quantities(results.partners, noisy, context.jax)
             for quantity, clear in base.items():
                 moved = [
-                    _finite(relative_difference(run[quantity].theirs, clear.theirs, clear.size))
-                    for run in (constants, operations)
+                    _finite(relative_difference(run[quantity].jax, clear.jax, clear.size)) for run in (constants, operations)
                 ]
                 limit = float(allowed(moved[0], moved[1], self.unit))
                 self._limits[quantity] = max(self._limits.get(quantity, 0.0), limit)
                 before = self.rounding.get(quantity, (0.0, 0.0))
                 own = (
-                    _finite(relative_difference(in_torch[quantity].mine, clear.mine, clear.size))
+                    _finite(relative_difference(in_torch[quantity].torch, clear.torch, clear.size))
                     if quantity in in_torch
                     else 0.0
                 )
                 self.rounding[quantity] = max(before[0], own), max(before[1], moved[1])
-        found.torch.restore(kept)
+        results.torch.restore(kept)
         return True
 
 
@@ -260,42 +266,42 @@ def _moves(before: Array, after: Array) -> bool:
     return after.dtype.kind == "f" and not np.array_equal(before, after, equal_nan=True)
 
 
-def _step(found: StepResults, context: Context, limits: DriftLimits) -> None:
+def _step(results: StepResults, context: Context, limits: DriftLimits) -> None:
     """Judge one step, and note the faults."""
-    base = quantities(found.partners, context, context.jax)
+    base = quantities(results.partners, context, context.jax)
     largest: dict[str, float] = {}
-    compared = {quantity: one for quantity, one in base.items() if not one.blank}
+    compared = {quantity: tensor for quantity, tensor in base.items() if not tensor.blank}
     if (LOSS, LOSS) not in compared or 2 * len(compared) < len(base):
-        found.blank.append(context.number)
-    for (kind, _), one in compared.items():
-        largest[kind] = max(largest.get(kind, 0.0), one.error)
-    found.errors.append(largest)
+        results.blank.append(context.number)
+    for (kind, _), tensor in compared.items():
+        largest[kind] = max(largest.get(kind, 0.0), tensor.error)
+    results.errors.append(largest)
     if limits.unit == IN_FLOAT64 and context.number & (context.number - 1) == 0:
-        limits.measure(found, context, base)  # the dtype is float64 itself, so nothing else shows the rounding
-    found.rounding.append(_rounding(base, limits))
+        limits.measure(results, context, base)  # the dtype is float64 itself, so nothing else shows the rounding
+    results.rounding.append(_rounding(base, limits))
     special = not np.isfinite(context.torch.loss[1]) or not np.isfinite(context.jax.loss)
-    if special and found.first_special is None:
-        found.first_special = context.number
+    if special and results.first_special is None:
+        results.first_special = context.number
 
     def wrong() -> dict[Quantity, JudgedTensor]:
-        return {quantity: one for quantity, one in base.items() if limits.beyond(quantity, one)}
+        return {quantity: tensor for quantity, tensor in base.items() if limits.beyond(quantity, tensor)}
 
     def inaccurate() -> dict[Quantity, JudgedTensor]:
-        return {quantity: one for quantity, one in base.items() if limits.inaccurate(quantity, one)}
+        return {quantity: tensor for quantity, tensor in base.items() if limits.inaccurate(quantity, tensor)}
 
     beyond = wrong()
-    doubtful = any(limits.doubtful(one) for one in beyond.values()) if beyond else bool(inaccurate())
-    if doubtful and limits.doubts < MOST_DOUBTS and limits.measure(found, context, base):
+    doubtful = any(limits.doubtful(tensor) for tensor in beyond.values()) if beyond else bool(inaccurate())
+    if doubtful and limits.doubts < MOST_DOUBTS and limits.measure(results, context, base):
         limits.doubts += 1
         beyond = wrong()
     if beyond:
-        _wrong(found, context, limits, beyond)
+        _wrong(results, context, limits, beyond)
     else:
-        for quantity, one in inaccurate().items():
-            side = limits.inaccurate(quantity, one)
-            error = max(one.errors)
-            moment = Moment(context, {quantity: one}, context.jax)
-            _note(found, Departure(quantity[0], quantity, context.number, error, "inaccurate", side, (moment,)))
+        for quantity, tensor in inaccurate().items():
+            side = limits.inaccurate(quantity, tensor)
+            error = max(tensor.errors)
+            moment = Moment(context, {quantity: tensor}, context.jax)
+            _note(results, Departure(quantity[0], quantity, context.number, error, "inaccurate", side, (moment,)))
             break
 
 
@@ -306,87 +312,91 @@ def _rounding(base: Mapping[Quantity, JudgedTensor], limits: DriftLimits) -> flo
     """
     total = np.zeros(3)
     count = 0
-    for quantity, one in base.items():
-        if quantity[0] == WEIGHTS and one.narrow is not None:
-            for side, wide in enumerate((one.mine, one.theirs)):
-                total[side] += float(np.sum((np.asarray(one.narrow[side], np.float64) - wide) ** 2))
-            noise = max(limits.rounding.get(quantity, (0.0, 0.0))) * one.size if limits.unit == IN_FLOAT64 else 0.0
-            total[2] += float(np.sum(np.maximum(limits.unit * np.abs(one.mine), noise) ** 2))
-            count += one.mine.size
+    for quantity, tensor in base.items():
+        if quantity[0] == WEIGHTS and tensor.narrow is not None:
+            for side, wide in enumerate((tensor.torch, tensor.jax)):
+                total[side] += float(np.sum((np.asarray(tensor.narrow[side], np.float64) - wide) ** 2))
+            noise = max(limits.rounding.get(quantity, (0.0, 0.0))) * tensor.size if limits.unit == IN_FLOAT64 else 0.0
+            total[2] += float(np.sum(np.maximum(limits.unit * np.abs(tensor.torch), noise) ** 2))
+            count += tensor.torch.size
     largest = float(total.max())
     return float(np.sqrt(largest / count)) if count and np.isfinite(largest) else 0.0
 
 
-def _wrong(found: StepResults, context: Context, limits: DriftLimits, beyond: Mapping[Quantity, JudgedTensor]) -> None:
+def _wrong(results: StepResults, context: Context, limits: DriftLimits, beyond: Mapping[Quantity, JudgedTensor]) -> None:
     """The differences in float64, each stage by itself: for the later stages, JAX gets torch's gradients."""
 
     def of(*kinds: str) -> dict[Quantity, JudgedTensor]:
-        return {quantity: one for quantity, one in beyond.items() if quantity[0] in kinds}
+        return {quantity: tensor for quantity, tensor in beyond.items() if quantity[0] in kinds}
 
     loss, gradients, statistics = of(LOSS), of(GRADIENTS), of(STATISTICS)
     update = of(WEIGHTS, SLOTS, GIVEN, RATE)
     forced: JaxStep | None = None
     if loss:
-        _depart(found, context, LOSS, loss)
+        _depart(results, context, LOSS, loss)
     elif gradients and update:
-        _depart(found, context, GRADIENTS, gradients)
+        _depart(results, context, GRADIENTS, gradients)
     if update:  # at a gradient near 0, an optimiser may amplify a small difference
-        forced = with_torchs_gradients(found, context)
+        forced = with_torchs_gradients(results, context)
         lost = any(name in context.jax.without for _, name in gradients)  # it cannot be replaced, and clipping uses it
         if forced is None or lost:
             update = {} if loss or gradients else update
         else:
-            again = quantities(found.partners, context, forced)
+            again = quantities(results.partners, context, forced)
             update = {
-                quantity: one for quantity, one in again.items() if quantity in update and limits.beyond(quantity, one)
+                quantity: tensor
+                for quantity, tensor in again.items()
+                if quantity in update and limits.beyond(quantity, tensor)
             }
     if update:
-        _depart(found, context, "update", update, forced)
+        _depart(results, context, "update", update, forced)
     averages = of(AVERAGES)
     if averages and of(WEIGHTS):  # the average of other weights is another one
-        weights = found.partners.of_weights(context.torch.weights.wide)
-        trained = {leaf: one for leaf, one in weights.items() if found.partners.is_trained(leaf, context.torch.trained)}
+        weights = results.partners.of_weights(context.torch.weights.wide)
+        trained = {
+            leaf: array for leaf, array in weights.items() if results.partners.is_trained(leaf, context.torch.trained)
+        }
         forced = context.program.wide(context.state, context.jax_batch.leaves, weights=trained)
-        again = quantities(found.partners, context, forced)
+        again = quantities(results.partners, context, forced)
         averages = {quantity: again[quantity] for quantity in averages if limits.beyond(quantity, again[quantity])}
     if averages:
-        _depart(found, context, AVERAGE, averages, forced)
+        _depart(results, context, AVERAGE, averages, forced)
     if loss:  # the input of a normalisation may be wrong, unless one side does not change its statistics
-        before = found.partners.of_weights(context.before)
+        before = results.partners.of_weights(context.before)
         statistics = {
-            (kind, name): one
-            for (kind, name), one in statistics.items()
-            if np.array_equal(one.mine, before[name]) or np.array_equal(one.theirs, before[name])
+            (kind, name): tensor
+            for (kind, name), tensor in statistics.items()
+            if np.array_equal(tensor.torch, before[name]) or np.array_equal(tensor.jax, before[name])
         }
     if statistics:
-        _depart(found, context, STATISTICS, statistics)
+        _depart(results, context, STATISTICS, statistics)
 
 
 def with_torchs_gradients(
-    found: StepResults, context: Context, gradients: Mapping[str, Array] | None = None
+    results: StepResults, context: Context, gradients: Mapping[str, Array] | None = None
 ) -> JaxStep | None:
     """JAX's step with torch's gradients, or with these; None if the place of its backward pass is not found."""
-    places = [name for name in context.program.gradients if name in found.partners.places]
+    places = [name for name in context.program.gradients if name in results.partners.places]
     if not places:
         return None
-    mine = found.partners.of_gradients(context.torch.gradients.wide if gradients is None else gradients)
-    return context.program.wide(context.state, context.jax_batch.leaves, {name: mine[name] for name in places})
+    torch_gradients = results.partners.of_gradients(context.torch.gradients.wide if gradients is None else gradients)
+    return context.program.wide(context.state, context.jax_batch.leaves, {name: torch_gradients[name] for name in places})
 
 
 def _depart(
-    found: StepResults, context: Context, stage: str, wrong: Mapping[Quantity, JudgedTensor], forced: JaxStep | None = None
+    results: StepResults, context: Context, stage: str, wrong: Mapping[Quantity, JudgedTensor], forced: JaxStep | None = None
 ) -> None:
-    quantity = max(wrong, key=lambda one: wrong[one].error)
+    quantity = max(wrong, key=lambda quantity: wrong[quantity].error)
     error = wrong[quantity].error
     cause = "definition" if np.isfinite(error) else "special"
     moment = Moment(context, wrong, forced or context.jax)
-    _note(found, Departure(stage, quantity, context.number, error, cause, None, (moment,)))
+    _note(results, Departure(stage, quantity, context.number, error, cause, None, (moment,)))
 
 
-def _note(found: StepResults, new: Departure) -> None:
-    for k, old in enumerate(found.departures):
+def _note(results: StepResults, new: Departure) -> None:
+    for k, old in enumerate(results.departures):
         if old.stage == new.stage and (old.cause == "inaccurate") == (new.cause == "inaccurate"):
             moments = (*old.moments, *new.moments)[:MOST_MOMENTS]
-            found.departures[k] = replace(old, steps=old.steps + 1, moments=moments)
+            results.departures[k] = replace(old, steps=old.steps + 1, moments=moments)
             return
-    found.departures.append(new)
+    results.departures.append(new)

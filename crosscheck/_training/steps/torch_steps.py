@@ -71,10 +71,12 @@ class Reached(BaseException):
 
 def trained(objects: Sequence[Any]) -> list[Any]:
     """The modules whose parameters an optimiser has; without averages of a model, which follow it."""
-    groups = [group for one in objects if isinstance(one, torch.optim.Optimizer) for group in one.param_groups]
+    groups = [
+        group for optimizer in objects if isinstance(optimizer, torch.optim.Optimizer) for group in optimizer.param_groups
+    ]
     held = {id(parameter) for group in groups for parameter in group["params"]}
-    modules = [one for one in objects if isinstance(one, torch.nn.Module)]
-    return [one for one in modules if any(id(parameter) in held for parameter in one.parameters())]
+    modules = [module for module in objects if isinstance(module, torch.nn.Module)]
+    return [module for module in modules if any(id(parameter) in held for parameter in module.parameters())]
 
 
 class TorchSteps:
@@ -85,54 +87,56 @@ class TorchSteps:
 
     def __init__(self, step: Callable[..., Any], objects: Sequence[Any], dtype: str) -> None:
         self.step, self.objects, self.dtype = step, tuple(objects), dtype
-        self.optimizers = [one for one in objects if isinstance(one, torch.optim.Optimizer)]
+        self.optimizers = [optimizer for optimizer in objects if isinstance(optimizer, torch.optim.Optimizer)]
         self.model = trained(objects)[0]
-        self.parameters = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
-        self.names = {one: name for name, one in self.parameters.items()}
+        self.parameters = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        self.names = {parameter: name for name, parameter in self.parameters.items()}
 
     # state
 
     def state(self) -> Any:
         """A copy of everything that a step changes."""
-        own = [one.state_dict() for one in self.objects if one is not self.model]
-        tensors = {name: one.detach().clone() for name, one in self._tensors()}
-        gradients = {name: None if one.grad is None else one.grad.clone() for name, one in self.parameters.items()}
+        own = [member.state_dict() for member in self.objects if member is not self.model]
+        tensors = {name: tensor.detach().clone() for name, tensor in self._tensors()}
+        gradients = {
+            name: None if parameter.grad is None else parameter.grad.clone() for name, parameter in self.parameters.items()
+        }
         return copy.deepcopy(own), tensors, gradients
 
     def restore(self, state: Any, weights: Mapping[str, Array] | None = None) -> None:
         """Set everything back to a saved state; ``weights`` are parameters that get other values."""
         own, tensors, gradients = state
-        others = [one for one in self.objects if one is not self.model]
-        for one, held in zip(others, own, strict=True):
-            one.load_state_dict(copy.deepcopy(held))
+        others = [member for member in self.objects if member is not self.model]
+        for member, held in zip(others, own, strict=True):
+            member.load_state_dict(copy.deepcopy(held))
         with torch.no_grad():
-            for name, one in self._tensors():
-                one.copy_(tensors[name])
+            for name, tensor in self._tensors():
+                tensor.copy_(tensors[name])
             for name, array in (weights or {}).items():
                 self.parameters[name].copy_(to_tensor(array, "cpu"))
-            for name, one in self.parameters.items():
-                one.grad = None if gradients[name] is None else gradients[name].clone()
+            for name, parameter in self.parameters.items():
+                parameter.grad = None if gradients[name] is None else gradients[name].clone()
 
     def _tensors(self) -> list[tuple[str, Any]]:
         return [*self.model.named_parameters(), *self.model.named_buffers()]
 
     def weights(self) -> dict[str, Array]:
         """The current parameters and buffers of floats."""
-        return {name: np.array(to_array(one.detach())) for name, one in self._tensors() if one.is_floating_point()}
+        return {name: np.array(to_array(tensor.detach())) for name, tensor in self._tensors() if tensor.is_floating_point()}
 
     def slots(self) -> Iterator[tuple[Slot, Any]]:
         """The tensors of floats in the optimisers' state."""
         for optimizer in self.optimizers:
-            for one, kept in optimizer.state.items():
+            for parameter, kept in optimizer.state.items():
                 for key, value in kept.items():
-                    if one in self.names and isinstance(value, torch.Tensor) and value.is_floating_point():
-                        yield (self.names[one], key), value
+                    if parameter in self.names and isinstance(value, torch.Tensor) and value.is_floating_point():
+                        yield (self.names[parameter], key), value
 
     def averages(self) -> Iterator[tuple[Slot, Any]]:
         """The tensors of other objects that hold one for each parameter, as averages of the weights do, or older weights."""
-        others = [one for one in self.objects if one is not self.model and one not in self.optimizers]
-        for number, one in enumerate(others):
-            for path, tensor in _tensors_of(one.state_dict()):
+        others = [member for member in self.objects if member is not self.model and member not in self.optimizers]
+        for number, member in enumerate(others):
+            for path, tensor in _tensors_of(member.state_dict()):
                 ends = [name for name in self.parameters if path == name or path.endswith("." + name)]
                 owner = max(ends, key=len, default="")
                 if owner and tensor.shape == self.parameters[owner].shape and tensor.is_floating_point():
@@ -143,7 +147,7 @@ class TorchSteps:
 
     def threads(self) -> AbstractContextManager[None]:
         """Few threads for a small model, during all of its steps: to set this at each step takes longer than the step."""
-        return one_thread() if sum(one.numel() for one in self.parameters.values()) <= SMALL else nullcontext()
+        return one_thread() if sum(parameter.numel() for parameter in self.parameters.values()) <= SMALL else nullcontext()
 
     def plain(self, batch: Inputs) -> float:
         """One step as the user's program runs it, and the loss that it returned."""
@@ -177,8 +181,8 @@ class TorchSteps:
             _loss(seen.loss)
             seen.finish()
             with torch._C.DisableTorchFunction(), _disable_current_modes():
-                seen.narrow = [np.array(to_array(one.detach())) for one in seen.tensors]
-            return [one.detach() for one in seen.tensors]
+                seen.narrow = [np.array(to_array(tensor.detach())) for tensor in seen.tensors]
+            return [tensor.detach() for tensor in seen.tensors]
 
         wide = TorchLifted(program, self.dtype).run([widened(leaf) for leaf in batch.leaves], noise)
         return seen.step(wide)
@@ -201,24 +205,24 @@ class _StepRecorder:
     def watching(self) -> Iterator[None]:
         """Record the gradients: those of the backward passes, and those that the optimiser gets."""
         with ExitStack() as stack:
-            for name, one in self.steps.parameters.items():
+            for name, parameter in self.steps.parameters.items():
 
                 def take(gradient: Any, name: str = name) -> None:
                     self._parts[name].append(gradient.detach().clone())
 
-                stack.callback(one.register_hook(take).remove)
+                stack.callback(parameter.register_hook(take).remove)
             for optimizer in self.steps.optimizers:
                 stack.callback(optimizer.register_step_pre_hook(self._about_to_step).remove)
             yield
 
     def _about_to_step(self, optimizer: Any, *_: Any) -> None:
         for group in optimizer.param_groups:
-            for one in group["params"]:
-                name = self.steps.names.get(one)
+            for parameter in group["params"]:
+                name = self.steps.names.get(parameter)
                 if name is not None:
                     self._rates[name] = float(group["lr"])
-                    if one.grad is not None:
-                        self._given[name] = one.grad.detach().clone()
+                    if parameter.grad is not None:
+                        self._given[name] = parameter.grad.detach().clone()
 
     def finish(self) -> None:
         """Gather everything that the result needs."""
@@ -226,13 +230,13 @@ class _StepRecorder:
             self._add("loss", None, self.loss)
         for name, parts in self._parts.items():
             self._add("gradients", name, sum(parts[1:], parts[0]))
-        for name, one in self._given.items():
-            self._add("given", name, one)
-        for name, one in self.steps._tensors():
-            if one.is_floating_point():
-                self._add("weights", name, one)
-        for slot, one in (*self.steps.slots(), *self.steps.averages()):
-            self._add("slots", slot, one)
+        for name, tensor in self._given.items():
+            self._add("given", name, tensor)
+        for name, tensor in self.steps._tensors():
+            if tensor.is_floating_point():
+                self._add("weights", name, tensor)
+        for slot, tensor in (*self.steps.slots(), *self.steps.averages()):
+            self._add("slots", slot, tensor)
 
     def _add(self, kind: str, key: Any, tensor: Any) -> None:
         self._keys.append((kind, key))
@@ -240,19 +244,19 @@ class _StepRecorder:
 
     def step(self, wide: Sequence[Array]) -> TorchStep:
         """The results, with those in float64."""
-        found: dict[str, tuple[dict[Any, Array], dict[Any, Array]]] = defaultdict(lambda: ({}, {}))
+        arrays: dict[str, tuple[dict[Any, Array], dict[Any, Array]]] = defaultdict(lambda: ({}, {}))
         for (kind, key), narrow, other in zip(self._keys, self.narrow, wide, strict=True):
-            found[kind][0][key], found[kind][1][key] = narrow, other
-        kinds = found["loss"]
+            arrays[kind][0][key], arrays[kind][1][key] = narrow, other
+        kinds = arrays["loss"]
         # a number, such as loss.item(), comes from the float64 run
-        loss = [float(one[None].reshape(())) for one in kinds if None in one] or [float(self.loss)] * 2
+        loss = [float(losses[None].reshape(())) for losses in kinds if None in losses] or [float(self.loss)] * 2
         return TorchStep(
             (loss[0], loss[1]),
-            Tensors(*found["gradients"]),
-            Tensors(*found["given"]),
+            Tensors(*arrays["gradients"]),
+            Tensors(*arrays["given"]),
             dict(self._rates),
-            Tensors(*found["weights"]),
-            Tensors(*found["slots"]),
+            Tensors(*arrays["weights"]),
+            Tensors(*arrays["slots"]),
             frozenset(self.steps.parameters),
         )
 
@@ -303,8 +307,8 @@ def _tensors_of(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(state, torch.Tensor):
         yield path, state
     elif isinstance(state, Mapping):
-        for key, one in state.items():
-            yield from _tensors_of(one, f"{path}.{key}" if path else str(key))
+        for key, value in state.items():
+            yield from _tensors_of(value, f"{path}.{key}" if path else str(key))
 
 
 def _loss(value: Any) -> float:

@@ -227,22 +227,22 @@ def _accepted(accept: Iterable[Acceptable]) -> Any:
         raise UsageError(
             f"accept: got {accept!r}, expected a list: the id of a deviation, or a pair (cause, (low, high)), each"
         )
-    found = []
-    for one in accept:
-        if isinstance(one, str):
-            if one not in known:
-                raise UsageError(unknown("deviation", one, tuple(known)))
-            found += declared(known[one])
+    acceptances = []
+    for acceptable in accept:
+        if isinstance(acceptable, str):
+            if acceptable not in known:
+                raise UsageError(unknown("deviation", acceptable, tuple(known)))
+            acceptances += declared(known[acceptable])
             continue
         failing = tuple(cause for cause in CAUSES if cause not in PASSING and cause != "error")
-        if not isinstance(one, tuple | list) or len(one) != 2 or one[0] not in failing:
+        if not isinstance(acceptable, tuple | list) or len(acceptable) != 2 or acceptable[0] not in failing:
             raise UsageError(
-                f"accept: got {one!r}, expected the id of a deviation, or a pair of one of {', '.join(failing)} and an "
-                f"interval (low, high) of inputs or None"
+                f"accept: got {acceptable!r}, expected the id of a deviation, or a pair of one of {', '.join(failing)} and "
+                f"an interval (low, high) of inputs or None"
             )
-        cause, region = one
+        cause, region = acceptable
         if region is None:
-            found.append(Acceptance(f"{cause} anywhere", cause))
+            acceptances.append(Acceptance(f"{cause} anywhere", cause))
             continue
         try:
             low, high = (float(end) for end in region)
@@ -250,5 +250,5 @@ def _accepted(accept: Iterable[Acceptable]) -> Any:
             raise UsageError(f"accept: got the region {region!r}, expected (low, high) or None") from None
         if not low <= high and not (isnan(low) and isnan(high)):
             raise UsageError(f"accept: got the region {region!r}, expected low <= high")
-        found.append(Acceptance(f"{cause} in [{low:g}, {high:g}]", cause, low, high))
-    return Accepted(tuple(found))
+        acceptances.append(Acceptance(f"{cause} in [{low:g}, {high:g}]", cause, low, high))
+    return Accepted(tuple(acceptances))

@@ -44,7 +44,7 @@ def diagnose(
     catalogue: Mapping[str, Activation],
 ) -> Diagnosis:
     """Diagnose what fails; ``decisive`` is the reported comparison, with its cause and side."""
-    judged = next((one for one in failing if one.record is decisive), None)
+    judged = next((candidate for candidate in failing if candidate.record is decisive), None)
     if judged is None or cause not in decisive.uncovered:  # nothing was compared
         return Diagnosis()
     notes: list[str] = []
@@ -72,13 +72,13 @@ def diagnose(
         casts = tried("a cast to fewer digits", lambda: cast(request, judged, budget, FRAMEWORKS.index(side)), None)
         differently = How(casts) if casts else None
     given = Simplest(None, request.inputs, judged, unfinished=False)
-    found = tried("a simpler input", lambda: simplest(FaultKind(request, judged, cause, side), budget), given)
-    point = found.judged.record.uncovered[cause].worst
+    simpler = tried("a simpler input", lambda: simplest(FaultKind(request, judged, cause, side), budget), given)
+    point = simpler.judged.record.uncovered[cause].worst
     if entry := tried("the entry of the dictionary", lambda: cited(request.torch, request.jax), None):
         notes.append(f"the dictionary says of them: {entry}")
-    if found.unfinished:
+    if simpler.unfinished:
         notes.append(
-            f"the search for a simpler input was stopped after {found.evaluations:,} evaluations; this is the best so far"
+            f"the search for a simpler input was stopped after {simpler.evaluations:,} evaluations; this is the best so far"
         )
     return Diagnosis(
         identities=identities,
@@ -86,21 +86,21 @@ def diagnose(
         facts=differently.facts if differently else (),
         where=tried("where they differ", lambda: _where(request, judged, cause, side), ""),
         recognised=tried("a known deviation", lambda: _recognised(failing, identities, catalogue), ()),
-        worst=found.worst,
-        inputs=dict(zip(found.inputs.names, found.inputs.leaves, strict=True)),
+        worst=simpler.worst,
+        inputs=dict(zip(simpler.inputs.names, simpler.inputs.leaves, strict=True)),
         point=point,
-        snippet=tried("a snippet", lambda: snippet(request, found.inputs, found.judged, point), None),
+        snippet=tried("a snippet", lambda: snippet(request, simpler.inputs, simpler.judged, point), None),
         notes=tuple(notes),
     )
 
 
 def identities_of(request: Request, catalogue: Mapping[str, Activation], budget: SearchBudget) -> dict[str, Identity | None]:
     """Which function of the catalogue each side is; empty where neither is one."""
-    found = {
+    identities = {
         side: identity_of(side, function, request.inputs, catalogue, request.seed, budget.part(FOR_IDENTITIES / 2))
         for side, function in (("torch", request.torch), ("jax", request.jax))
     }
-    return found if any(found.values()) else {}
+    return identities if any(identities.values()) else {}
 
 
 def identity_of(
@@ -143,12 +143,12 @@ def _where(request: Request, judged: Judged, cause: str, side: str | None) -> st
 def _recognised(
     failing: Sequence[Judged], identities: Mapping[str, Identity | None], catalogue: Mapping[str, Activation]
 ) -> tuple[str, ...]:
-    names = {name for one in identities.values() if one is not None for name in (one.name, *one.also)}
+    names = {name for identity in identities.values() if identity is not None for name in (identity.name, *identity.also)}
     known = [d for name in sorted(names & catalogue.keys()) for d in catalogue[name].deviations]
-    accepted = Accepted(tuple(one for d in known for one in declared(d)))
-    found: list[str] = []
-    for one in failing:
-        record = one.record
-        codes = np.where(one.failing, one.codes, NOT_JUDGED)
-        found += accepted.used(codes, one.x, record.order, record.dtype, record.mode)
-    return tuple(dict.fromkeys(found))
+    accepted = Accepted(tuple(acceptance for d in known for acceptance in declared(d)))
+    ids: list[str] = []
+    for judged in failing:
+        record = judged.record
+        codes = np.where(judged.failing, judged.codes, NOT_JUDGED)
+        ids += accepted.used(codes, judged.x, record.order, record.dtype, record.mode)
+    return tuple(dict.fromkeys(ids))

@@ -185,9 +185,9 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> I
     tree, raw, _ = flatten(tuple(inputs), "inputs", DESCRIPTIONS)
     names, owner = [], []
     for position, argument in enumerate(inputs):
-        _, found, labels = flatten(argument, "x" if len(inputs) == 1 else f"x{position}", DESCRIPTIONS)
+        _, values, labels = flatten(argument, "x" if len(inputs) == 1 else f"x{position}", DESCRIPTIONS)
         names += labels
-        owner += [position] * len(found)
+        owner += [position] * len(values)
     leaves = tuple(_leaf(value, fmt, name, (seed, i)) for i, (value, name) in enumerate(zip(raw, names, strict=True)))
     if not leaves:
         raise UsageError("inputs: got no arrays, expected at least one")
@@ -201,7 +201,7 @@ def gather(inputs: Any, dtype: str, wrt: Any, order: int | None, seed: int) -> I
     if order > 0 and not by:
         raise UsageError(f"wrt: got {wrt!r}, but these inputs hold no float array; name inputs that do")
     held = tuple(getattr(value, "sharding", None) for value in raw)
-    shared = any(hasattr(one, "mesh") for one in held)
+    shared = any(hasattr(sharding, "mesh") for sharding in held)
     return Inputs(tree, leaves, tuple(names), by if order else (), fmt, held if shared else ())
 
 

@@ -163,13 +163,13 @@ class PairReport(Report, TwoSidedReport):
         Returns:
             The profiles of errors by panel and label.
         """
-        found: dict[str, dict[str, Profile]] = {}
+        panels: dict[str, dict[str, Profile]] = {}
         for comparison in sorted(self.comparisons, key=lambda c: (c.order, c.passed, -c.max_ulp)):
             by = f" by {comparison.wrt}" if comparison.wrt else ""
-            panel = found.setdefault(f"{ORDER_NAMES[comparison.order]}, {comparison.dtype}", {})
+            panel = panels.setdefault(f"{ORDER_NAMES[comparison.order]}, {comparison.dtype}", {})
             if comparison.profile is not None and len(panel) < MOST_CURVES:
                 panel[f"{comparison.output}{by}, JAX {comparison.mode}"] = comparison.profile
-        return {title: panel for title, panel in found.items() if panel}
+        return {title: panel for title, panel in panels.items() if panel}
 
     @property
     def summary(self) -> PairSummary:

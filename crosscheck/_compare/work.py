@@ -59,8 +59,8 @@ def _of_jaxpr(jaxpr: Jaxpr) -> Work:
     for equation in jaxpr.eqns:
         inner = list(jaxprs_in_params(equation.params))
         trips = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-        for one in map(_of_jaxpr, inner):
-            total += Work(one.operations, one.elements * trips)
+        for work in map(_of_jaxpr, inner):
+            total += Work(work.operations, work.elements * trips)
         if not inner:
             total += Work(1, sum(math.prod(out.aval.shape) for out in equation.outvars))
     return total
@@ -74,11 +74,11 @@ class _Counting(Mode):
         self.operations = self.elements = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = function(*args, **(kwargs or {}))
+        result = function(*args, **(kwargs or {}))
         self.operations += 1
-        outputs = found if isinstance(found, tuple | list) else (found,)
-        self.elements += sum(one.numel() for one in outputs if isinstance(one, torch.Tensor))
-        return found
+        outputs = result if isinstance(result, tuple | list) else (result,)
+        self.elements += sum(output.numel() for output in outputs if isinstance(output, torch.Tensor))
+        return result
 
 
 def at_any_number(measure: Callable[[Inputs], Work | None], inputs: Inputs, at: int, count: int) -> Work | None:
@@ -90,10 +90,10 @@ def at_any_number(measure: Callable[[Inputs], Work | None], inputs: Inputs, at: 
     """
     flat = inputs.leaves[at].ravel()
     try:
-        found = [measure(inputs.with_leaf(at, flat.take(range(few), mode="wrap"))) for few in FEW]
+        works = [measure(inputs.with_leaf(at, flat.take(range(few), mode="wrap"))) for few in FEW]
     except Exception:  # the user's function may raise anything at other sizes
         return None
-    few, more = found
+    few, more = works
     if few is None or more is None or more.operations > MORE * few.operations:
         return None
     if more.elements > MORE * FEW[1] / FEW[0] * few.elements:

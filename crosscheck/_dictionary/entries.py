@@ -49,11 +49,11 @@ def families() -> dict[str, str]:
 
 def entries(folder: Path = FOLDER) -> tuple[Translation, ...]:
     """Every entry, nothing of it judged."""
-    found = [_entry(path.stem, given) for path in _files(folder) for given in _read(path).get("entry", ())]
-    titles = [one.title for one in found]
+    translations = [_entry(path.stem, given) for path in _files(folder) for given in _read(path).get("entry", ())]
+    titles = [translation.title for translation in translations]
     if twice := sorted({title for title in titles if titles.count(title) > 1}):
         raise SpecError(f'{", ".join(twice)}: two entries of one name; give each what it is: what = "..."')
-    return tuple(found)
+    return tuple(translations)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -102,7 +102,7 @@ def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
     )
     offered = [
         replace(usual, library=library, code=code, calls=given.get("calls", {}).get(library, called(code)))
-        for library, code in ((one, given[one].strip()) for one in LIBRARIES if one in given)
+        for library, code in ((name, given[name].strip()) for name in LIBRARIES if name in given)
     ]
     if "write" in given:
         offered.append(replace(usual, kind="written", code=given["write"].strip()))
@@ -112,25 +112,25 @@ def _pairs(given: Mapping[str, Any], torch: str) -> Iterator[TranslatedPair]:
         dtypes = tuple(inputs.pop("dtypes", usual.dtypes[:1]))
         for pair in offered:
             yield replace(pair, kind="edge", at=at, inputs=inputs, dtypes=dtypes)
-    for one in given.get("default", ()):
-        (library,) = (library for library in LIBRARIES if library in one)
+    for default in given.get("default", ()):
+        (library,) = (library for library in LIBRARIES if library in default)
         yield replace(
             usual,
-            kind="default" if "argument" in one or _leaves_out(one, torch, given) else "similar",
+            kind="default" if "argument" in default or _leaves_out(default, torch, given) else "similar",
             library=library,
-            torch=one.get("torch", torch).strip(),
-            code=one[library].strip(),
-            says=one["says"],
-            argument=one.get("argument", ""),
-            inputs=one.get("inputs", usual.inputs),
-            dtypes=tuple(one.get("dtypes", usual.dtypes[:1])),
+            torch=default.get("torch", torch).strip(),
+            code=default[library].strip(),
+            says=default["says"],
+            argument=default.get("argument", ""),
+            inputs=default.get("inputs", usual.inputs),
+            dtypes=tuple(default.get("dtypes", usual.dtypes[:1])),
         )
 
 
-def _leaves_out(one: Mapping[str, Any], torch: str, given: Mapping[str, Any]) -> bool:
+def _leaves_out(default: Mapping[str, Any], torch: str, given: Mapping[str, Any]) -> bool:
     """Whether calls of both sides are those of an entry with fewer arguments."""
-    codes = [(torch, one.get("torch", torch))]
-    codes += [(given[library], one[library]) for library in LIBRARIES if library in given and library in one]
+    codes = [(torch, default.get("torch", torch))]
+    codes += [(given[library], default[library]) for library in LIBRARIES if library in given and library in default]
     names = {*map(full, given.get("also", ())), *(called(offered) for offered, _ in codes)}
     same = len(codes) > 1 and names.issuperset(called(code) for _, code in codes)
     return same and any(arguments(offered) - arguments(code) for offered, code in codes)

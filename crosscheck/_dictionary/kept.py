@@ -17,7 +17,7 @@ KEPT = Path(__file__).with_name("verdicts.json")
 def kept(path: Path = KEPT) -> tuple[tuple[Translation, ...], Mapping[str, Any]]:
     """Every entry with its verdicts, and the environment in which they were found."""
     data = json.loads(path.read_text("utf-8"))
-    return tuple(_entry(one) for one in data["entries"]), data["environment"]
+    return tuple(_entry(entry) for entry in data["entries"]), data["environment"]
 
 
 def _entry(data: Mapping[str, Any]) -> Translation:

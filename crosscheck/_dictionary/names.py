@@ -85,7 +85,7 @@ def spellings(name: str) -> Iterator[str]:
     home, _, last = name.rpartition(".")
     plain = last.removesuffix("_") if not last.startswith("__") else last
     if home in PLACES:
-        yield from (f"{place}.{one}" for one in dict.fromkeys((last, plain)) for place in PLACES[home])
+        yield from (f"{place}.{spelling}" for spelling in dict.fromkeys((last, plain)) for place in PLACES[home])
     elif home in OLDER:
         yield f"{name}_"
     elif home.startswith("torch.distributions."):  # torch.distributions.normal.Normal, and methods of a distribution
@@ -108,7 +108,7 @@ def arguments(code: str) -> frozenset[str]:
     """The arguments that a code gives by name to what it is about."""
     calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
     about = [node for node in calls if (dotted := _dotted(node.func)) and full(dotted[1]) == called(code)]
-    return frozenset(one.arg for node in about for one in node.keywords if one.arg)
+    return frozenset(keyword.arg for node in about for keyword in node.keywords if keyword.arg)
 
 
 def _dotted(node: ast.expr) -> tuple[tuple[int, int], str] | None:
@@ -129,15 +129,19 @@ def found(name: str, entries: Sequence[Translation]) -> tuple[Translation, ...]:
     Raises:
         UsageError: If there is none; the message says which names are near.
     """
-    names = {one for entry in entries for one in entry.names}
-    name = next((one for one in spellings(full(name.strip().removesuffix("()"))) if one in names), name)
+    names = {full_name for entry in entries for full_name in entry.names}
+    name = next((spelling for spelling in spellings(full(name.strip().removesuffix("()"))) if spelling in names), name)
     asked = _parts(full(name))
-    hits = {k for k, entry in enumerate(entries) if any(_ends(_parts(one), asked) for one in entry.names)}
+    hits = {k for k, entry in enumerate(entries) if any(_ends(_parts(full_name), asked) for full_name in entry.names)}
     if not hits or not all(asked):
         raise UsageError(_unknown(name, entries))
     exact = {k for k in hits if full(name) in entries[k].names}
     hits = exact or hits
-    meant = {full(name)} if exact else {one for k in hits for one in entries[k].names if _ends(_parts(one), asked)}
+    meant = (
+        {full(name)}
+        if exact
+        else {full_name for k in hits for full_name in entries[k].names if _ends(_parts(full_name), asked)}
+    )
     calls = {entries[k].name for k in hits if any(map(_means_all_uses, meant & {*entries[k].names}))}
     uses = [k for k, entry in enumerate(entries) if k in hits or entry.name in calls]
     order = list(dict.fromkeys(entries[k].name for k in uses))
@@ -178,12 +182,12 @@ def left_out() -> Mapping[str, str]:
 
 
 def _unknown(name: str, entries: Sequence[Translation]) -> str:
-    alone = [one for one in sorted(without_counterpart()) if _ends(_parts(one), _parts(full(name)))]
+    alone = [full_name for full_name in sorted(without_counterpart()) if _ends(_parts(full_name), _parts(full(name)))]
     if alone and all(_parts(name)):
         return f"name: PyTorch has no counterpart of {', '.join(alone)}, so the dictionary has no entry for it"
     if reason := left_out().get(full(name)):
         return f"name: the dictionary leaves out {full(name)}: {reason}"
-    near = {_parts(one)[-1]: entry for entry in entries for one in entry.names}
+    near = {_parts(full_name)[-1]: entry for entry in entries for full_name in entry.names}
     near |= {_parts(entry.name)[-1]: entry for entry in entries}
     hits = [near[hit] for hit in difflib.get_close_matches(_parts(name)[-1], list(near), n=NEAREST, cutoff=NEAR)]
     said = f"name: the dictionary has no {name!r}"
@@ -203,5 +207,5 @@ def _home(name: str) -> str:
 
 def _page(name: str, entries: Sequence[Translation]) -> str:
     """The page with most of the names that begin as this one does, before the last dot; empty where there are none."""
-    pages = Counter(entry.family for entry in entries for one in entry.names if _home(one) == _home(name))
+    pages = Counter(entry.family for entry in entries for full_name in entry.names if _home(full_name) == _home(name))
     return pages.most_common(1)[0][0] if pages and "." in _home(name) else ""

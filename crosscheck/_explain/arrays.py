@@ -48,18 +48,18 @@ def rotations(segment: GraphSegment, value: int) -> Iterator[Edit]:
     there = _table(segment, value)
     if there is None:
         return
-    for other in (one for one in segment.users if one > value):
+    for other in (node for node in segment.users if node > value):
         also = _table(segment, other)
         if also is None or also.shape != there.shape or _rotation(there, also) is None:
             continue
         pairs = [pair for pair in combinations(_others(segment, there, alike=True), 2) if _rotation(*pair) is not None]
-        for new, second in (one for pair in pairs[:MOST_PAIRS] for one in permutations(pair)):
+        for new, second in (permutation for pair in pairs[:MOST_PAIRS] for permutation in permutations(pair)):
             fact = _of_rotations((new, second), (there, also))
             edits = _given(segment, segment.users[value], value, new)
-            for one in segment.users[other]:
-                call = edits.get(one) or segment.call(one)
+            for user in segment.users[other]:
+                call = edits.get(user) or segment.call(user)
                 if call is not None:
-                    edits[one] = call.replaced(other, _constant(second))
+                    edits[user] = call.replaced(other, _constant(second))
             yield Edit(edits, fact, ("rotations",), 2.1)
 
 
@@ -125,8 +125,8 @@ def _given(segment: GraphSegment, users: Sequence[int], value: int, new: Array) 
     return for_users(segment, users, value, _constant(np.ascontiguousarray(new)))
 
 
-def _same(one: Array, other: Array) -> bool:
-    return np.allclose(one.ravel(), other.ravel(), rtol=ROUNDED, atol=0.0)
+def _same(array: Array, other: Array) -> bool:
+    return np.allclose(array.ravel(), other.ravel(), rtol=ROUNDED, atol=0.0)
 
 
 def _are_angles(segment: GraphSegment, value: int) -> Callable[[Array], Array] | None:
@@ -157,24 +157,25 @@ def _of_numbers(new: Array, there: Array) -> Fact | None:
     wrong = np.flatnonzero(np.abs(new - there) > 1e-6 * np.abs(there).max())
     if not wrong.size:
         return None
-    both = (f"{float(one.flat[wrong[0]]):.6g}" for one in (there, new))
+    both = (f"{float(array.flat[wrong[0]]):.6g}" for array in (there, new))
     role = f"number {wrong[0]}" if wrong.size == 1 else f"number {wrong[0]} (of {wrong.size} that differ)"
     return Fact("setting", "a constant array", role, *both)
 
 
-def _of_angles(theirs: Array, mine: Array) -> Fact:
-    bases = _base(theirs), _base(mine)
+def _of_angles(jax_table: Array, torch_table: Array) -> Fact:
+    bases = _base(jax_table), _base(torch_table)
     if bases[0] is not None and bases[1] is not None:
-        steps = np.log(bases[1]) / np.log(bases[0]) * mine.size
-        if mine.ndim == 1 and abs(abs(steps - mine.size) - 1) < ROUNDED * mine.size:  # of n numbers, n - 1 are steps
-            return Fact("table", "frequencies", jax=f"divide their exponents by {steps:.6g}", torch=f"by {mine.size}")
+        steps = np.log(bases[1]) / np.log(bases[0]) * torch_table.size
+        # of n numbers, n - 1 are steps
+        if torch_table.ndim == 1 and abs(abs(steps - torch_table.size) - 1) < ROUNDED * torch_table.size:
+            return Fact("table", "frequencies", jax=f"divide their exponents by {steps:.6g}", torch=f"by {torch_table.size}")
         return Fact("table", "frequencies", jax=f"have the base {bases[0]:.6g}", torch=f"{bases[1]:.6g}")
-    return _of_tables("frequencies", "are", theirs, mine)
+    return _of_tables("frequencies", "are", jax_table, torch_table)
 
 
-def _of_tables(what: str, verb: str, theirs: Array, mine: Array) -> Fact:
+def _of_tables(what: str, verb: str, jax_table: Array, torch_table: Array) -> Fact:
     with np.errstate(divide="ignore", invalid="ignore"):
-        factors = theirs / mine
+        factors = jax_table / torch_table
     factors = factors[np.isfinite(factors)]
     if factors.size and np.ptp(factors) <= ROUNDED * abs(factors[0]):
         return Fact("factors", what, jax=verb, torch=f"times {factors[0]:.6g}")
@@ -183,9 +184,9 @@ def _of_tables(what: str, verb: str, theirs: Array, mine: Array) -> Fact:
     return Fact("numbers", "angles" if verb == "are" else what, jax="have" if verb == "are" else "has")
 
 
-def _of_rotations(theirs: tuple[Array, Array], mine: tuple[Array, Array]) -> Fact:
+def _of_rotations(jax_tables: tuple[Array, Array], torch_tables: tuple[Array, Array]) -> Fact:
     """What differs in cosines and sines: their angles, or what both are multiplied by."""
-    here, there = _rotation(*theirs), _rotation(*mine)
+    here, there = _rotation(*jax_tables), _rotation(*torch_tables)
     assert here is not None
     assert there is not None
     (angles, size), (expected, size_there) = here, there
@@ -199,12 +200,12 @@ def _of_rotations(theirs: tuple[Array, Array], mine: tuple[Array, Array]) -> Fac
     )
 
 
-def _rotation(one: Array, other: Array) -> tuple[Array, float] | None:
+def _rotation(first: Array, second: Array) -> tuple[Array, float] | None:
     """The angles of the second position, and the size of all numbers; None if these are no cosines and sines.
 
     All angles of the first position are 0.
     """
-    rows = [table.reshape(-1, table.shape[-1]) for table in (one, other)]
+    rows = [table.reshape(-1, table.shape[-1]) for table in (first, second)]
     sines, cosines = sorted(rows, key=lambda table: float(np.abs(table[0]).max()))
     sizes = np.hypot(cosines, sines)
     if len(cosines) < 2 or sines[0].any() or np.ptp(sizes) > ROUNDED * sizes.max():

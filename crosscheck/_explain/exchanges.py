@@ -28,21 +28,23 @@ def exchanged_operands(segment: GraphSegment, node: int) -> Iterator[Edit]:
     call = segment.call(node)
     if call is None:
         return
-    lists = [(place, one) for place, one in enumerate(call.args) if isinstance(one, list) and len(one) > 1]
+    lists = [
+        (place, argument) for place, argument in enumerate(call.args) if isinstance(argument, list) and len(argument) > 1
+    ]
     for at, parts in lists:
         if len(parts) > 2 and all(isinstance(ref, Ref) for ref in parts):
             turned = replace(call, args=(*call.args[:at], parts[::-1], *call.args[at + 1 :]))
             fact = Fact("order", where=f"the {len(parts)} parts of {said(segment, node)}", jax="in reverse order")
             yield Edit({node: turned}, fact, ("reversed", call.name), 0.9)
-    for place, one in [*lists, (None, list(call.args))]:
-        for a, b in combinations([k for k, ref in enumerate(one) if isinstance(ref, Ref)], 2):
-            if one[a] == one[b]:
+    for place, operands in [*lists, (None, list(call.args))]:
+        for a, b in combinations([k for k, ref in enumerate(operands) if isinstance(ref, Ref)], 2):
+            if operands[a] == operands[b]:
                 continue
-            new = list(one)
-            new[a], new[b] = one[b], one[a]
+            new = list(operands)
+            new[a], new[b] = operands[b], operands[a]
             args = tuple(new) if place is None else (*call.args[:place], new, *call.args[place + 1 :])
             joined = f" in the {JOINS[call.name]}" if call.name in JOINS else ""
-            fact = exchange(segment, one[a].node, one[b].node, joined)
+            fact = exchange(segment, operands[a].node, operands[b].node, joined)
             yield Edit({node: replace(call, args=args)}, fact, ("operands", call.name, str(a), str(b)), 1.0)
 
 
@@ -56,17 +58,17 @@ def exchanged_edges(segment: GraphSegment, node: int) -> Iterator[Edit]:
         if other <= node or also is None or also.name != call.name or len(call.args) < 2 or len(also.args) < 2:
             continue
         for a, b in product(range(2), repeat=2):
-            one, two = call.args[a], also.args[b]
-            if not isinstance(one, Ref) or not isinstance(two, Ref) or one == two or Ref(node) == two:
+            operand, partner = call.args[a], also.args[b]
+            if not isinstance(operand, Ref) or not isinstance(partner, Ref) or operand == partner or Ref(node) == partner:
                 continue
-            shapes = [getattr(segment.values.get(ref.node), "shape", None) for ref in (one, two)]
+            shapes = [getattr(segment.values.get(ref.node), "shape", None) for ref in (operand, partner)]
             if shapes[0] != shapes[1]:
                 continue
             edits = {
-                node: replace(call, args=(*call.args[:a], two, *call.args[a + 1 :])),
-                other: replace(also, args=(*also.args[:b], one, *also.args[b + 1 :])),
+                node: replace(call, args=(*call.args[:a], partner, *call.args[a + 1 :])),
+                other: replace(also, args=(*also.args[:b], operand, *also.args[b + 1 :])),
             }
-            fact = exchange(segment, two.node, one.node)
+            fact = exchange(segment, partner.node, operand.node)
             yield Edit(edits, fact, ("edges", call.name, str(a), str(b)), 1.9)
 
 
@@ -75,7 +77,7 @@ def moved(segment: GraphSegment, node: int) -> Iterator[Edit]:
     call = segment.call(node)
     if call is None or call.name in MOVING or not isinstance(segment.values.get(node), torch.Tensor):
         return
-    data = [one for one in segment.operands(node) if one in segment.data]
+    data = [operand for operand in segment.operands(node) if operand in segment.data]
     shape = segment.values[node].shape
     if len(data) != 1 or getattr(segment.values.get(data[0]), "shape", None) != shape:
         return
@@ -90,14 +92,14 @@ def moved(segment: GraphSegment, node: int) -> Iterator[Edit]:
         ):
             continue
         for some in sites(segment, value):
-            users = [one for one in some if one != node]
+            users = [user for user in some if user != node]
             edits = dict(skipped)
-            for one in users:
-                now = edits.get(one) or segment.call(one)
+            for user in users:
+                now = edits.get(user) or segment.call(user)
                 if now is not None:
-                    edits[one] = now.replaced(value, call.replaced(data[0], Ref(value)))
-            mine, theirs = _order(segment, node, data[0], value)
-            fact = Fact("moved", _what(segment, node), torch=mine, jax=theirs, source=call.source)
+                    edits[user] = now.replaced(value, call.replaced(data[0], Ref(value)))
+            torch_place, jax_place = _order(segment, node, data[0], value)
+            fact = Fact("moved", _what(segment, node), torch=torch_place, jax=jax_place, source=call.source)
             if users:
                 whole = len(some) == len(segment.users[value])
                 yield Edit(edits, fact, ("moved", call.name, str(value - node)), 3 - 0.5 * whole)
@@ -106,20 +108,28 @@ def moved(segment: GraphSegment, node: int) -> Iterator[Edit]:
 def _what(segment: GraphSegment, node: int) -> str:
     """An operation in words; of arithmetic with one number, with that number."""
     call = segment.call(node)
-    numbers = [one for one in call.args if type(one) in (int, float)] if call is not None and call.name in BY else []
+    numbers = (
+        [argument for argument in call.args if type(argument) in (int, float)]
+        if call is not None and call.name in BY
+        else []
+    )
     return f"{named(segment, node)} {BY[call.name]} {numbers[0]:.6g}" if call and numbers else named(segment, node)
 
 
-def _order(segment: GraphSegment, node: int, mine: int, theirs: int) -> tuple[str, str]:
+def _order(segment: GraphSegment, node: int, torch_value: int, jax_value: int) -> tuple[str, str]:
     """Where PyTorch and JAX apply an operation, each to one value: before and after what is between, if one leads to it."""
-    for first, last, way in ((mine, theirs, ("before", "after")), (theirs, mine, ("after", "before"))):
-        reached = frozenset[int]().union(*(segment.behind[one] for one in segment.users.get(first, ())))
+    for first, last, way in ((torch_value, jax_value, ("before", "after")), (jax_value, torch_value, ("after", "before"))):
+        reached = frozenset[int]().union(*(segment.behind[user] for user in segment.users.get(first, ())))
         inside = (reached & segment.before(last)) - {node}
-        names = [named(segment, one) for one in sorted(inside) if one in segment.data and computes(segment, one)]
+        names = [
+            named(segment, operation)
+            for operation in sorted(inside)
+            if operation in segment.data and computes(segment, operation)
+        ]
         if names:
             said_ = list(dict.fromkeys(names))[-MOST_BETWEEN:]
             return f"{way[0]} {'them' if len(said_) > 1 else 'it'}", f"{way[1]} {listed(said_)}"
-    return f"to {said(segment, mine)}", f"to {said(segment, theirs)}"
+    return f"to {said(segment, torch_value)}", f"to {said(segment, jax_value)}"
 
 
 def regrouped(segment: GraphSegment, node: int) -> Iterator[Edit]:
@@ -127,9 +137,9 @@ def regrouped(segment: GraphSegment, node: int) -> Iterator[Edit]:
     call = segment.call(node)
     if call is None or call.name not in VERBS or len(call.args) < 2:
         return
-    for place, one in enumerate(call.args[:2]):
-        inner = segment.call(one.node) if isinstance(one, Ref) and one.node in segment.users else None
-        if inner is None or inner.name not in VERBS or len(inner.args) < 2 or one.node not in segment.behind:
+    for place, operand in enumerate(call.args[:2]):
+        inner = segment.call(operand.node) if isinstance(operand, Ref) and operand.node in segment.users else None
+        if inner is None or inner.name not in VERBS or len(inner.args) < 2 or operand.node not in segment.behind:
             continue
         for k in (0, 1):
             args = list(call.args)

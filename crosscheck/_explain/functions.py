@@ -21,7 +21,7 @@ def silu_with(scale: float) -> Function:
 
 def tensors(a: Any, b: Any) -> tuple[Any, Any]:
     like = a if isinstance(a, torch.Tensor) else b
-    return torch.broadcast_tensors(*(torch.as_tensor(one, dtype=like.dtype) for one in (a, b)))
+    return torch.broadcast_tensors(*(torch.as_tensor(operand, dtype=like.dtype) for operand in (a, b)))
 
 
 def axis_of(dim: Any) -> int:
@@ -36,8 +36,8 @@ def along_one(function: Function, x: Any, dim: Any, keepdim: bool) -> Any:
 
 
 def one_of(x: Any, dim: Any, keepdim: bool, place: int) -> Any:
-    found = x.select(axis_of(dim), place)
-    return found.unsqueeze(axis_of(dim)) if keepdim else found
+    selected = x.select(axis_of(dim), place)
+    return selected.unsqueeze(axis_of(dim)) if keepdim else selected
 
 
 def pool(function: str, **options: Any) -> Function:
@@ -70,8 +70,8 @@ def adaptive(windows: Callable[[int, int], list[tuple[int, int]]], reduced: str)
     """A pool to a size, over such windows of each axis."""
 
     def pooled(x: Any, new: Any, *_: Any) -> Any:
-        for axis, one in enumerate(new, x.ndim - len(new)):
-            parts = [x.narrow(axis, first, end - first) for first, end in windows(x.shape[axis], one)]
+        for axis, size in enumerate(new, x.ndim - len(new)):
+            parts = [x.narrow(axis, first, end - first) for first, end in windows(x.shape[axis], size)]
             x = torch.stack([getattr(part, reduced)(axis) for part in parts], axis)
         return x
 
@@ -89,7 +89,11 @@ def symmetric(x: Any, widths: Sequence[int]) -> Any:
     for k, (before, behind) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
         axis = x.ndim - 1 - k
         size = x.shape[axis]
-        places = [-one - 1 for one in range(-before, 0)] + list(range(size)) + [size - 1 - one for one in range(behind)]
+        places = (
+            [-place - 1 for place in range(-before, 0)]
+            + list(range(size))
+            + [size - 1 - distance for distance in range(behind)]
+        )
         x = x.index_select(axis, torch.tensor(places))
     return x
 
@@ -98,16 +102,16 @@ def normed(x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float, *, 
     axes = tuple(range(-len(shape), 0))
     away = x - x.mean(axes, keepdim=True)
     if how == "outside":
-        found = away / (away.square().mean(axes, keepdim=True).sqrt() + eps)
+        normalised = away / (away.square().mean(axes, keepdim=True).sqrt() + eps)
     elif how == "unbiased":
-        found = away / (x.var(axes, correction=1, keepdim=True) + eps).sqrt()
+        normalised = away / (x.var(axes, correction=1, keepdim=True) + eps).sqrt()
     elif how == "root mean square":
-        found = x / (x.square().mean(axes, keepdim=True) + eps).sqrt()
+        normalised = x / (x.square().mean(axes, keepdim=True) + eps).sqrt()
     elif how == "last axis":
-        found = F.layer_norm(x, x.shape[-1:], eps=eps)
+        normalised = F.layer_norm(x, x.shape[-1:], eps=eps)
     else:
-        found = F.layer_norm(x, x.shape[-2:], eps=eps)
-    return scaled(found, weight, bias)
+        normalised = F.layer_norm(x, x.shape[-2:], eps=eps)
+    return scaled(normalised, weight, bias)
 
 
 def scaled(x: Any, weight: Any, bias: Any) -> Any:
@@ -118,10 +122,10 @@ def scaled(x: Any, weight: Any, bias: Any) -> Any:
 def interleaved(x: Any, weight: Any, bias: Any, n: int, c: int, size: int, groups: int, eps: float) -> Any:
     """A group norm whose groups hold every n-th channel, where torch's hold neighbours."""
     order = torch.arange(c).reshape(-1, groups).T.flatten()
-    found = torch.empty_like(x)
-    found[:, order] = F.group_norm(x[:, order], groups, eps=eps)
+    normalised = torch.empty_like(x)
+    normalised[:, order] = F.group_norm(x[:, order], groups, eps=eps)
     shape = (1, c, *(1,) * (x.ndim - 2))
-    return scaled(found, *(None if one is None else one.reshape(shape) for one in (weight, bias)))
+    return scaled(normalised, *(None if parameter is None else parameter.reshape(shape) for parameter in (weight, bias)))
 
 
 def of_batch(x: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float, eps: float) -> Any:
@@ -140,8 +144,8 @@ def weights_of(size: int, new: int, corners: bool, kernel: Function, support: fl
     if antialias:
         weights = torch.where((taps < 0) | (taps >= size), 0.0, weights)
     weights = weights / weights.sum(1, keepdim=True)
-    found = torch.zeros(new, size, dtype=torch.float64)
-    return found.index_add_(1, taps.clamp(0, size - 1), weights)
+    matrix = torch.zeros(new, size, dtype=torch.float64)
+    return matrix.index_add_(1, taps.clamp(0, size - 1), weights)
 
 
 def cubic(a: float) -> Function:
@@ -170,7 +174,7 @@ def resize(kernel: Function, *, corners: bool = False, antialias: bool = False) 
 
 def orders_of(shape: Sequence[int]) -> dict[str, Function]:
     """Other orders along one axis, as if it were split in two in the other order: of heads, of groups, of q, k and v."""
-    found: dict[str, Function] = {}
+    orders: dict[str, Function] = {}
     for axis in range(-min(len(shape), 4), 0):
         size = shape[axis]
         for part in range(2, min(size // 2, MOST_PARTS) + 1):
@@ -178,15 +182,15 @@ def orders_of(shape: Sequence[int]) -> dict[str, Function]:
                 name = f"in another order along axis {axis}: as {size // part} x {part}, PyTorch {part} x {size // part}"
                 if part * part == size:
                     name = f"in another order along axis {axis}: its {part} x {part} numbers transposed"
-                found[name] = partial(regrouped, axis=axis, parts=(part, size // part))
+                orders[name] = partial(regrouped, axis=axis, parts=(part, size // part))
         for a, b in product(range(2, MOST_PARTS // 2 + 1), repeat=2):
             if size % (a * b) == 0 and size > a * b:
                 c = size // (a * b)
                 name = f"in another order along axis {axis}: as {b} x {a} x {c}, PyTorch {a} x {b} x {c}"
                 if a == b:
                     name = f"in another order along axis {axis}: its {a} x {a} parts transposed"
-                found[name] = partial(regrouped, axis=axis, parts=(a, b, c))
-    return found
+                orders[name] = partial(regrouped, axis=axis, parts=(a, b, c))
+    return orders
 
 
 def regrouped(x: Any, axis: int, parts: Sequence[int]) -> Any:

@@ -58,7 +58,7 @@ def said(segment: GraphSegment, number: int, depth: int = 2) -> str:
         return f"the result of {layer}"
     if not depth or not inside:
         return named(segment, number)
-    operands = [said(segment, one, depth - 1) for one in inside[:2]]
+    operands = [said(segment, operand, depth - 1) for operand in inside[:2]]
     if call.name == "add" and len(inside) == 2 and operands[0] == operands[1]:
         return operands[0].replace("the result of", "the results of")
     whole = f"{_short(call.name)}({', '.join(operands)})"
@@ -67,8 +67,8 @@ def said(segment: GraphSegment, number: int, depth: int = 2) -> str:
 
 def exchange(segment: GraphSegment, torch: int, jax: int, where: str = "") -> Fact:
     """The fact that two values take each other's place."""
-    calls = [segment.call(origin(segment, one)) for one in (torch, jax)]
-    parts = [one.pick for one in calls if one is not None and one.name in PARTS and one.pick is not None]
+    calls = [segment.call(origin(segment, number)) for number in (torch, jax)]
+    parts = [call.pick for call in calls if call is not None and call.name in PARTS and call.pick is not None]
     if len(parts) == 2 and calls[0] is not None and calls[1] is not None and calls[0].args is calls[1].args:
         of = next(refs(calls[0]))
         return Fact("order", where=f"parts {min(parts)} and {max(parts)} of {said(segment, of)}", jax=f"exchanged{where}")
@@ -91,7 +91,7 @@ def _constant(value: Any) -> str:
     """A constant: its numbers if they are few."""
     if not isinstance(value, torch.Tensor) or value.numel() > FEW_NUMBERS:
         return "a constant"
-    return f"the constant [{', '.join(f'{one:.6g}' for one in value.flatten().tolist())}]"
+    return f"the constant [{', '.join(f'{number:.6g}' for number in value.flatten().tolist())}]"
 
 
 def named(segment: GraphSegment, number: int) -> str:
@@ -123,8 +123,8 @@ def _short(name: str) -> str:
 @_once
 def layer_of(segment: GraphSegment, number: int) -> str:
     """The module that owns a weight of the operation; empty if it uses none."""
-    for one in segment.graph.operands(number):
-        node = segment.graph.nodes[one]
+    for operand in segment.graph.operands(number):
+        node = segment.graph.nodes[operand]
         while isinstance(node, Call) and node.name in MOVING and (inner := next(refs(node), None)) is not None:
             node = segment.graph.nodes[inner]
         if isinstance(node, Leaf) and node.name:
@@ -141,21 +141,21 @@ def _has_layers(segment: GraphSegment, module: str) -> bool:
 
 def behind(segment: GraphSegment, number: int) -> list[str]:
     """The layers whose results lead to a node, without another layer between."""
-    found: list[str] = []
+    layers: list[str] = []
     left, seen = list(segment.graph.operands(number)), set[int]()
     while left:
-        one = left.pop(0)
-        if one in seen:
+        operand = left.pop(0)
+        if operand in seen:
             continue
-        seen.add(one)
-        if layer := layer_of(segment, one):
-            found += [layer] * (layer not in found)
+        seen.add(operand)
+        if layer := layer_of(segment, operand):
+            layers += [layer] * (layer not in layers)
         else:
-            left += segment.graph.operands(one)
-    return found
+            left += segment.graph.operands(operand)
+    return layers
 
 
 def line_of(segment: GraphSegment, call: Call) -> tuple[Any, ...]:
     """What the calls of one line share at each step of a loop: the line, the operation, and those that make its operands."""
-    makers = (segment.call(one.node) if isinstance(one, Ref) else None for one in call.args)
-    return call.name, call.path, call.source, tuple(one.name if one is not None else "" for one in makers)
+    makers = (segment.call(argument.node) if isinstance(argument, Ref) else None for argument in call.args)
+    return call.name, call.path, call.source, tuple(maker.name if maker is not None else "" for maker in makers)

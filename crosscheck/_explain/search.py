@@ -47,9 +47,9 @@ class Budget:
         """Whether nothing is left."""
         return self.runs <= 0 or self.numbers <= 0
 
-    def spend(self, found: Mapping[int, Any]) -> None:
+    def spend(self, values: Mapping[int, Any]) -> None:
         """Count the numbers that a run computed."""
-        self.numbers -= sum(one.numel() for one in found.values() if isinstance(one, torch.Tensor))
+        self.numbers -= sum(value.numel() for value in values.values() if isinstance(value, torch.Tensor))
 
 
 class Explaining:
@@ -87,10 +87,10 @@ class MistakeSearch:
         """The same of those that take longer, after the others: the mistake, or two that give JAX's values together."""
         with torch.no_grad():
             near, far = self._late()
-            found = self._first([(LATE, self._segment.nodes), near]) or self._two()
-            if not found and self._budget.spent:  # what takes little time has not been tried
-                found = self._two_alike()
-            return found or self._first([far])
+            edits = self._first([(LATE, self._segment.nodes), near]) or self._two()
+            if not edits and self._budget.spent:  # what takes little time has not been tried
+                edits = self._two_alike()
+            return edits or self._first([far])
 
     def of_functions(self) -> list[Edit]:
         """The setting of a function of several operations that gives JAX's values."""
@@ -126,14 +126,14 @@ class MistakeSearch:
         budget: Budget | None = None,
     ) -> list[Edit]:
         """Two mistakes that give JAX's values together."""
-        nearest = sorted(self._near, key=lambda one: one[:3], reverse=True)[:MOST_FIRST]
+        nearest = sorted(self._near, key=lambda candidate: candidate[:3], reverse=True)[:MOST_FIRST]
         for *_, first in nearest:
             try:
                 second = MistakeSearch(self._segment.edited(first.edits), budget or self._budget, self._known)
             except RuntimeError:  # the edit cannot run by itself
                 continue
             best = second_of(second, first)
-            if best and not any(one.is_vague for one in (first, *best)):
+            if best and not any(edit.is_vague for edit in (first, *best)):
                 return [first, *best]
         return []
 
@@ -149,7 +149,7 @@ class MistakeSearch:
                     break
             fitting = fitting or list(self._together())
             if fitting:
-                best = min(fitting, key=lambda one: one.size)
+                best = min(fitting, key=lambda edit: edit.size)
                 self._known.add(best.kind)
                 return [best]
             self._forget()
@@ -163,28 +163,29 @@ class MistakeSearch:
 
     def _early(self) -> Iterator[Stage]:
         """The rules and where they are tried: first those that explained an earlier fault, then those at the frontier."""
-        segment, others = self._segment, [one for one in self._segment.nodes if one not in self._frontier]
+        segment, others = self._segment, [node for node in self._segment.nodes if node not in self._frontier]
         if self._known:
             again = [self._again(rule) for rule in (*AT_NODES, *EXCHANGES, *LATE)]
             yield again, segment.nodes
             yield [self._again(rule) for rule in AT_VALUES], [*segment.users]
         yield [exchanged_inputs], segment.inputs
-        tables = [*segment.tables, *(one for table in segment.tables for one in segment.operands(table))]
+        tables = [*segment.tables, *(operand for table in segment.tables for operand in segment.operands(table))]
         yield OF_TABLES, list(dict.fromkeys(tables))
         yield AT_NODES, self._frontier
         yield AT_NODES, others
         yield EXCHANGES, segment.nodes
         yield AT_VALUES, [*self._operands, *segment.targets]
-        yield OF_ARRAYS, [one for one in segment.users if one not in segment.data]
+        yield OF_ARRAYS, [value for value in segment.users if value not in segment.data]
 
     def _late(self) -> tuple[Stage, Stage]:
         """The rules that take longer: for values that something wrong uses, and for all others."""
         segment = self._segment
         # where JAX has both a value and what is computed from it, nothing is wrong between them
-        wrong = [one for one in segment.nodes if not self._frontier or not segment.partners.get(one, False)]
-        used = {one for node in wrong for one in segment.operands(node)}
-        left = [one for one in segment.users if one not in self._operands]
-        return (AT_VALUES, [one for one in left if one in used]), (AT_VALUES, [one for one in left if one not in used])
+        wrong = [node for node in segment.nodes if not self._frontier or not segment.partners.get(node, False)]
+        used = {operand for node in wrong for operand in segment.operands(node)}
+        left = [value for value in segment.users if value not in self._operands]
+        near, far = [value for value in left if value in used], [value for value in left if value not in used]
+        return (AT_VALUES, near), (AT_VALUES, far)
 
     @cached_property
     def _frontier(self) -> list[int]:
@@ -192,7 +193,7 @@ class MistakeSearch:
 
     @cached_property
     def _operands(self) -> list[int]:
-        return list(dict.fromkeys(one for node in self._frontier for one in self._segment.operands(node)))
+        return list(dict.fromkeys(operand for node in self._frontier for operand in self._segment.operands(node)))
 
     def _again(self, rule: Rule) -> Rule:
         return lambda segment, place: (edit for edit in rule(segment, place) if edit.kind in self._known)
@@ -205,7 +206,7 @@ class MistakeSearch:
 
     def _note(self, edit: Edit) -> None:
         """Keep an edit beside those that may be one mistake with it: of like operations, and of one line at each step."""
-        calls = [call for one in sorted(edit.edits) if (call := self._segment.call(one)) is not None]
+        calls = [call for node in sorted(edit.edits) if (call := self._segment.call(node)) is not None]
         self._alike[edit.kind, *sorted(call.name for call in calls)].append(edit)
         here = edit.kind, frozenset(edit.edits)
         self._count[here] += 1
@@ -218,16 +219,16 @@ class MistakeSearch:
             return False
         self._budget.runs -= 1
         try:
-            found = self._segment.run(edit.edits)
+            values = self._segment.run(edit.edits)
         except Exception:  # torch may refuse an edit in any way
             return False
-        self._budget.spend(found)
-        results = self._segment.results(found)
-        if not all(isinstance(one, torch.Tensor) for one in results):
+        self._budget.spend(values)
+        results = self._segment.results(values)
+        if not all(isinstance(result, torch.Tensor) for result in results):
             return False
         if self._segment.goal.right(results):
             return self._segment.proves(edit.edits)
-        if (gain := self._segment.gain(found)) > 0:
+        if (gain := self._segment.gain(values)) > 0:
             self._near.append((not edit.edits.keys().isdisjoint(self._frontier), gain, -edit.size, edit))
         return False
 
@@ -239,8 +240,8 @@ class MistakeSearch:
                 groups += [*combinations(edits, 2), *([tuple(edits)] if len(edits) > 2 else [])]
         groups += [tuple(edits) for edits in self._steps.values() if 2 < len(edits) <= MOST_STEPS]
         for some in groups:
-            merged = {node: call for one in some for node, call in one.edits.items()}
-            if len(merged) == sum(len(one.edits) for one in some):
+            merged = {node: call for edit in some for node, call in edit.edits.items()}
+            if len(merged) == sum(len(edit.edits) for edit in some):
                 joint = Edit(merged, some[0].fact, some[0].kind, some[0].size + 0.1 * len(some))
                 if self._fits(joint):
                     yield joint

@@ -34,7 +34,7 @@ def moments(value: Any) -> Array:
         return np.zeros(5)
     sizes = np.abs(numbers)
     if not sizes.max() < LARGEST:
-        numbers, sizes = (np.where(sizes < LARGEST, one, 0.0) for one in (numbers, sizes))
+        numbers, sizes = (np.where(sizes < LARGEST, array, 0.0) for array in (numbers, sizes))
     squares, count = numbers * numbers, numbers.size  # sums of products take a fraction of the time of means
     size = float(np.sqrt(numbers.dot(numbers) / count))
     scale = size or 1.0
@@ -69,9 +69,9 @@ class JaxSide:
         arrays: Sequence[Array] = (),
         alone: Mapping[str, Array] = MappingProxyType({}),
     ) -> None:
-        self.moments = np.array([moments(one) for one in values]).reshape(-1, 5)
-        self.orders = {order(one) for one in values}
-        self.numbers = sorted({float(one) for one in numbers})
+        self.moments = np.array([moments(value) for value in values]).reshape(-1, 5)
+        self.orders = {order(value) for value in values}
+        self.numbers = sorted({float(number) for number in numbers})
         self.arrays, self.alone = arrays, alone
 
 
@@ -124,11 +124,11 @@ class GraphSegment:
         self.jax, self.goal, self.doubtful = jax or JaxSide(), goal, doubtful
         self.edits = dict(edits or {})
         inside = graph.ancestors(targets, known, self.edits)
-        self.nodes = [one for one in self._in_order(inside) if one not in known and graph.call(one) is not None]
-        self.data: set[int] = {one for one in inside if one in known}
-        for one in self.nodes:
-            if not self.data.isdisjoint(graph.operands(one, self.edits)):
-                self.data.add(one)
+        self.nodes = [node for node in self._in_order(inside) if node not in known and graph.call(node) is not None]
+        self.data: set[int] = {node for node in inside if node in known}
+        for node in self.nodes:
+            if not self.data.isdisjoint(graph.operands(node, self.edits)):
+                self.data.add(node)
         self.words: dict[Any, str] = {}
         self.values: dict[int, Any] = {}
         with torch.no_grad():
@@ -137,61 +137,61 @@ class GraphSegment:
     def _in_order(self, inside: set[int]) -> list[int]:
         """Each node behind its operands: an edit may have brought in a later node."""
         done: dict[int, bool] = {}
-        found: list[int] = []
+        ordered: list[int] = []
         for start in sorted(inside):
             left = [(start, False)]
             while left:
-                one, ended = left.pop()
+                node, ended = left.pop()
                 if ended:
-                    done[one] = True
-                    found.append(one)
-                elif one not in done:
-                    done[one] = False
-                    left.append((one, True))
-                    if one not in self._known:
-                        left += [(other, False) for other in self.graph.operands(one, self.edits) if other in inside]
-                elif not done[one]:
+                    done[node] = True
+                    ordered.append(node)
+                elif node not in done:
+                    done[node] = False
+                    left.append((node, True))
+                    if node not in self._known:
+                        left += [(other, False) for other in self.graph.operands(node, self.edits) if other in inside]
+                elif not done[node]:
                     raise RuntimeError("the edits make a circle")
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(ordered))
 
     def _computed(self, edits: Edits, given: Mapping[int, Any], changed: Container[int] | None = None) -> dict[int, Any]:
         """The values of the targets and of what they need; of ``given``, those that have not changed are kept."""
-        found: dict[int, Any] = {}
+        values: dict[int, Any] = {}
         open_: set[int] = set()
 
-        def value(one: int) -> Any:
-            if one in found:
-                return found[one]
-            if changed is not None and one not in changed and one in given:
-                return given[one]
-            if one in self._known:
-                result = self._known[one]
-            elif (call := self.graph.call(one, edits)) is not None:
-                if one in open_:
+        def value(node: int) -> Any:
+            if node in values:
+                return values[node]
+            if changed is not None and node not in changed and node in given:
+                return given[node]
+            if node in self._known:
+                result = self._known[node]
+            elif (call := self.graph.call(node, edits)) is not None:
+                if node in open_:
                     raise RuntimeError("the edits make a circle")
-                open_.add(one)
+                open_.add(node)
                 result = call.compute(value)
-                open_.discard(one)
-                if changed is not None and _is_empty(result) and not _is_empty(given.get(one)):
+                open_.discard(node)
+                if changed is not None and _is_empty(result) and not _is_empty(given.get(node)):
                     raise RuntimeError("nothing is left")  # some operations end the process if they are given nothing
             else:
-                result = self.leaf(one)
-            found[one] = result
+                result = self.leaf(node)
+            values[node] = result
             return result
 
-        for one in self.nodes if changed is None else ():
-            value(one)
-        for one in self.targets:
-            value(one)
-        return found
+        for node in self.nodes if changed is None else ():
+            value(node)
+        for node in self.targets:
+            value(node)
+        return values
 
     def leaf(self, number: int) -> Any:
         """The value of a weight or of a constant."""
         leaf: Any = self.graph.nodes[number]
-        found = self._weights(leaf.name) if leaf.name else leaf.value
-        if found is None:
+        value = self._weights(leaf.name) if leaf.name else leaf.value
+        if value is None:
             raise RuntimeError("a value is not known")
-        return found
+        return value
 
     @property
     def given(self) -> Mapping[int, Any]:
@@ -222,25 +222,25 @@ class GraphSegment:
     @cached_property
     def users(self) -> Mapping[int, list[int]]:
         """The nodes that use each value."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for one in self.nodes:
-            for operand in self.operands(one):
-                found[operand].append(one)
-        return found
+        users: dict[int, list[int]] = defaultdict(list)
+        for node in self.nodes:
+            for operand in self.operands(node):
+                users[operand].append(node)
+        return users
 
     @property
     def inputs(self) -> list[int]:
         """The inputs of the program that are used."""
         nodes = self.graph.nodes
-        return [one for one in self.users if isinstance(leaf := nodes[one], Leaf) and leaf.label]
+        return [node for node in self.users if isinstance(leaf := nodes[node], Leaf) and leaf.label]
 
     @cached_property
     def behind(self) -> Mapping[int, frozenset[int]]:
         """The nodes that each value reaches, itself among them."""
-        found: dict[int, frozenset[int]] = {}
-        for one in reversed(self.nodes):
-            found[one] = frozenset([one]).union(*(found.get(user, frozenset()) for user in self.users.get(one, ())))
-        return found
+        reached: dict[int, frozenset[int]] = {}
+        for node in reversed(self.nodes):
+            reached[node] = frozenset([node]).union(*(reached.get(user, frozenset()) for user in self.users.get(node, ())))
+        return reached
 
     def before(self, number: int) -> set[int]:
         """The node and what it is computed from inside the segment."""
@@ -249,7 +249,7 @@ class GraphSegment:
     @property
     def size(self) -> int:
         """How many numbers one run computes."""
-        return sum(one.numel() for one in self.values.values() if isinstance(one, torch.Tensor))
+        return sum(value.numel() for value in self.values.values() if isinstance(value, torch.Tensor))
 
     def run(self, edits: Edits) -> dict[int, Any]:
         """What changes with more edits: the values of the targets, and of the nodes between.
@@ -258,17 +258,17 @@ class GraphSegment:
             RuntimeError: If an operation cannot run so; other exceptions of torch too.
         """
         changed: set[int] = set()
-        for one in edits:
-            changed |= self.behind.get(one, frozenset([one]))
+        for node in edits:
+            changed |= self.behind.get(node, frozenset([node]))
         return self._computed({**self.edits, **edits}, self.values, changed)
 
     def proves(self, edits: Edits) -> bool:
         """Whether edits that give JAX's values here do so at other inputs too."""
         return self.goal.proven({**self.edits, **edits})
 
-    def results(self, found: Mapping[int, Any]) -> list[Any]:
+    def results(self, values: Mapping[int, Any]) -> list[Any]:
         """The values of the targets after a run."""
-        return [found.get(one, self.values[one]) for one in self.targets]
+        return [values.get(target, self.values[target]) for target in self.targets]
 
     def has(self, key: Array) -> bool:
         """Whether JAX has a value with these moments."""
@@ -277,7 +277,7 @@ class GraphSegment:
     @cached_property
     def partners(self) -> Mapping[int, bool]:
         """For each operation whether JAX has its result."""
-        return {one: self.has(moments(self.values[one])) for one in self.nodes if self._is_judged(one)}
+        return {node: self.has(moments(self.values[node])) for node in self.nodes if self._is_judged(node)}
 
     def _is_judged(self, number: int) -> bool:
         value = self.values.get(number)
@@ -286,7 +286,7 @@ class GraphSegment:
     @cached_property
     def theirs_alone(self) -> Array:
         """The moments of those values of JAX that torch does not have."""
-        own = np.array([moments(self.values[one]) for one in self.partners]).reshape(-1, 5)
+        own = np.array([moments(self.values[node]) for node in self.partners]).reshape(-1, 5)
         free = [
             not (np.abs(own - key) <= SAME * max(key[0], 1e-300)).all(1).any() and key[0] > 0 for key in self.jax.moments
         ]
@@ -296,28 +296,29 @@ class GraphSegment:
     def frontier(self) -> list[int]:
         """The operations whose result JAX does not have, though it has their operands."""
         return [
-            one
-            for one, has in self.partners.items()
-            if not has and all(self.partners.get(operand, True) for operand in self.operands(one))
+            node
+            for node, has in self.partners.items()
+            if not has and all(self.partners.get(operand, True) for operand in self.operands(node))
         ]
 
     @cached_property
     def tables(self) -> list[int]:
         """The tables of whole numbers, such as indices and masks, that JAX does not have in this order."""
         constant: set[int] = set()
-        for one in sorted(self.values.keys() - self.data):
-            node = self.graph.nodes[one]
-            if all(other in constant for other in self.operands(one)) and not (isinstance(node, Leaf) and node.name):
-                constant.add(one)
-        return [one for one in sorted(constant) if (own := order(self.values[one])) and own not in self.jax.orders]
+        for number in sorted(self.values.keys() - self.data):
+            node = self.graph.nodes[number]
+            if all(other in constant for other in self.operands(number)) and not (isinstance(node, Leaf) and node.name):
+                constant.add(number)
+        return [number for number in sorted(constant) if (own := order(self.values[number])) and own not in self.jax.orders]
 
-    def gain(self, found: Mapping[int, Any]) -> int:
+    def gain(self, values: Mapping[int, Any]) -> int:
         """How many of JAX's values that torch does not have it has after a run, less those that it has no longer."""
-        new = [one for one in self.partners if one in found]
-        keys = np.array([moments(found[one]) for one in new if isinstance(found[one], torch.Tensor)]).reshape(-1, 5)
+        new = [node for node in self.partners if node in values]
+        keys = np.array([moments(values[node]) for node in new if isinstance(values[node], torch.Tensor)]).reshape(-1, 5)
         gained = sum(bool((np.abs(keys - key) <= SAME * max(key[0], 1e-300)).all(1).any()) for key in self.theirs_alone)
         lost = sum(
-            self.partners[one] and isinstance(found[one], torch.Tensor) and not self.has(moments(found[one])) for one in new
+            self.partners[node] and isinstance(values[node], torch.Tensor) and not self.has(moments(values[node]))
+            for node in new
         )
         return gained - lost
 
@@ -330,4 +331,4 @@ def _is_empty(value: Any) -> bool:
 def sites(segment: GraphSegment, value: int) -> list[tuple[int, ...]]:
     """The sets of users for which a value may be another one: all, or one alone."""
     users = segment.users.get(value, [])
-    return list(dict.fromkeys([tuple(users), *((one,) for one in users)])) if users else []
+    return list(dict.fromkeys([tuple(users), *((user,) for user in users)])) if users else []

@@ -24,7 +24,7 @@ SMALL = 1e-3
 MOST_GROUPS = 64
 """So many groups of a norm are tried at most."""
 NEUTRAL = {"pow": 1, "mul": 1, "div": 1, "add": 0, "sub": 0}
-NOTHING = {(operation, form) for operation, one in NEUTRAL.items() for form in (f"{one}", f"{one:.1f}")}
+NOTHING = {(operation, form) for operation, number in NEUTRAL.items() for form in (f"{number}", f"{number:.1f}")}
 """With these numbers an operation does nothing: it is forgotten."""
 AMONG = {"reduction": ("mean", "sum", "none"), "mode": ("nearest", "bilinear", "bicubic", "nearest-exact")}
 """The texts that an argument may be."""
@@ -73,7 +73,7 @@ def settings(segment: GraphSegment, node: int) -> Iterator[Edit]:
 def starts(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """As many numbers one after the other, from another one on."""
     call = segment.call(node)
-    if call is None or call.name != "arange" or not all(isinstance(one, (int, float)) for one in call.args):
+    if call is None or call.name != "arange" or not all(isinstance(argument, (int, float)) for argument in call.args):
         return
     start, end, *step = call.args if len(call.args) > 1 else (0, *call.args)
     for new in dict.fromkeys((0, 1, *(start + by for by in (-2, -1, 1, 2)), *(-start, *segment.jax.numbers))):
@@ -114,7 +114,7 @@ def divisors(segment: GraphSegment, node: int) -> Iterator[Edit]:
     there = segment.values.get(second.node) if isinstance(second, Ref) else None
     if call is None or not isinstance(second, Ref) or not isinstance(there, torch.Tensor) or there.numel() != 1:
         return
-    shapes = (one.shape for k in segment.before(node) if isinstance(one := segment.values.get(k), torch.Tensor))
+    shapes = (value.shape for k in segment.before(node) if isinstance(value := segment.values.get(k), torch.Tensor))
     counts = {size for shape in shapes for size in (*shape, shape.numel()) if size > 1}
     for count in sorted(counts):
         fact = Fact(
@@ -131,7 +131,7 @@ def divisors(segment: GraphSegment, node: int) -> Iterator[Edit]:
 def of_functions(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another value of an argument of a function that consists of several operations, such as label smoothing."""
     call = segment.graph.functions.get(node)
-    if call is None or not all(one in segment.values or one in segment.given for one in refs(call)):
+    if call is None or not all(operand in segment.values or operand in segment.given for operand in refs(call)):
         return
     signature = inspect.signature(call.function)
     bound = signature.bind(*call.args, **call.kwargs)
@@ -140,8 +140,8 @@ def of_functions(segment: GraphSegment, node: int) -> Iterator[Edit]:
         old = bound.arguments.get(name, default)
         if old is None or isinstance(old, (Ref, Call)) or name in ("size_average", "reduce"):
             continue
-        others = [default, *(one for one, _ in _other(segment, call.name, name, old, 4))]
-        for new in dict.fromkeys(one for one in others if one is not None and one != old):
+        others = [default, *(value for value, _ in _other(segment, call.name, name, old, 4))]
+        for new in dict.fromkeys(value for value in others if value is not None and value != old):
             bound = signature.bind(*call.args, **call.kwargs)
             bound.arguments[name] = new
             edited = replace(call, args=bound.args, kwargs=bound.kwargs)
@@ -184,21 +184,21 @@ def _ends(whole: list[int], value: Any) -> bool:
 def scales(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another factor of a product, where PyTorch has parts of it in both operands, as attention has."""
     call = segment.call(node)
-    if call is None or call.name not in ("bmm", "mm") or not all(isinstance(one, Ref) for one in call.args[:2]):
+    if call is None or call.name not in ("bmm", "mm") or not all(isinstance(operand, Ref) for operand in call.args[:2]):
         return
-    factors = [_factor(segment, one.node) for one in call.args[:2]]
+    factors = [_factor(segment, operand.node) for operand in call.args[:2]]
     own = factors[0] * factors[1]
     if 1.0 in factors or own == 0:
         return
-    for one in {
+    for factor in {
         1.0,
-        *(abs(one) for one in segment.jax.numbers if one),
-        *(1 / abs(one) for one in segment.jax.numbers if one),
+        *(abs(number) for number in segment.jax.numbers if number),
+        *(1 / abs(number) for number in segment.jax.numbers if number),
     }:
-        if abs(one - own) > 1e-9 * own:
-            fact = Fact("form", "the product's scale", torch=_scale(own), jax=_scale(one), source=call.source)
-            new = Call("mul", torch.mul, (call, one / own))
-            yield Edit({node: new}, fact, ("scale", _scale(one)), 0.9)
+        if abs(factor - own) > 1e-9 * own:
+            fact = Fact("form", "the product's scale", torch=_scale(own), jax=_scale(factor), source=call.source)
+            new = Call("mul", torch.mul, (call, factor / own))
+            yield Edit({node: new}, fact, ("scale", _scale(factor)), 0.9)
 
 
 def _half_of_a_scale(segment: GraphSegment, node: int) -> bool:
@@ -208,7 +208,7 @@ def _half_of_a_scale(segment: GraphSegment, node: int) -> bool:
         for user in segment.users.get(left.pop(), ()):
             call = segment.call(user)
             if call is not None and call.name in ("bmm", "mm"):
-                return all(isinstance(one, Ref) and _factor(segment, one.node) != 1.0 for one in call.args[:2])
+                return all(isinstance(operand, Ref) and _factor(segment, operand.node) != 1.0 for operand in call.args[:2])
             if call is not None and call.name in MOVING:
                 left.append(user)
     return False
@@ -227,8 +227,8 @@ def _factor(segment: GraphSegment, node: int) -> float:
     return 1.0
 
 
-def _scale(one: float) -> str:
-    return f"1 / {1 / one:.6g}" if 0 < one < 1 else f"{one:.6g}"
+def _scale(factor: float) -> str:
+    return f"1 / {1 / factor:.6g}" if 0 < factor < 1 else f"{factor:.6g}"
 
 
 def with_argument(call: Call, place: int, name: str, new: Any) -> Call:
@@ -246,38 +246,38 @@ def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank:
         yield 0, True
     elif isinstance(old, str):
         among = AMONG.get(argument, ("none", "tanh"))
-        yield from ((one, True) for one in among if one != old)
+        yield from ((text, True) for text in among if text != old)
     elif isinstance(old, float) or (type(old) is int and argument in ("alpha", "beta", "scale", "input_scale")):
-        yield from ((one, True) for one in numbers if one != old)
-        yield from ((1 / one, True) for one in numbers if one not in (0.0, old))
+        yield from ((number, True) for number in numbers if number != old)
+        yield from ((1 / number, True) for number in numbers if number not in (0.0, old))
         small = argument == "eps" or operation in ("add", "sub")  # elsewhere a small number is as good as none
-        yield from ((one, False) for one in USUAL if one not in {old, *numbers} and (small or one > SMALL))
+        yield from ((number, False) for number in USUAL if number not in {old, *numbers} and (small or number > SMALL))
     elif isinstance(old, int) or old is None:
         if argument.startswith("dim"):
             # counted from the end: the operation of a weight norm does not check another axis from the start
-            yield from ((one, True) for one in range(-rank, 0) if one % rank != (old or 0) % rank)
+            yield from ((axis, True) for axis in range(-rank, 0) if axis % rank != (old or 0) % rank)
         elif argument == "other":
-            yield from ((one, True) for one in numbers if one != old)
+            yield from ((number, True) for number in numbers if number != old)
         elif argument == "group":
-            yield from ((one, True) for one in range(1, MOST_GROUPS + 1) if one != old)
+            yield from ((groups, True) for groups in range(1, MOST_GROUPS + 1) if groups != old)
         else:
             near = [0] if old is None else [old - 1, old + 1, 0, 1, -1, 2, -old]
-            yield from ((one, True) for one in dict.fromkeys(near) if one != old)
-    elif isinstance(old, (list, tuple)) and old and all(type(one) is int for one in old):
+            yield from ((number, True) for number in dict.fromkeys(near) if number != old)
+    elif isinstance(old, (list, tuple)) and old and all(type(number) is int for number in old):
         if operation == "permute":
-            yield from ((list(one), True) for one in permutations(old) if list(one) != list(old) and len(old) <= 5)
+            yield from ((list(order), True) for order in permutations(old) if list(order) != list(old) and len(old) <= 5)
             return
         axes = argument == "dim"
         # counted as the call counts them: for an axis from the end, the operation of a Fourier transform ends the process
-        every, taken = range(rank) if min(old) >= 0 else range(-rank, 0), {one % rank for one in old} if rank else set()
+        every, taken = range(rank) if min(old) >= 0 else range(-rank, 0), {axis % rank for axis in old} if rank else set()
         if not axes and len(old) > 1:  # the numbers of all axes at once: their order, their signs
-            yield from ((one, True) for one in (list(old[::-1]), [-one for one in old]) if one != list(old))
+            yield from ((new, True) for new in (list(old[::-1]), [-number for number in old]) if new != list(old))
         for place in range(len(old)):
-            for one in every if axes else (old[place] - 1, old[place] + 1):
-                if not axes or one % rank not in taken:
-                    yield [*old[:place], one, *old[place + 1 :]], True
+            for new in every if axes else (old[place] - 1, old[place] + 1):
+                if not axes or new % rank not in taken:
+                    yield [*old[:place], new, *old[place + 1 :]], True
         if not axes and len(old) > 1:
-            yield from (([one + d for one in old], True) for d in (1, -1))
+            yield from (([number + d for number in old], True) for d in (1, -1))
 
 
 def _setting(segment: GraphSegment, node: int, operation: str, argument: str, old: Any, new: Any) -> Fact:
@@ -285,9 +285,13 @@ def _setting(segment: GraphSegment, node: int, operation: str, argument: str, ol
     what, source = SAID.get(operation, operation), call.source if call else ""
     if argument == "correction":
         divisors = {0: "n", 1: "n - 1", None: "n - 1"}
-        mine, theirs = (divisors.get(one, f"n - {one}") for one in (old, new))
+        torch_divisor, jax_divisor = (divisors.get(correction, f"n - {correction}") for correction in (old, new))
         return Fact(
-            "setting", {"std": "the standard deviation", "var": "the variance"}.get(operation, what), "divisor", mine, theirs
+            "setting",
+            {"std": "the standard deviation", "var": "the variance"}.get(operation, what),
+            "divisor",
+            torch_divisor,
+            jax_divisor,
         )
     if argument == "beta" and new == 0 and call is not None:
         return Fact("missing", f"the bias {said(segment, next(refs(call)))}", source=source)
@@ -317,8 +321,8 @@ def _paddings(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
     """Other padding before and behind, as of ``SAME``, and another dilation with the padding that keeps the size."""
     rank = len(call.args[4])
     windows = [(size - 1) // 2 for size in segment.values[next(refs(call.args[1]))].shape[2:]]
-    for one in range(1, 5):
-        dilation, padding = [one] * rank, [one * size for size in windows]
+    for rate in range(1, 5):
+        dilation, padding = [rate] * rank, [rate * size for size in windows]
         if dilation != list(call.args[5]):
             args = (*call.args[:4], padding, dilation, *call.args[6:])
             said_ = (
@@ -326,8 +330,8 @@ def _paddings(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
                 f"{tuple(dilation)} with padding {tuple(padding)}",
             )
             fact = Fact("setting", "the convolution", "dilation", *said_)
-            yield Edit({node: replace(call, args=args)}, fact, ("dilation", str(one)), 1.2)
-    widths = [one for size in reversed(call.args[4]) for one in (size, size)]
+            yield Edit({node: replace(call, args=args)}, fact, ("dilation", str(rate)), 1.2)
+    widths = [width for size in reversed(call.args[4]) for width in (size, size)]
     for mode, pad in PADDING.items() if any(widths) else ():
         if mode != "zeros":
             args = (Call("pad", pad, (call.args[0], widths)), *call.args[1:4], [0] * rank, *call.args[5:])
@@ -343,7 +347,7 @@ def _before_and_behind(node: int, call: Call, place: int, fill: float = 0.0) -> 
         if before != behind:
             padded = Call("pad", partial(F.pad, value=fill), (call.args[0], [before, behind] * rank))
             args = (padded, *call.args[1:place], [0] * rank, *call.args[place + 1 :])
-            own = " x ".join(f"({one}, {one})" for one in call.args[place])
+            own = " x ".join(f"({width}, {width})" for width in call.args[place])
             fact = Fact("padding", torch=own, jax=" x ".join([f"({before}, {behind})"] * rank), source=call.source)
             yield Edit({node: replace(call, args=args)}, fact, ("padding", str(before), str(behind)), 1.1)
 
@@ -358,16 +362,18 @@ def _croppings(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
     own, more = list(call.args[4]), list(call.args[7])
     whole = replace(call, args=(*call.args[:4], [0] * rank, call.args[5], True, [0] * rank, *call.args[8:]))
     for shift in (-2, -1, 1, 2):
-        ends = [(one + shift, one - plus - shift) for one, plus in zip(own, more, strict=True)]
-        cuts = [-one for pair in reversed(ends) for one in pair]
+        ends = [(padding + shift, padding - plus - shift) for padding, plus in zip(own, more, strict=True)]
+        cuts = [-width for pair in reversed(ends) for width in pair]
         new = Call("pad", F.pad, (whole, cuts))
         sizes = zip(windows, call.args[5], ends, own, more, strict=True)
         both = [
             ((d * (k - 1) - p, d * (k - 1) - p + plus), (d * (k - 1) - before, d * (k - 1) - behind))
             for k, d, (before, behind), p, plus in sizes
         ]
-        mine, theirs = (" x ".join(f"({one[0]}, {one[1]})" for one in side) for side in zip(*both, strict=True))
-        fact = Fact("padding", torch=mine, jax=theirs, source=call.source)
+        torch_widths, jax_widths = (
+            " x ".join(f"({pair[0]}, {pair[1]})" for pair in side) for side in zip(*both, strict=True)
+        )
+        fact = Fact("padding", torch=torch_widths, jax=jax_widths, source=call.source)
         yield Edit({node: new}, fact, ("cropping", str(shift)), 1.1)
 
 
@@ -379,7 +385,7 @@ def _slices(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
         return
     size, start = there.shape[dim], start or 0
     end = min(size if end is None else end, size)
-    start, end = (one + size if one < 0 else one for one in (start, end))
+    start, end = (index + size if index < 0 else index for index in (start, end))
     for by in (-1, 1, -2, 2):
         if start + by >= 0 and end + by <= size:
             fact = Fact("form", "the first index", torch=str(start), jax=str(start + by), source=call.source)
@@ -387,5 +393,5 @@ def _slices(segment: GraphSegment, node: int, call: Call) -> Iterator[Edit]:
             yield Edit({node: new}, fact, ("slice", str(by)), 1.1)
 
 
-def _shown(one: Any, other: Any) -> str:
-    return digits(one, other) if isinstance(one, float) and isinstance(other, float) else str(one)
+def _shown(value: Any, other: Any) -> str:
+    return digits(value, other) if isinstance(value, float) and isinstance(other, float) else str(value)

@@ -29,8 +29,8 @@ FILLS: Mapping[str, Function] = {
 
 def shifts(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """Another shift, or none, where PyTorch shifts a value along an axis."""
-    for one in (node, *segment.users.get(node, ())):  # what is padded may then be cut off
-        yield from _at(segment, one)
+    for last in (node, *segment.users.get(node, ())):  # what is padded may then be cut off
+        yield from _at(segment, last)
 
 
 def _at(segment: GraphSegment, node: int) -> Iterator[Edit]:
@@ -62,8 +62,8 @@ def _sources(segment: GraphSegment, node: int) -> Iterator[int]:
     """The values of the same shape from which a few operations make a value."""
     shape, left = segment.values[node].shape, [node]
     for _ in range(MOST_STEPS):
-        left = [one for other in left for one in segment.operands(other)]
-        yield from (one for one in left if getattr(segment.values.get(one), "shape", None) == shape)
+        left = [operand for other in left for operand in segment.operands(other)]
+        yield from (operand for operand in left if getattr(segment.values.get(operand), "shape", None) == shape)
 
 
 def _own(value: Any, there: Any) -> tuple[int, int, str] | None:

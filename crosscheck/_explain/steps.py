@@ -36,10 +36,10 @@ def before_product(segment: GraphSegment, node: int) -> Iterator[Edit]:
     call = segment.call(node)
     if call is None or not (call.name in VERBS or FAMILIES.get(call.name) is UNARY):
         return
-    for place, one in enumerate(call.args[:2]):
-        if not isinstance(one, Ref):
+    for place, operand in enumerate(call.args[:2]):
+        if not isinstance(operand, Ref):
             continue
-        way = _way_to_product(segment, one.node)
+        way = _way_to_product(segment, operand.node)
         if not way:
             continue
         product = way[-1]
@@ -58,8 +58,8 @@ def before_product(segment: GraphSegment, node: int) -> Iterator[Edit]:
 def bias_after(segment: GraphSegment, node: int) -> Iterator[Edit]:
     """The bias of a product added behind what multiplies the product, as of a gate."""
     call = segment.call(node)
-    for place, one in enumerate(call.args[:2]) if call is not None and call.name == "mul" else ():
-        way = _way_to_product(segment, one.node) if isinstance(one, Ref) else []
+    for place, operand in enumerate(call.args[:2]) if call is not None and call.name == "mul" else ():
+        way = _way_to_product(segment, operand.node) if isinstance(operand, Ref) else []
         if call is None or not way or way[-1].name != "addmm":
             continue
         with_bias, without = way[-1], replace(way[-1], kwargs={**way[-1].kwargs, "beta": 0})
@@ -73,12 +73,12 @@ def bias_after(segment: GraphSegment, node: int) -> Iterator[Edit]:
 
 def _way_to_product(segment: GraphSegment, node: int) -> list[Call]:
     """The calls from a value back to the product of which it is a part, or a view; none if it is not one."""
-    found = []
+    way = []
     call = segment.call(node)
     while call is not None:
-        found.append(call)
+        way.append(call)
         if call.name in PRODUCTS:
-            return found
+            return way
         first = call.args[0] if call.args else None
         if call.name not in MOVING | PARTS or not isinstance(first, Ref):
             return []
@@ -113,10 +113,10 @@ STEPS: Mapping[str, Any] = {
 
 def _like(segment: GraphSegment, node: int, call: Call) -> list[int]:
     """The values that the same line of the program makes at each step, up to this one."""
-    found = []
-    for number, one in enumerate(segment.graph.nodes[: node + 1]):
+    steps = []
+    for number, candidate in enumerate(segment.graph.nodes[: node + 1]):
         known = segment.given.get(number, segment.values.get(number))
-        same_line = isinstance(one, Call) and line_of(segment, one) == line_of(segment, call)
+        same_line = isinstance(candidate, Call) and line_of(segment, candidate) == line_of(segment, call)
         if same_line and isinstance(known, torch.Tensor) and known.shape == segment.values[node].shape:
-            found.append(number)
-    return found
+            steps.append(number)
+    return steps

@@ -86,7 +86,7 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
             continue
         fact = Fact("other", torch=own, jax=name, where=said(segment, node), source=call.source)
         if family is BINARY:
-            operands = [said(segment, one.node, 1) for one in call.args[:2] if isinstance(one, Ref)]
+            operands = [said(segment, operand.node, 1) for operand in call.args[:2] if isinstance(operand, Ref)]
             where = f" {operands[0]} and {operands[-1]}" if operands else ""
             fact = replace(fact, kind="binary", torch=VERBS[call.name], where=where)
         elif family is COMPARE:
@@ -105,7 +105,7 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
         elif family is NORM:
             fact = replace(fact, kind="form", what="LayerNorm", torch="as usual")
         elif call.name in RESIZED:
-            names = (_of_rank(one, call.name) for one in (RESIZED[call.name], name))
+            names = (_of_rank(way, call.name) for way in (RESIZED[call.name], name))
             fact = replace(fact, kind="form", what="the resize", **dict(zip(("torch", "jax"), names, strict=True)))
         elif call.name in ("std", "var") and "divisor" in name and name.endswith(_divisor(call)):
             fact = replace(fact, jax=name.removesuffix(f" with divisor {_divisor(call)}"))
@@ -115,16 +115,16 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
 
 def _of_numbers(segment: GraphSegment) -> dict[str, Function]:
     """The functions of one array that have a number of JAX's program."""
-    numbers = [one for one in segment.jax.numbers if one not in (0.0, 1.0)]
-    return {name.format(f"{one:.6g}"): make(one) for name, make in OF_A_NUMBER.items() for one in numbers}
+    numbers = [number for number in segment.jax.numbers if number not in (0.0, 1.0)]
+    return {name.format(f"{number:.6g}"): make(number) for name, make in OF_A_NUMBER.items() for number in numbers}
 
 
 def _chooses(segment: GraphSegment, call: Call, function: Function) -> bool:
     """Whether the larger or the smaller of two operands is now the one, now the other."""
-    operands = [segment.values.get(one.node) if isinstance(one, Ref) else one for one in call.args[:2]]
+    operands = [segment.values.get(operand.node) if isinstance(operand, Ref) else operand for operand in call.args[:2]]
     try:
         chosen = function(*operands)
-        return all(bool((chosen != one).any()) for one in operands)
+        return all(bool((chosen != operand).any()) for operand in operands)
     except Exception:  # torch may refuse the operands in any way
         return False
 
@@ -185,8 +185,8 @@ def activations(segment: GraphSegment, node: int) -> Iterator[Edit]:
         there = segment.values.get(other)
         if other not in segment.data or not isinstance(there, torch.Tensor) or there.shape != value.shape:
             continue
-        between = [one for one in inside - {other} if other in segment.before(one)]
-        path = {call.name for one in between if (call := segment.call(one)) is not None} - MOVING
+        between = [step for step in inside - {other} if other in segment.before(step)]
+        path = {call.name for step in between if (call := segment.call(step)) is not None} - MOVING
         if not 1 < len(between) <= MOST_STEPS or not path <= ELEMENTWISE:
             continue
         x, y = there.flatten()[few], value.flatten()[few]
@@ -225,8 +225,8 @@ def missing(segment: GraphSegment, node: int) -> Iterator[Edit]:
         moves = call.name in ("transpose", "permute") and Ref(other) in call.args
         if there.shape != value.shape and not moves:
             continue
-        between = [one for one in inside - {other} if other in segment.before(one)]
-        path = [made.name for one in between if (made := segment.call(one)) is not None and made.name not in MOVING]
+        between = [step for step in inside - {other} if other in segment.before(step)]
+        path = [made.name for step in between if (made := segment.call(step)) is not None and made.name not in MOVING]
         composite = any(names <= set(path) for names in COMPOSITES)
         fact = Fact("missing", _forgotten(segment, node, other, call, path), where=said(segment, node), source=call.source)
         if isinstance(node_there, Leaf) and not path:  # PyTorch transposes the weight
@@ -254,8 +254,8 @@ def _forgotten(segment: GraphSegment, node: int, other: int, call: Call, path: S
     if composite and len(path) > 1:
         return composite
     if len(path) > 1:
-        return f"{', '.join(SAID.get(one, one) for one in path[:3])} there"
-    left = [one for one in segment.operands(node) if one != other]
+        return f"{', '.join(SAID.get(name, name) for name in path[:3])} there"
+    left = [operand for operand in segment.operands(node) if operand != other]
     name = path[0]
     if name == "add" and left:
         if float(segment.values[left[0]].abs().max()) >= FILL:
@@ -267,7 +267,7 @@ def _forgotten(segment: GraphSegment, node: int, other: int, call: Call, path: S
     if name in ("mul", "div") and left:
         return f"to {'multiply with' if name == 'mul' else 'divide by'} {said(segment, left[0])}"
     if name in ("mul", "div", "add", "sub", "rsub"):
-        numbers = [one for one in call.args if isinstance(one, (int, float))]
+        numbers = [number for number in call.args if isinstance(number, (int, float))]
         verbs = {"mul": "to multiply with", "div": "to divide by", "add": "to add", "sub": "to subtract"}
         return f"{verbs[name]} {digits(numbers[0])}" if numbers and name in verbs else "1 - x"
     if name == "pow" and isinstance(call.args[-1], (int, float)):
@@ -280,7 +280,9 @@ def without(segment: GraphSegment, node: int) -> Iterator[Edit]:
     call = segment.call(node)
     if call is None or call.schema is None:
         return
-    optional = [(k, one.name) for k, one in enumerate(call.schema.arguments) if str(one.type) == "Optional[Tensor]"]
+    optional = [
+        (k, argument.name) for k, argument in enumerate(call.schema.arguments) if str(argument.type) == "Optional[Tensor]"
+    ]
     for place, name in optional:
         given = call.args[place] if place < len(call.args) else call.kwargs.get(name)
         if not isinstance(given, Ref):

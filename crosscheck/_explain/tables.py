@@ -75,10 +75,10 @@ UNARY: Mapping[str, Function] = {
 """Functions of one array, the commonest first: of several that fit, the first is said."""
 OF_A_NUMBER: Mapping[str, Callable[[float], Function]] = {
     "x * sigmoid({} x)": silu_with,
-    "leaky_relu with slope {}": lambda one: partial(F.leaky_relu, negative_slope=one),
-    "elu with alpha {}": lambda one: partial(F.elu, alpha=one),
-    "celu with alpha {}": lambda one: partial(F.celu, alpha=one),
-    "softplus with beta {}": lambda one: partial(F.softplus, beta=one),
+    "leaky_relu with slope {}": lambda slope: partial(F.leaky_relu, negative_slope=slope),
+    "elu with alpha {}": lambda alpha: partial(F.elu, alpha=alpha),
+    "celu with alpha {}": lambda alpha: partial(F.celu, alpha=alpha),
+    "softplus with beta {}": lambda beta: partial(F.softplus, beta=beta),
 }
 """Functions of one array that have a number: those in JAX's program are tried."""
 BINARY: Mapping[str, Function] = {
@@ -148,7 +148,7 @@ WINDOWS = {
     "of one size and stride": alike,
     "of one size side by side, without what is left over": cut,
 }
-AVERAGES, MAXIMA = ({name: adaptive(one, how) for name, one in WINDOWS.items()} for how in ("mean", "amax"))
+AVERAGES, MAXIMA = ({name: adaptive(windows, how) for name, windows in WINDOWS.items()} for how in ("mean", "amax"))
 """Other pools to a size: torch's windows overlap where the size is not a multiple of the new one."""
 
 

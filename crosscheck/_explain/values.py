@@ -45,10 +45,10 @@ def orders(segment: GraphSegment, value: int) -> Iterator[Edit]:
 def _more(segment: GraphSegment) -> Mapping[str, Any]:
     """What a port may apply once more, with the numbers of JAX's program too."""
     table: dict[str, Any] = {**EXTRA}
-    for one in segment.jax.numbers:
-        if one not in (0.0, 1.0):
-            table[f"a multiplication with {one:.6g}"] = partial(torch.mul, other=one)
-            table[f"an addition of {one:.6g}"] = partial(torch.add, other=one)
+    for number in segment.jax.numbers:
+        if number not in (0.0, 1.0):
+            table[f"a multiplication with {number:.6g}"] = partial(torch.mul, other=number)
+            table[f"an addition of {number:.6g}"] = partial(torch.add, other=number)
     return table
 
 
@@ -100,7 +100,7 @@ def _factors(segment: GraphSegment, value: int) -> list[int]:
 
 def _shifted(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Indices that are some places further, or of the other sign."""
-    others: list[tuple[str, Any]] = [(f"{one:+d}", partial(torch.add, other=one)) for one in (-2, -1, 1, 2)]
+    others: list[tuple[str, Any]] = [(f"{offset:+d}", partial(torch.add, other=offset)) for offset in (-2, -1, 1, 2)]
     for some in sites(segment, value):
         for name, function in (("of the other sign", torch.neg), *others):
             what = f"an index ({said(segment, value)})"
@@ -123,7 +123,7 @@ def _source(segment: GraphSegment, node: int) -> str:
 
 def for_users(segment: GraphSegment, users: Sequence[int], value: int, new: Any) -> dict[int, Call]:
     """The edits that give some users of a value something else."""
-    return {one: call.replaced(value, new) for one in users if (call := segment.call(one)) is not None}
+    return {user: call.replaced(value, new) for user in users if (call := segment.call(user)) is not None}
 
 
 def operand(segment: GraphSegment, value: int) -> Iterator[Edit]:
@@ -134,25 +134,29 @@ def operand(segment: GraphSegment, value: int) -> Iterator[Edit]:
     on_data, weight = value in segment.data, _is_weight(segment, value)
     behind = segment.behind.get(value, frozenset())
     others = [
-        one
-        for one, other in sorted({**segment.given, **segment.values}.items(), reverse=True)
-        if one != value
-        and one not in behind
-        and _computes_or_given(segment, one)
+        number
+        for number, other in sorted({**segment.given, **segment.values}.items(), reverse=True)
+        if number != value
+        and number not in behind
+        and _computes_or_given(segment, number)
         and isinstance(other, torch.Tensor)
         and other.shape == there.shape
         and other.dtype == there.dtype
-        and (one in segment.data or one in segment.given) == on_data
-        and _is_weight(segment, one) == weight
+        and (number in segment.data or number in segment.given) == on_data
+        and _is_weight(segment, number) == weight
     ]
     call = segment.call(value)
     if call is not None and call.name in PARTS:  # another part of the same
         nodes = enumerate(segment.graph.nodes)
-        others = [one for one, node in nodes if one != value and isinstance(node, Call) and node.args is call.args] + others
+        others = [
+            number for number, node in nodes if number != value and isinstance(node, Call) and node.args is call.args
+        ] + others
     others = [*_beside(segment, value, there), *others] if weight else others
     for other in others[:MOST_PAIRS]:
         for some in sites(segment, value):
-            user = next((one for one in sorted(segment.behind.get(some[0], ())) if computes(segment, one)), some[0])
+            user = next(
+                (reached for reached in sorted(segment.behind.get(some[0], ())) if computes(segment, reached)), some[0]
+            )
             fact = Fact("operand", named(segment, user), torch=said(segment, value), jax=said(segment, other))
             leaf = segment.graph.nodes[origin(segment, value)]
             if isinstance(leaf, Leaf) and leaf.label and len(some) == len(segment.users[value]):
@@ -164,10 +168,10 @@ def operand(segment: GraphSegment, value: int) -> Iterator[Edit]:
 def _beside(segment: GraphSegment, value: int, there: Any) -> Iterator[int]:
     """The weights of the modules beside that of a weight, if they have its shape."""
     around = _around(segment.graph.nodes[value])
-    for one, node in enumerate(segment.graph.nodes):
-        beside = one not in segment.values and _is_weight(segment, one) and _around(node) == around
-        if beside and segment.leaf(one).shape == there.shape:
-            yield one
+    for number, node in enumerate(segment.graph.nodes):
+        beside = number not in segment.values and _is_weight(segment, number) and _around(node) == around
+        if beside and segment.leaf(number).shape == there.shape:
+            yield number
 
 
 def _around(leaf: Any) -> str:
@@ -194,7 +198,7 @@ def _exchanged(segment: GraphSegment, value: int, among: Iterable[int]) -> Itera
     if not isinstance(there, torch.Tensor) or not there.ndim or value not in segment.users:
         return
     behind = segment.behind.get(value, frozenset())
-    for other in [one for one in among if one > value][:MOST_PAIRS]:
+    for other in [number for number in among if number > value][:MOST_PAIRS]:
         also = segment.values.get(other)
         if (
             not isinstance(also, torch.Tensor)
@@ -206,10 +210,10 @@ def _exchanged(segment: GraphSegment, value: int, among: Iterable[int]) -> Itera
         ):
             continue
         edits = {}
-        for one in {*segment.users[value], *segment.users[other]}:
-            call = segment.call(one)
+        for user in {*segment.users[value], *segment.users[other]}:
+            call = segment.call(user)
             if call is not None:
-                edits[one] = replace(call, args=put(put(put(call.args, value, Ref(-1)), other, Ref(value)), -1, Ref(other)))
+                edits[user] = replace(call, args=put(put(put(call.args, value, Ref(-1)), other, Ref(value)), -1, Ref(other)))
         fact = exchange(segment, value, other)
         yield Edit(edits, fact, ("exchange", str(other - value)), 2.0)
 

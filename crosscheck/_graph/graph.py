@@ -44,12 +44,14 @@ class Call:
     def replaced(self, old: int, new: Any) -> Call:
         """The call, which uses ``new`` wherever it used the result of the node ``old``."""
         return replace(
-            self, args=put(self.args, old, new), kwargs={key: put(one, old, new) for key, one in self.kwargs.items()}
+            self,
+            args=put(self.args, old, new),
+            kwargs={key: put(argument, old, new) for key, argument in self.kwargs.items()},
         )
 
     def compute(self, value: Callable[[int], Any]) -> Any:
         """Its result, with a function that gives the value of each node."""
-        results = self.function(*of(self.args, value), **{key: of(one, value) for key, one in self.kwargs.items()})
+        results = self.function(*of(self.args, value), **{key: of(argument, value) for key, argument in self.kwargs.items()})
         return results if self.pick is None else results[self.pick]
 
 
@@ -80,11 +82,11 @@ def refs(given: Any) -> Iterator[int]:
         yield from refs(given.args)
         yield from refs(given.kwargs)
     elif isinstance(given, (list, tuple)):
-        for one in given:
-            yield from refs(one)
+        for argument in given:
+            yield from refs(argument)
     elif isinstance(given, Mapping):
-        for one in given.values():
-            yield from refs(one)
+        for argument in given.values():
+            yield from refs(argument)
 
 
 def put(given: Any, old: int, new: Any) -> Any:
@@ -93,7 +95,7 @@ def put(given: Any, old: int, new: Any) -> Any:
         return new if given.node == old else given
     if isinstance(given, Call):
         return given.replaced(old, new)
-    return type(given)([put(one, old, new) for one in given]) if isinstance(given, (list, tuple)) else given
+    return type(given)([put(argument, old, new) for argument in given]) if isinstance(given, (list, tuple)) else given
 
 
 def of(given: Any, value: Callable[[int], Any]) -> Any:
@@ -102,7 +104,7 @@ def of(given: Any, value: Callable[[int], Any]) -> Any:
         return value(given.node)
     if isinstance(given, Call):
         return given.compute(value)
-    return type(given)([of(one, value) for one in given]) if isinstance(given, (list, tuple)) else given
+    return type(given)([of(argument, value) for argument in given]) if isinstance(given, (list, tuple)) else given
 
 
 class Graph:
@@ -134,12 +136,12 @@ class Graph:
 
     def ancestors(self, nodes: Iterable[int], stop: Container[int] = (), edits: Edits | None = None) -> set[int]:
         """These nodes and all that they are computed from, back to the nodes at which to stop, which are among them."""
-        found: set[int] = set()
+        ancestors: set[int] = set()
         left = list(nodes)
         while left:
             number = left.pop()
-            if number not in found:
-                found.add(number)
+            if number not in ancestors:
+                ancestors.add(number)
                 if number not in stop:
                     left += self.operands(number, edits)
-        return found
+        return ancestors

@@ -26,7 +26,7 @@ from crosscheck._shadow.torch.operations import WIDE, OperationTraits, plan_of, 
 LARGEST_CONSTANT = 2**20
 """The value of a constant is kept up to this many numbers."""
 _CROSSCHECK = Path(__file__).parents[1]
-_INSIDE = [_CROSSCHECK / one for one in ("_graph", "_shadow", "_catalogue", "_frameworks/torch_mode.py")]
+_INSIDE = [_CROSSCHECK / part for part in ("_graph", "_shadow", "_catalogue", "_frameworks/torch_mode.py")]
 _PASSED_BY = ("<", str(Path(torch.__file__).parent), *map(str, _INSIDE))
 """Their lines are no lines of the program, but they may be called by one."""
 
@@ -107,7 +107,7 @@ class Recording(Mode):
     def _given(self, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]] | None:
         """The arguments as the graph has them; None if one is of a kind that has no storage."""
         with suppress(Exception):
-            return self._argument(args), {key: self._argument(one) for key, one in kwargs.items()}
+            return self._argument(args), {key: self._argument(argument) for key, argument in kwargs.items()}
         return None
 
     def _add(
@@ -124,9 +124,9 @@ class Recording(Mode):
             schema=func._schema,
         )
         several = isinstance(result, (list, tuple))
-        for number, one in enumerate(result if several else [result]):
-            if isinstance(one, torch.Tensor):
-                self._known(one, self.graph.add(replace(call, pick=number) if several else call))
+        for number, output in enumerate(result if several else [result]):
+            if isinstance(output, torch.Tensor):
+                self._known(output, self.graph.add(replace(call, pick=number) if several else call))
 
     def called(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call a function of torch that consists of several operations, and keep the node of its result."""
@@ -144,17 +144,17 @@ class Recording(Mode):
 
     def _of(self, tensor: Any) -> Ref | None:
         """The node of a tensor; None if it has none, or if some of its numbers were written to since."""
-        if (found := self._nodes.get(tensor)) is None:
+        if (kept := self._nodes.get(tensor)) is None:
             return None
-        ref: Ref = found[0]
-        since = self._written[storage_of(tensor)][found[1] :]
-        return None if any(overlap(place_of(tensor), one) for one in since) else ref
+        ref: Ref = kept[0]
+        since = self._written[storage_of(tensor)][kept[1] :]
+        return None if any(overlap(place_of(tensor), place) for place in since) else ref
 
     def _argument(self, given: Any) -> Any:
         if isinstance(given, torch.Tensor):
             return self._of(given) or self._known(given, self.graph.add(self._leaf(given)))
         if isinstance(given, (list, tuple)):
-            return [self._argument(one) for one in given]
+            return [self._argument(argument) for argument in given]
         return WIDE.get(given, given) if isinstance(given, torch.dtype) else given
 
     def _leaf(self, tensor: Any) -> Leaf:
@@ -181,8 +181,8 @@ class _Functions(TorchFunctionMode):
 @cache
 def composites() -> frozenset[Any]:
     """The losses of ``torch.nn.functional`` that are written in Python, and the resize."""
-    functions = (one for one in vars(torch.nn.functional).values() if inspect.isfunction(one))
-    losses = (one for one in functions if "reduction" in inspect.signature(one).parameters)
+    functions = (function for function in vars(torch.nn.functional).values() if inspect.isfunction(function))
+    losses = (function for function in functions if "reduction" in inspect.signature(function).parameters)
     return frozenset([torch.nn.functional.interpolate, *losses])
 
 
@@ -193,19 +193,19 @@ Place = tuple[int, tuple[tuple[int, int], ...]]
 def place_of(tensor: Any) -> Place:
     """The place of a tensor in its storage."""
     axes = zip(tensor.shape, tensor.stride(), strict=True)
-    return tensor.storage_offset(), tuple(sorted((one for one in axes if one[0] != 1), key=lambda one: -one[1]))
+    return tensor.storage_offset(), tuple(sorted((axis for axis in axes if axis[0] != 1), key=lambda axis: -axis[1]))
 
 
-def overlap(one: Place, other: Place) -> bool:
+def overlap(place: Place, other: Place) -> bool:
     """Whether two places share a number; if their strides differ, whether one begins before the other ends.
 
     Of equal strides, they do if some numbers of steps along the axes lead from one start to the other.
     """
-    (start, axes), (begin, others) = one, other
+    (start, axes), (begin, others) = place, other
     if any(not size for size, _ in (*axes, *others)):
         return False
     if [stride for _, stride in axes] != [stride for _, stride in others]:
-        return max(start, begin) <= min(_last(one), _last(other))
+        return max(start, begin) <= min(_last(place), _last(other))
     left = {begin - start}
     for (size, stride), (many, _) in zip(axes, others, strict=True):
         left = {
@@ -239,8 +239,13 @@ def in_float64(func: Any, writes: bool) -> Callable[..., Any]:
         return func
 
     def without_writing(*args: Any, **kwargs: Any) -> Any:
-        copies = [one.clone() if isinstance(one, torch.Tensor) else one for one in args]
-        return func(*copies, **{key: one.clone() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()})
+        copies = [argument.clone() if isinstance(argument, torch.Tensor) else argument for argument in args]
+        return func(
+            *copies,
+            **{
+                key: argument.clone() if isinstance(argument, torch.Tensor) else argument for key, argument in kwargs.items()
+            },
+        )
 
     return without_writing
 

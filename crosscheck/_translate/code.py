@@ -80,7 +80,7 @@ def as_run_alone(torch_function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(torch_function)
     def call(*arguments: Any) -> Any:
-        asked = torch.is_grad_enabled() and any(getattr(one, "requires_grad", False) for one in arguments)
+        asked = torch.is_grad_enabled() and any(getattr(argument, "requires_grad", False) for argument in arguments)
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(SEED)
             result = torch_function(*arguments)

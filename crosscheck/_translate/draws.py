@@ -33,7 +33,7 @@ def compare_draws(torch_code: str, jax_code: str, library: str) -> tuple[bool, s
     shapes = torches[0].shape, jaxes[0].shape
     if shapes[0] != shapes[1]:
         return False, f"the shapes differ: {shapes[0]} in PyTorch, {shapes[1]} in JAX"
-    x, y = (np.concatenate([one.ravel() for one in many]).astype(np.float64) for many in (torches, jaxes))
+    x, y = (np.concatenate([array.ravel() for array in many]).astype(np.float64) for many in (torches, jaxes))
     apart = _apart(x, y)
     least = float(np.sqrt(-np.log(CONFIDENCE / 2) / 2) * np.sqrt((len(x) + len(y)) / (len(x) * len(y))))
     same = apart <= least
@@ -43,7 +43,7 @@ def compare_draws(torch_code: str, jax_code: str, library: str) -> tuple[bool, s
 
 def _enough(draw: Any) -> list[Any]:
     made: list[Any] = []
-    while sum(one.size for one in made) < DRAWS:
+    while sum(array.size for array in made) < DRAWS:
         made.append(draw(len(made)))
     return made
 
@@ -51,9 +51,9 @@ def _enough(draw: Any) -> list[Any]:
 def _apart(x: Float64Array, y: Float64Array) -> float:
     """The largest distance of the two distribution functions; numbers that differ only by rounding count as equal."""
     largest = max(np.abs(x).max(), np.abs(y).max()) or 1.0
-    rounded = [np.sort(np.round(one / largest, DIGITS)) for one in (x, y)]
+    rounded = [np.sort(np.round(numbers / largest, DIGITS)) for numbers in (x, y)]
     both = np.concatenate(rounded)
-    of = [np.searchsorted(one, both, side="right") / len(one) for one in rounded]
+    of = [np.searchsorted(numbers, both, side="right") / len(numbers) for numbers in rounded]
     return float(np.abs(of[0] - of[1]).max())
 
 

@@ -109,10 +109,10 @@ class FileTranslation(Documented, schema=SCHEMA, written=("environment", "path",
 
 def counterpart(entry: Translation, uses: Sequence[Translation]) -> str:
     """What a call is in JAX: the names of this entry, then of its plain use; or the code, where it is short."""
-    plain = [one for one in uses if one.name == entry.name and not one.what]
-    found = [name for one in (entry, *plain) for name in _own(one)]
+    plain = [use for use in uses if use.name == entry.name and not use.what]
+    names = [name for use in (entry, *plain) for name in _own(use)]
     code = entry.offered[0].code
-    return ", ".join(dict.fromkeys(found[:MOST])) or (code if "\n" not in code else "write it out: see below")
+    return ", ".join(dict.fromkeys(names[:MOST])) or (code if "\n" not in code else "write it out: see below")
 
 
 def _own(entry: Translation) -> list[str]:
@@ -137,8 +137,8 @@ def _blocks(calls: tuple[TranslatedCall, ...]) -> Iterator[Block]:
         lines = dict.fromkeys(call.line for call in same)
         yield Heading(f"{name}, line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}")
         yield from _counterparts(same[0])
-        for one in different:
-            yield Paragraph(f"Differs: {one}")
+        for text in different:
+            yield Paragraph(f"Differs: {text}")
 
 
 def _counterparts(call: TranslatedCall) -> Iterator[Block]:

@@ -32,16 +32,18 @@ def judged(entry: Translation, dtypes: tuple[str, ...] = DTYPES) -> Translation:
 
 def parameters(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The parameters, with their defaults, of functions and modules of PyTorch that are written in Python."""
-    found: dict[str, tuple[str, ...]] = {}
+    by_name: dict[str, tuple[str, ...]] = {}
     for name in names:
         if name.startswith("torch."):
             with contextlib.suppress(AttributeError, ImportError, TypeError, ValueError):  # not there, or not in Python
                 signature = inspect.signature(pkgutil.resolve_name(name))
-                found[name] = tuple(
-                    one.name if one.default is one.empty else f"{one.name}={_default(one.default)}"
-                    for one in signature.parameters.values()
+                by_name[name] = tuple(
+                    parameter.name
+                    if parameter.default is parameter.empty
+                    else f"{parameter.name}={_default(parameter.default)}"
+                    for parameter in signature.parameters.values()
                 )
-    return found
+    return by_name
 
 
 def _default(value: object) -> str:
@@ -81,7 +83,7 @@ def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
     if NAN_EVERYWHERE in report.verdict:
         return replace(pair, verdict=SAME, cause="exact", told="NaN in both")
     if report.passed:
-        cause = "exact" if all(set(one.causes) <= {"exact"} for one in report.comparisons) else "rounding"
+        cause = "exact" if all(set(comparison.causes) <= {"exact"} for comparison in report.comparisons) else "rounding"
         return replace(pair, verdict=SAME, cause=cause, side=None, told=text)
     shown, got = _shown(pair, report, given, wrt)
     return replace(pair, verdict=DIFFER, cause=report.cause, side=report.side, told=text, shown=shown, got=got)
@@ -107,4 +109,4 @@ def _shown(pair: TranslatedPair, report: PairReport, given: list[Any], wrt: list
 
 def _named(text: str, names: list[str]) -> str:
     """The text of ``compare``, which numbers the inputs, with their names instead."""
-    return INPUT.sub(lambda found: names[int(found[1] or 0)], text)
+    return INPUT.sub(lambda match: names[int(match[1] or 0)], text)

@@ -33,8 +33,8 @@ def on_record(entry: Translation) -> OnRecord | None:
     named = [activations[name] for names in paths.values() for name in names]
     if not named:
         return None
-    activation = max(named, key=lambda one: _likeness(one, entry))
-    met = sorted(filter(_met, activation.deviations), key=lambda one: FIRST.index(one.cause))
+    activation = max(named, key=lambda candidate: _likeness(candidate, entry))
+    met = sorted(filter(_met, activation.deviations), key=lambda deviation: FIRST.index(deviation.cause))
     return OnRecord(activation.name, tuple(map(_said, met[:MOST])), len(activation.deviations)) if met else None
 
 
@@ -43,11 +43,11 @@ def _paths() -> dict[str, list[str]]:
     """The activations by the function that PyTorch ships for each."""
     from crosscheck._catalogue import activations
 
-    found: dict[str, list[str]] = {}
+    paths: dict[str, list[str]] = {}
     for name, activation in activations.items():
         if "torch" in activation.natives:
-            found.setdefault(activation.natives["torch"].path, []).append(name)
-    return found
+            paths.setdefault(activation.natives["torch"].path, []).append(name)
+    return paths
 
 
 def _likeness(activation: Activation, entry: Translation) -> int:
@@ -59,9 +59,13 @@ def _likeness(activation: Activation, entry: Translation) -> int:
 
 def _met(deviation: Deviation) -> bool:
     """Whether it concerns values or gradients of the functions as they are called in float32 or float64, uncompiled."""
-    regions = [one for one in deviation.regions if one.order < 2 and {"float32", "float64"} & {*one.dtypes}]
-    modes = (set(deviation.modes_of(one)) for one in regions)
-    return deviation.cause in FIRST and bool({*SIDES} & {*deviation.implementations}) and any(one & MODES for one in modes)
+    regions = [region for region in deviation.regions if region.order < 2 and {"float32", "float64"} & {*region.dtypes}]
+    modes = (set(deviation.modes_of(region)) for region in regions)
+    return (
+        deviation.cause in FIRST
+        and bool({*SIDES} & {*deviation.implementations})
+        and any(region_modes & MODES for region_modes in modes)
+    )
 
 
 def _said(deviation: Deviation) -> str:

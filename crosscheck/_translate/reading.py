@@ -78,7 +78,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._own.append({one.name for one in node.body if isinstance(one, ast.FunctionDef)})
+        self._own.append({method.name for method in node.body if isinstance(method, ast.FunctionDef)})
         self._scopes.append({})
         for method in node.body:
             if isinstance(method, ast.FunctionDef):  # each method may use what another one sets
@@ -92,9 +92,9 @@ class _Reader(ast.NodeVisitor):
         self._own.pop()
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        for one in node.decorator_list:
-            if not isinstance(one, ast.Call) and (name := self._object(one)):
-                self.found.append(CallInFile(one.lineno, f"@{ast.unparse(one)}", name, {}))
+        for decorator in node.decorator_list:
+            if not isinstance(decorator, ast.Call) and (name := self._object(decorator)):
+                self.found.append(CallInFile(decorator.lineno, f"@{ast.unparse(decorator)}", name, {}))
         self._scopes.append({})
         self._parameters(node)
         self._learn(node)
@@ -106,29 +106,33 @@ class _Reader(ast.NodeVisitor):
     def _parameters(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         given = node.args
         names = [*given.posonlyargs, *given.args]
-        defaults = dict(zip([one.arg for one in names][len(names) - len(given.defaults) :], given.defaults, strict=True))
-        defaults |= {one.arg: value for one, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value}
-        for one in [*names, *given.kwonlyargs]:
-            said = ast.unparse(one.annotation) if one.annotation else ""
+        defaults = dict(
+            zip([parameter.arg for parameter in names][len(names) - len(given.defaults) :], given.defaults, strict=True)
+        )
+        defaults |= {
+            parameter.arg: value for parameter, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value
+        }
+        for parameter in [*names, *given.kwonlyargs]:
+            said = ast.unparse(parameter.annotation) if parameter.annotation else ""
             if {"Tensor", "torch.Tensor"} & {*WORD.findall(said)}:
-                self._scopes[-1][one.arg] = _Known(instance=TENSOR)
-            elif name := self._object(defaults.get(one.arg)):
-                self._scopes[-1][one.arg] = _Known(object=name)
+                self._scopes[-1][parameter.arg] = _Known(instance=TENSOR)
+            elif name := self._object(defaults.get(parameter.arg)):
+                self._scopes[-1][parameter.arg] = _Known(object=name)
             else:
-                self._scopes[-1][one.arg] = _Known()
+                self._scopes[-1][parameter.arg] = _Known()
 
     def _learn(self, scope: ast.AST) -> None:
         """Note what the imports and assignments of a scope say, those of the functions inside apart."""
         for node in _inside(scope):
             if isinstance(node, ast.Import):
-                for one in node.names:
-                    bound = one.asname or one.name.partition(".")[0]
-                    full = one.name if one.asname else bound
+                for alias in node.names:
+                    bound = alias.asname or alias.name.partition(".")[0]
+                    full = alias.name if alias.asname else bound
                     self._scopes[-1][bound] = _Known(object=full if _of_torch(full) else OTHER)
             elif isinstance(node, ast.ImportFrom):
-                for one in node.names:
-                    full = f"{node.module}.{one.name}" if node.module and not node.level else OTHER
-                    self._scopes[-1][one.asname or one.name] = _Known(object=full if _of_torch(full) else OTHER)
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}" if node.module and not node.level else OTHER
+                    self._scopes[-1][alias.asname or alias.name] = _Known(object=full if _of_torch(full) else OTHER)
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 for target in targets:
@@ -136,8 +140,8 @@ class _Reader(ast.NodeVisitor):
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Tuple):
-            for one in target.elts:
-                self._assign(one, value)
+            for element in target.elts:
+                self._assign(element, value)
         elif name := _dotted(target):
             known = _Known(self._object(value), self._instance(value))
             if known.object or known.instance is not None or name not in self._scopes[-1]:
@@ -188,8 +192,8 @@ class _Reader(ast.NodeVisitor):
         if name is None and isinstance(node.func, ast.Attribute):
             name = self._method(node.func)
         if name:
-            values = {str(k): ast.unparse(one) for k, one in enumerate(arguments)}
-            values |= {one.arg: ast.unparse(one.value) for one in node.keywords if one.arg}
+            values = {str(k): ast.unparse(argument) for k, argument in enumerate(arguments)}
+            values |= {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg}
             code = " ".join(ast.unparse(node).split())
             code = code if len(code) <= LONGEST else f"{code[: LONGEST - 3]}..."
             self.found.append(CallInFile(node.func.end_lineno or node.lineno, code, name, values))

@@ -25,10 +25,10 @@ ALIKE = 16
 
 def literals(arrays: Mapping[str, Any]) -> dict[str, str] | None:
     """Inputs as lists of Python, with the digits that their dtype has; None if one is too long to be shown."""
-    found = {name: np.asarray(value) for name, value in arrays.items()}
-    if any(array.size > LONGEST for array in found.values()):
+    converted = {name: np.asarray(value) for name, value in arrays.items()}
+    if any(array.size > LONGEST for array in converted.values()):
         return None
-    return {name: literal(array) for name, array in found.items()}
+    return {name: literal(array) for name, array in converted.items()}
 
 
 def literal(array: Array) -> str:
@@ -74,15 +74,15 @@ def _derivatives(
     """What differs in the derivatives of the sum of the result; else in those of one of its elements."""
     ones = [np.ones(outputs.shapes[k], inputs.fmt.dtype) for k in outputs.floats]
     directions = [("", ones)]
-    for k, one in enumerate(ones):
-        for at in np.ndindex(one.shape):
+    for k, cotangent in enumerate(ones):
+        for at in np.ndindex(cotangent.shape):
             single = [np.zeros_like(other) for other in ones]
             single[k][at] = 1
             directions.append((f" of element {list(at)}", single))
     for what, cotangents in directions:
-        found = [_gradients(program, outputs, cotangents) for program in programs.values()]
+        gradients = [_gradients(program, outputs, cotangents) for program in programs.values()]
         by = [f"the derivative{what} by {names[i]}: " for _ in outputs.floats for i in inputs.wrt]
-        if said := _different(found[0], found[1], by, dtype):
+        if said := _different(gradients[0], gradients[1], by, dtype):
             yield said
 
 
@@ -91,7 +91,7 @@ def _gradients(program: Program, outputs: Outputs, cotangents: list[Array]) -> l
 
 
 def _whole(values: Sequence[Array]) -> str:
-    return " and ".join(literal(one) if one.size <= LONGEST else f"an array of shape {one.shape}" for one in values)
+    return " and ".join(literal(value) if value.size <= LONGEST else f"an array of shape {value.shape}" for value in values)
 
 
 def _different(torches: Sequence[Result], jaxes: Sequence[Result], labels: Sequence[str], dtype: str) -> str:

@@ -101,8 +101,8 @@ def translate_file(path: str | Path) -> FileTranslation:
         raise UsageError(f"path: {str(path)!r} is no Python: {error}") from None
     every, environment = kept()
     uses = Uses(every)
-    found = tuple(_looked_up(call, uses.of(call.name)) for call in written)
-    return FileTranslation(str(path), found, environment, _note(environment["packages"], _installed()))
+    translated = tuple(_looked_up(call, uses.of(call.name)) for call in written)
+    return FileTranslation(str(path), translated, environment, _note(environment["packages"], _installed()))
 
 
 def _looked_up(call: CallInFile, uses: Sequence[Translation]) -> TranslatedCall:
@@ -135,13 +135,13 @@ def _capability() -> str | None:
 def _installed() -> dict[str, str | None]:
     from importlib.metadata import PackageNotFoundError, version
 
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = None
-    return found
+            versions[package] = None
+    return versions
 
 
 def _note(judged: Mapping[str, str | None], here: Mapping[str, str | None]) -> str:

@@ -32,7 +32,7 @@ class Uses:
 
         None where the dictionary has none.
         """
-        hits = next((self._named[one] for one in spellings(name) if one in self._named), [])
+        hits = next((self._named[spelling] for spelling in spellings(name) if spelling in self._named), [])
         calls = dict.fromkeys(entry.name for entry in hits)
         uses = [entry for call in calls for entry in self._of_call[call]]
         uses += [entry for call, entries in self._of_call.items() if call.rpartition(".")[0] == name for entry in entries]
@@ -42,9 +42,9 @@ class Uses:
 def named_arguments(call: CallInFile, uses: Sequence[Translation]) -> dict[str, str]:
     """The written values by the names of their parameters, where these are known."""
     parameters = next((entry.parameters[call.name] for entry in uses if call.name in entry.parameters), ())
-    names = [one.partition("=")[0] for one in parameters]
+    names = [parameter.partition("=")[0] for parameter in parameters]
     return {
-        names[int(one)] if one.isdigit() and int(one) < len(names) else one: value for one, value in call.arguments.items()
+        names[int(key)] if key.isdigit() and int(key) < len(names) else key: value for key, value in call.arguments.items()
     }
 
 
@@ -67,9 +67,9 @@ def differences(call: CallInFile, uses: Sequence[Translation]) -> list[Translate
     """
     written = named_arguments(call, uses)
     parameters = _parameters(call, uses)
-    found = [pair for entry in uses for pair in entry.contrasts if _matters(pair, entry, written, parameters)]
+    contrasts = [pair for entry in uses for pair in entry.contrasts if _matters(pair, entry, written, parameters)]
     edges = {pair.at: pair for pair in reversed(best(call, uses).edges) if pair.at not in DTYPES}
-    return [*found, *reversed(edges.values())]  # one of each place: its libraries hardly differ there
+    return [*contrasts, *reversed(edges.values())]  # one of each place: its libraries hardly differ there
 
 
 def _matters(
@@ -87,17 +87,17 @@ def _matters(
 
 def _another(written: str, value: str) -> bool:
     """Whether two choices are known and not the same; of numbers, one stands for all."""
-    known = [one[:1] in "'\"" or one in ("True", "False", "None") for one in (written, value)]
+    known = [text[:1] in "'\"" or text in ("True", "False", "None") for text in (written, value)]
     return all(known) and written != value
 
 
 def _parameters(call: CallInFile, uses: Sequence[Translation]) -> dict[str, str | None]:
     given = next((entry.parameters[call.name] for entry in uses if call.name in entry.parameters), ())
-    return {name: default if equals else None for name, equals, default in (one.partition("=") for one in given)}
+    return {name: default if equals else None for name, equals, default in (parameter.partition("=") for parameter in given)}
 
 
 @cache
 def _keywords(code: str) -> Mapping[str, str]:
     """The arguments that a code gives by name."""
     nodes = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
-    return {one.arg: ast.unparse(one.value) for node in nodes for one in node.keywords if one.arg}
+    return {keyword.arg: ast.unparse(keyword.value) for node in nodes for keyword in node.keywords if keyword.arg}

@@ -95,27 +95,27 @@ def identify(lift: Lift, catalogue: Mapping[str, Activation], fmt: Format, seed:
     x = np.unique(x[np.isfinite(widen(x))])
     x = np.concatenate([round_once(PROBES, fmt), x[:: -(-x.size // MOST_INPUTS)]])
     seen = _look(lift, x, fmt)
-    found = [] if seen is None else list(_elementwise(seen, catalogue, np.empty(0)))
-    if not found and seen is not None:
+    candidates = [] if seen is None else list(_elementwise(seen, catalogue, np.empty(0)))
+    if not candidates and seen is not None:
         with suppress(SpentError):
             jumps = _jumps(seen)
-            found = list(_elementwise(seen, catalogue, jumps)) if jumps.size else []
-    if not found:
+            candidates = list(_elementwise(seen, catalogue, jumps)) if jumps.size else []
+    if not candidates:
         rows = round_once(np.random.default_rng(seed).normal(0, 2, ROWS), fmt)
         seen = _look(lift, rows, fmt)
-        found = [] if seen is None else list(_of_rows(seen, catalogue))
+        candidates = [] if seen is None else list(_of_rows(seen, catalogue))
 
     def rank(candidate: tuple[int, Identity]) -> tuple[int, int, int, int]:
         exceptions, identity = candidate
         shipped = len(catalogue[identity.name].natives)
         return exceptions, len(identity.parameters), -shipped, len(identity.name)
 
-    if not found:
+    if not candidates:
         return None
-    (exceptions, best), *others = sorted(found, key=rank)
+    (exceptions, best), *others = sorted(candidates, key=rank)
     same = ((e, len(i.parameters), list(i.parameters.values())) for e, i in others)
     alike = (exceptions, len(best.parameters), list(best.parameters.values()))
-    return replace(best, also=tuple(i.name for (_, i), one in zip(others, same, strict=True) if one == alike))
+    return replace(best, also=tuple(i.name for (_, i), key in zip(others, same, strict=True) if key == alike))
 
 
 def _look(lift: Lift, x: FloatArray, fmt: Format) -> _LiftedValues | None:
@@ -205,8 +205,8 @@ def _fitted(activation: Activation, probes: _LiftedValues, jumps: Float64Array) 
     def differs(values: list[float]) -> tuple[Any, Any]:
         return probes.differs(at_probes(values))
 
-    found = _searched(activation, list(activation.parameters.values()), jumps, at_probes, probes.wide, differs)
-    return None if found is None else dict(zip(names, found, strict=True))
+    fitted = _searched(activation, list(activation.parameters.values()), jumps, at_probes, probes.wide, differs)
+    return None if fitted is None else dict(zip(names, fitted, strict=True))
 
 
 def _searched(
@@ -310,10 +310,10 @@ def _of_rows(seen: _LiftedValues, catalogue: Mapping[str, Activation]) -> Iterat
             wide = seen.wide if axis else seen.wide.T
             function = partial(_numpy_rows, activation, widen(x), names)
             default = [activation.parameters[name] for name in names]
-            found = _searched(activation, default, np.empty(0), function, wide.ravel(), differs)
-            if found is not None:
-                parameters = {**activation.parameters, "axis": axis, **dict(zip(names, found, strict=True))}
-                yield int(differs(found)[0].sum()), Identity(activation.name, parameters, x.size)
+            fitted = _searched(activation, default, np.empty(0), function, wide.ravel(), differs)
+            if fitted is not None:
+                parameters = {**activation.parameters, "axis": axis, **dict(zip(names, fitted, strict=True))}
+                yield int(differs(fitted)[0].sum()), Identity(activation.name, parameters, x.size)
 
 
 def _rows_differ(

@@ -59,7 +59,7 @@ def snippet(request: Request, inputs: Inputs, judged: Judged, point: Point) -> s
             lines += [f"def {side}_value({', '.join(by.values())}):", f"    return {call}"]
             lines.append(f"{side}_by = ({', '.join(arguments)},)")
         if record.order:
-            along = [_made(side, _written(one, inputs.fmt), one, dtype) for one in _along(request, inputs, judged)]
+            along = [_made(side, _written(array, inputs.fmt), array, dtype) for array in _along(request, inputs, judged)]
             lines += [f"cotangent = {along[0]}", *([f"directions = ({', '.join(along[1:])},)"] if along[1:] else [])]
         if side == "torch" and "missing" in record.uncovered and _absent(request, inputs, record):
             lines.append("print(torch_value(*torch_by).requires_grad)  # False: autograd finds no way to the input")
@@ -103,7 +103,7 @@ def _along(request: Request, inputs: Inputs, judged: Judged) -> list[Array]:
     k = outputs.floats.index(outputs.names.index(judged.record.output))
     along = directions(outputs, inputs, None, replace(request, order=judged.record.order))
     if judged.x is not None:
-        return [np.ones_like(one) for one in (along.cotangents[k], *along.tangents)]
+        return [np.ones_like(array) for array in (along.cotangents[k], *along.tangents)]
     return [along.cotangents[k], *along.tangents]
 
 

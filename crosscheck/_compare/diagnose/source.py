@@ -32,17 +32,17 @@ def sources(functions: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
     A function that cannot be written as code becomes ``...``, with a comment that says so.
     """
-    found = _Source()
+    source = _Source()
     lines: list[str] = []
     for name, function in functions.items():
-        before = len(found.lines)
+        before = len(source.lines)
         try:
-            assignment = f"{name} = {found.expression(function)}"
+            assignment = f"{name} = {source.expression(function)}"
         except (_NoSourceError, RecursionError):
-            del found.lines[before:]
+            del source.lines[before:]
             assignment = f"{name} = ...  # the function that was compared; its source is not at hand"
-        lines += ["", *found.lines[before:], assignment]
-    return sorted(found.imports), lines
+        lines += ["", *source.lines[before:], assignment]
+    return sorted(source.imports), lines
 
 
 class _Source:
@@ -128,13 +128,13 @@ class _Source:
 
 def _closure(function: FunctionType) -> dict[str, Any]:
     """The variables in the closure of a function; one that is not assigned yet has an empty cell."""
-    found = {}
+    variables = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            found[name] = cell.cell_contents
+            variables[name] = cell.cell_contents
         except ValueError as error:
             raise _NoSourceError(name) from error
-    return found
+    return variables
 
 
 def _path(value: Any) -> tuple[str, str] | None:
@@ -148,10 +148,10 @@ def _path(value: Any) -> tuple[str, str] | None:
         places.append((home, qualified or name))
     for module, path in places:
         try:
-            found = pkgutil.resolve_name(f"{module}:{path}")
+            imported = pkgutil.resolve_name(f"{module}:{path}")
         except (ImportError, AttributeError, ValueError):
             continue
-        if found is value:
+        if imported is value:
             return module, path
     return None
 
@@ -195,8 +195,8 @@ def _spans(code: CodeType) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
 
 def _free(node: Any) -> list[str]:
     """The names that a function uses from outside, in the order of use."""
-    bound = {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
-    names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
-    bound |= {one.id for one in names if isinstance(one.ctx, ast.Store)}
-    bound |= {one.name for one in ast.walk(node) if isinstance(one, ast.FunctionDef)}
-    return list(dict.fromkeys(one.id for one in names if one.id not in bound))
+    bound = {argument.arg for argument in ast.walk(node) if isinstance(argument, ast.arg)}
+    names = [name for name in ast.walk(node) if isinstance(name, ast.Name)]
+    bound |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    bound |= {function.name for function in ast.walk(node) if isinstance(function, ast.FunctionDef)}
+    return list(dict.fromkeys(name.id for name in names if name.id not in bound))

@@ -27,8 +27,8 @@ def where(failing: BoolArray, name: str, x: FloatArray | None = None, fmt: Forma
     span = ""
     if x is not None and fmt is not None:
         values = widen(x).ravel()
-        if found := _of_inputs(failing.ravel(), values, fmt):
-            return found
+        if said := _of_inputs(failing.ravel(), values, fmt):
+            return said
         low, high = values[failing.ravel()].min(), values[failing.ravel()].max()
         span = "" if np.isnan(low) else f", where x is from {_short(low, fmt)} to {_short(high, fmt)}"
     if said := region(failing, name):
@@ -44,11 +44,11 @@ def region(marked: BoolArray, name: str) -> str | None:
     """The marked elements, as slices of the array with this name; None if no slices fit."""
     if marked.all():
         return f"`{name}`"
-    return next((said for found, said in _sorted_regions(marked, name) if found.sum() == marked.sum()), None)
+    return next((said for covered, said in _sorted_regions(marked, name) if covered.sum() == marked.sum()), None)
 
 
 def _sorted_regions(marked: BoolArray, name: str) -> list[tuple[BoolArray, str]]:
-    return sorted(_regions(marked, name), key=lambda found: int(found[0].sum()))
+    return sorted(_regions(marked, name), key=lambda candidate: int(candidate[0].sum()))
 
 
 def _short(x: float, fmt: Format) -> str:
@@ -114,7 +114,7 @@ def _box(marked: BoolArray, name: str) -> tuple[BoolArray, str] | None:
         return None
     indices = [np.flatnonzero(marked.any(axis=_others(marked.ndim, axis))) for axis in range(marked.ndim)]
     said = [_slice(at, size) for at, size in zip(indices, marked.shape, strict=True)]
-    if None in said or all(one == ":" for one in said):
+    if None in said or all(text == ":" for text in said):
         return None
     region = np.zeros(marked.shape, bool)
     region[np.ix_(*indices)] = True
@@ -122,8 +122,8 @@ def _box(marked: BoolArray, name: str) -> tuple[BoolArray, str] | None:
         said.pop()
     slices = f"`{name}[{', '.join(map(str, said))}]`"
     words = [_words(at, size, axis, marked.ndim) for axis, (at, size) in enumerate(zip(indices, marked.shape, strict=True))]
-    named = [one for one in words if one]
-    return region, f"{slices}, {named[0]}" if len(named) == 1 and sum(one != ":" for one in said) == 1 else slices
+    named = [phrase for phrase in words if phrase]
+    return region, f"{slices}, {named[0]}" if len(named) == 1 and sum(text != ":" for text in said) == 1 else slices
 
 
 def _slice(at: IntArray, size: int) -> str | None:

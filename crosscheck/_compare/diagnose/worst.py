@@ -56,10 +56,11 @@ class FaultKind:
                 failing = run(request).failing
         except UsageError:  # ``exact`` was given, and at these inputs the functions are not elementwise
             return None
-        for one in failing:
-            same = (one.record.output, one.record.wrt, one.record.order) == (record.output, record.wrt, record.order)
-            if same and one.show(self.cause, self.side).any():
-                return one
+        for judged in failing:
+            other = judged.record
+            same = (other.output, other.wrt, other.order) == (record.output, record.wrt, record.order)
+            if same and judged.show(self.cause, self.side).any():
+                return judged
         return None
 
     def takes_numbers(self) -> bool:
@@ -184,8 +185,8 @@ def _shrunk(fault: FaultKind, gap: _Gap) -> tuple[Inputs, Judged] | None:
     near = max(min(far, 1.0) / KEPT_GAP, min(far, ROUNDING_GAP * 2.0**-start.fmt.precision))
 
     def keeps(candidate: Inputs) -> bool:
-        found = gap(candidate)
-        return found is not None and found >= near and np.isfinite(found) == np.isfinite(far)
+        distance = gap(candidate)
+        return distance is not None and distance >= near and np.isfinite(distance) == np.isfinite(far)
 
     smaller = _smallest(fault, keeps)
     rounder = smaller
@@ -196,10 +197,10 @@ def _shrunk(fault: FaultKind, gap: _Gap) -> tuple[Inputs, Judged] | None:
             rounder = _first_kept(rounder, _rounded(rounder, at, part, ()), keeps)
         for part in np.ndindex(leaf.shape) if leaf.size <= FEW else ():
             rounder = _first_kept(rounder, _rounded(rounder, at, part, (0, 1, 2)), keeps)
-    for found in (rounder, smaller):
-        judged = fault.at(found) if found is not start else None
+    for inputs in (rounder, smaller):
+        judged = fault.at(inputs) if inputs is not start else None
         if judged is not None:
-            return found, judged
+            return inputs, judged
     return None
 
 

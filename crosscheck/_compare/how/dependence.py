@@ -18,7 +18,7 @@ FACTOR = 1.25
 
 def of_dependence(trials: Trials) -> str | None:
     """The first part of an input that moves one side's result and not the other's at any input tried, as a clause."""
-    if sum(one.size for one in trials.given) > MOST_ELEMENTS:
+    if sum(array.size for array in trials.given) > MOST_ELEMENTS:
         return None
     for at in trials.inputs.floats:
         leaf = trials.inputs.leaves[at]
@@ -36,7 +36,7 @@ def of_dependence(trials: Trials) -> str | None:
 
 def _moved(trials: Trials, side: int, at: int, axis: int) -> BoolArray | None:
     """For each slice of an input, which elements of the result it moves; None if that cannot be measured."""
-    found: BoolArray | None = None
+    moved: BoolArray | None = None
     for trial, arguments in enumerate(trials.arguments):
         clean = trials.result(side, trial)
         if clean is None or np.isnan(clean).any():  # NaN hides on what it depends
@@ -55,8 +55,8 @@ def _moved(trials: Trials, side: int, at: int, axis: int) -> BoolArray | None:
                     same = np.abs(result - clean) <= ALIKE * sizes_of(clean)
                 moves |= ~same & ~(np.isnan(result) & np.isnan(clean))
             rows.append(moves)
-        found = np.stack(rows) if found is None else found | np.stack(rows)
-    return found
+        moved = np.stack(rows) if moved is None else moved | np.stack(rows)
+    return moved
 
 
 def _others(leaf: Array, place: tuple[int | slice, ...]) -> Iterator[Array]:
@@ -81,7 +81,7 @@ def _differences(trials: Trials, place: tuple[int, int], own: BoolArray, other: 
         if own.shape[along] != len(own):
             continue
         rest = tuple(k for k in range(1, own.ndim) if k != along)
-        uses, others = (np.asarray(one.any(axis=rest)) for one in (own, other))
+        uses, others = (np.asarray(moved.any(axis=rest)) for moved in (own, other))
         later = np.tri(len(own), k=-1) > 0
         earlier = later.T
         of = f"along axis {axis} of `{name}`" if leaf.ndim > 1 else f"of `{name}`"

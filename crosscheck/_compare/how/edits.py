@@ -54,8 +54,8 @@ class EditsOfFunction:
         return self._said(self._search.late()) if self._search else ""
 
     def _said(self, edits: Sequence[Edit]) -> str:
-        self.facts = tuple(dict.fromkeys(one.fact for one in edits))
-        return "; ".join(dict.fromkeys(one.words() for one in edits))
+        self.facts = tuple(dict.fromkeys(edit.fact for edit in edits))
+        return "; ".join(dict.fromkeys(edit.words() for edit in edits))
 
     @cached_property
     def _search(self) -> MistakeSearch | None:
@@ -69,8 +69,8 @@ class EditsOfFunction:
             values += [*map(np.asarray, jax.constant_values), *trials.given, target]
             side = JaxSide(
                 values,
-                [one for one in numbers if abs(one) < LARGEST_NUMBER],
-                [np.asarray(one) for one in jax.constant_values if np.size(one) > 1],
+                [number for number in numbers if abs(number) < LARGEST_NUMBER],
+                [np.asarray(constant) for constant in jax.constant_values if np.size(constant) > 1],
             )
             goal = Goal(
                 lambda results: self._gives(0, np.asarray(results[0].detach().numpy(), np.float64)),
@@ -85,8 +85,8 @@ class EditsOfFunction:
 
     def _proves(self, run: Callable[[Sequence[Array]], Array]) -> bool:
         """Whether PyTorch's changed function gives JAX's results at the given and at new inputs that both accept."""
-        found = [self._gives(trial, run(one)) for trial, one in enumerate(self._trials.arguments)]
-        return False not in found and found.count(True) > 1
+        outcomes = [self._gives(trial, run(arguments)) for trial, arguments in enumerate(self._trials.arguments)]
+        return False not in outcomes and outcomes.count(True) > 1
 
     def _gives(self, trial: int, got: Array) -> bool | None:
         """Whether a result is JAX's, but for constants that it rounds; None if JAX refuses these inputs."""
@@ -109,9 +109,9 @@ class Function:
         request, inputs = trials.request, trials.inputs
         module = request.torch if isinstance(request.torch, torch.nn.Module) else None
         named = [*module.named_buffers(), *module.named_parameters()] if module is not None else []
-        self._weights: Mapping[str, Any] = {name: one.detach() for name, one in named if one.is_floating_point()}
+        self._weights: Mapping[str, Any] = {name: tensor.detach() for name, tensor in named if tensor.is_floating_point()}
         self._shadow: Callable[[Any], Any] = lambda tensor: tensor.double() if tensor.is_floating_point() else tensor
-        weights = {name: one for name, one in named if one.is_floating_point()}
+        weights = {name: tensor for name, tensor in named if tensor.is_floating_point()}
         self._recording = Recording(weights, wide=lambda tensor: self._shadow(tensor))  # noqa: PLW0108 - another one from the first operation on
         program = TorchProgram(request.torch, inputs, request.device).flat(0)
 
@@ -126,10 +126,10 @@ class Function:
         lifted.observer = self._observed
         with torch.no_grad():
             lifted.run(trials.given)
-        found = self._recording.outputs[trials.index]
-        if found is None:
+        target = self._recording.outputs[trials.index]
+        if target is None:
             raise RuntimeError("the result is none of the graph's")
-        self._target = found
+        self._target = target
 
     def _observed(self, *given: Any) -> None:
         *_, self._shadow, _ = given  # gives a tensor of the run in float64
@@ -142,7 +142,7 @@ class Function:
     def segment(self, arguments: Sequence[Array], edits: Edits, **more: Any) -> GraphSegment:
         """The whole function at some arguments, with edits."""
         leaves = zip(self._recording.inputs, arguments, strict=False)
-        known = {number: torch.from_numpy(np.array(one)) for number, one in leaves}
+        known = {number: torch.from_numpy(np.array(argument)) for number, argument in leaves}
         return GraphSegment(self.graph, known, [self._target], weights=self._weight, edits=edits, **more)
 
     def _weight(self, name: str) -> Any:

@@ -28,12 +28,12 @@ class Fit:
         """The differences of the results from the target, relative to their sizes; large where there is no result."""
         with np.errstate(all="ignore"):
             try:
-                found = run(value)
+                result = run(value)
             except Exception:  # an operation may refuse the number
-                found = np.empty(0)
-            if found.shape != self._target.shape:
+                result = np.empty(0)
+            if result.shape != self._target.shape:
                 return np.full(self._sizes.size, FAR)
-            return np.clip(np.nan_to_num((found - self._target)[self._finite] / self._sizes, nan=FAR), -FAR, FAR)
+            return np.clip(np.nan_to_num((result - self._target)[self._finite] / self._sizes, nan=FAR), -FAR, FAR)
 
     def best(self, run: Callable[[float], Array], starts: Sequence[float]) -> float | None:
         """The number at which the results agree; None if no start leads to one."""
@@ -42,7 +42,7 @@ class Fit:
         if not self._sizes.size:
             return None
         for start in starts:
-            found = least_squares(
+            solution = least_squares(
                 lambda value: self.apart(run, float(value[0])),
                 [start],
                 xtol=1e-15,
@@ -50,6 +50,6 @@ class Fit:
                 gtol=1e-15,
                 max_nfev=EVALUATIONS,
             )
-            if np.abs(found.fun).max() < FITTED:
-                return float(found.x[0])
+            if np.abs(solution.fun).max() < FITTED:
+                return float(solution.x[0])
         return None

@@ -44,16 +44,16 @@ def how(request: Request, judged: Judged, budget: SearchBudget) -> How | None:
     edits = EditsOfFunction(trials)
     if trials.order == 0 and (said := edits.of_functions()):
         return How(said, edits.facts)
-    if (found := trials.first(one for one in _changes(trials) if not one.is_part)) is not None:
-        return How(found.said)
+    if (trial := trials.first(change for change in _changes(trials) if not change.is_part)) is not None:
+        return How(trial.said)
     if trials.order == 0 and (said := edits.early()):
         return How(said, edits.facts)
-    if trials.order == 0 and (found := trials.first(of_inputs(trials, with_result=True))) is not None:
-        return How(found.said)
+    if trials.order == 0 and (trial := trials.first(of_inputs(trials, with_result=True))) is not None:
+        return How(trial.said)
     if trials.order == 0 and (said := edits.late()):
         return How(said, edits.facts)
-    if (found := trials.first(_others(trials))) is not None:
-        return How(found.said)
+    if (trial := trials.first(_others(trials))) is not None:
+        return How(trial.said)
     return _of_dependence(trials)
 
 
@@ -80,6 +80,6 @@ def _changes(trials: Trials) -> Iterator[Trial]:
 
 def _others(trials: Trials) -> Iterator[Trial]:
     """What says less than an edit: changes that explain a part of the results, and an input times a number."""
-    yield from (one for one in of_outputs(trials) if one.is_part)
+    yield from (change for change in of_outputs(trials) if change.is_part)
     if trials.order == 0:
         yield from fitted(trials)

@@ -34,10 +34,10 @@ def of_inputs(trials: Trials, *, with_result: bool = False) -> Iterator[Trial]:
         change = _change(trials, said, moved, side, after)
         with np.errstate(all="ignore"):
             try:
-                found = change.run(trials.given, None)
+                result = change.run(trials.given, None)
             except Exception:  # the user's function may raise anything at another shape
                 continue
-        if near(found, trials.given_results[change.target]):
+        if near(result, trials.given_results[change.target]):
             yield change
 
 

@@ -168,8 +168,8 @@ def factor(source: np.ndarray, target: np.ndarray) -> float:
         if not largest:
             return float("nan")
         s, t = s / largest, t / largest
-        found = float(np.sum(s * t) / np.sum(s * s))
-    return found if isfinite(found) else float("nan")
+        ratio = float(np.sum(s * t) / np.sum(s * s))
+    return ratio if isfinite(ratio) else float("nan")
 
 
 def _close(a: float, b: float, relative: float) -> bool:

@@ -231,10 +231,10 @@ def _slices_in_order(torch: Float64Array, jax: Float64Array, axis: int) -> IntAr
     size = torch.shape[axis]
     if not 2 < size <= MOST_SHIFTS:
         return None
-    rows = [np.nan_to_num(np.moveaxis(one, axis, 0).reshape(size, -1)) for one in (torch, jax)]
+    rows = [np.nan_to_num(np.moveaxis(array, axis, 0).reshape(size, -1)) for array in (torch, jax)]
     order = np.array([int(np.abs(rows[0] - row).max(axis=1).argmin()) for row in rows[1]])
-    found = np.unique(order).size == size and near(np.take(torch, order, axis), jax)
-    return order if found else None
+    matches = np.unique(order).size == size and near(np.take(torch, order, axis), jax)
+    return order if matches else None
 
 
 def _axes(axes: Sequence[int]) -> str:

@@ -80,7 +80,7 @@ class Trials:
         along = directions(self.outputs, self.inputs, None, replace(request, inputs=self.inputs, order=self.order))
         self.lifted: tuple[Lifted, Lifted] = lift_torch(torch, self.order, along), lift_jax(jax, self.order, along)
         self.index = _index(self.outputs, self.inputs, record)
-        self._along = [wide(one) for one in along.arrays]
+        self._along = [wide(array) for array in along.arrays]
         self.arguments = [self.given, *self._fresh()]
         works = of_torch(torch, self.order, along), of_jax(jax, self.order, along)
         self.budget, self._costs = budget, [cost_of(side, work or works[0]) for side, work in enumerate(works)]
@@ -92,12 +92,12 @@ class Trials:
 
     def _fresh(self) -> list[list[Array]]:
         """Other arguments in the range of the given ones: mixtures of shuffled ones, and the given ones made smaller."""
-        found = []
+        fresh = []
         for trial in range(FRESH):
             rng = np.random.default_rng((self.request.seed, 5, trial))
             leaves = [_mixed(leaf, rng) if trial == 0 else _smaller(leaf, rng) for leaf in map(wide, self.inputs.leaves)]
-            found.append([*leaves, *self._along])
-        return found
+            fresh.append([*leaves, *self._along])
+        return fresh
 
     def spend(self, side: int) -> None:
         """Count a run."""
@@ -133,7 +133,7 @@ class Trials:
     def without_nan(self) -> Trials:
         """The trials with an ordinary number of each input in place of its NaN."""
         other = copy(self)
-        other.arguments = [[without_nan(one) for one in arguments] for arguments in self.arguments]
+        other.arguments = [[without_nan(argument) for argument in arguments] for arguments in self.arguments]
         other._results = {}
         return other
 
@@ -240,11 +240,11 @@ def _index(outputs: Outputs, inputs: Inputs, record: Comparison) -> int:
 def _mixed(leaf: Array, rng: np.random.Generator) -> Array:
     if leaf.size < 2:
         return _smaller(leaf, rng)
-    one, other = (rng.permutation(leaf.ravel()).reshape(leaf.shape) for _ in range(2))
+    first, second = (rng.permutation(leaf.ravel()).reshape(leaf.shape) for _ in range(2))
     if leaf.dtype != np.float64 or not np.isfinite(leaf).all():
-        return np.asarray(one)
+        return np.asarray(first)
     share = rng.uniform(0, 1, leaf.shape)
-    return np.asarray(share * one + (1 - share) * other)
+    return np.asarray(share * first + (1 - share) * second)
 
 
 def _smaller(leaf: Array, rng: np.random.Generator) -> Array:

@@ -201,7 +201,7 @@ def _count(
     excerpt: Excerpt | None,
 ) -> dict[str, CauseCount]:
     """The count and the worst element of each cause: the largest distance, in ULP of the larger result."""
-    found: dict[str, CauseCount] = {}
+    counts: dict[str, CauseCount] = {}
     got, unit, ulp = _apart(results, request.inputs.fmt)
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.fmax(verdict.torch_error.ravel(), verdict.jax_error.ravel()) / unit
@@ -224,8 +224,8 @@ def _count(
             element=tuple(int(i) for i in element),
             truth=float(verdict.truth.ravel()[first]),
         )
-        found[CAUSES[code]] = CauseCount(int(at.size), point, _side(verdict.sides.ravel()[at]))
-    return found
+        counts[CAUSES[code]] = CauseCount(int(at.size), point, _side(verdict.sides.ravel()[at]))
+    return counts
 
 
 EVALUATE = {

@@ -34,13 +34,13 @@ class Contradiction:
 
     def sides(self, result: int, where: BoolArray) -> tuple[BoolArray, BoolArray]:
         """For each side, which of the elements ``where`` contradict the difference of the next lower order."""
-        found = []
+        contradicting = []
         for side in (0, 1):
             try:
-                found.append(self._side(side, result, where))
+                contradicting.append(self._side(side, result, where))
             except Exception:  # a function that refuses the neighbouring inputs contradicts nothing
-                found.append(np.zeros(where.shape, bool))
-        return found[0], found[1]
+                contradicting.append(np.zeros(where.shape, bool))
+        return contradicting[0], contradicting[1]
 
     def _side(self, side: int, result: int, where: BoolArray) -> BoolArray:
         order, k, by = self.places[result]
@@ -94,15 +94,15 @@ class Contradiction:
         return (up - down) / 2
 
     def _potential(self, side: int, order: int, k: int, moved: Float64Array, by: int) -> float:
-        found = self.runs.run(side, self._with(by, moved))
+        results = self.runs.run(side, self._with(by, moved))
         if order == 1:
             cotangent = np.asarray(self.along.cotangents[self.floats.index(k)], np.float64)
-            return float(np.sum(np.asarray(found[k], np.float64) * cotangent))
+            return float(np.sum(np.asarray(results[k], np.float64) * cotangent))
         total = 0.0
         for i, (o, output, j) in enumerate(self.places):
             if o == order - 1 and output == k and j is not None:
                 tangent = np.asarray(self.along.tangents[self.inputs.wrt.index(j)], np.float64)
-                total += float(np.sum(np.asarray(found[i], np.float64) * tangent))
+                total += float(np.sum(np.asarray(results[i], np.float64) * tangent))
         return total
 
     def _lower(self, result: int) -> int:

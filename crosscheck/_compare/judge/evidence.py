@@ -156,7 +156,7 @@ class ProgramRuns:
         place is the largest of them, and the one after it the smallest.
         """
         shape = self._clean[0][result].shape
-        found = [(np.full(shape, np.inf), np.full(shape, -np.inf)) for _ in (0, 1)]
+        hulls = [(np.full(shape, np.inf), np.full(shape, -np.inf)) for _ in (0, 1)]
         for place, sign in product(places.tolist(), (1, -1)):
             arguments = list(self.arguments)
             for i in self.inputs.floats:
@@ -166,8 +166,8 @@ class ProgramRuns:
                     arguments[i] = x + DISTANCE * self._ordinary(x) * sign * (2 * rank - 1).reshape(x.shape)
             for side in (0, 1):
                 y = _float(self._tried(side, arguments)[result])
-                found[side] = joined(found[side], (y, y))
-        return found[0], found[1]
+                hulls[side] = joined(hulls[side], (y, y))
+        return hulls[0], hulls[1]
 
     @staticmethod
     def _ordinary(x: Array) -> Float64Array:
@@ -177,14 +177,14 @@ class ProgramRuns:
         return np.asarray(np.where(size > 0, size, ordinary or 1.0))
 
     def _sources(self) -> list[IntArray]:
-        found = [np.zeros(clean.shape, np.int64) for clean in self._clean[1]]
+        sources = [np.zeros(clean.shape, np.int64) for clean in self._clean[1]]
         if len(self.inputs.floats) > 1:
             everything = self._moved(DRAWS)
             for number, i in enumerate(self.inputs.floats):
                 arguments = [*self.arguments[:i], everything[i], *self.arguments[i + 1 :]]
-                for bits, run, clean in zip(found, self._tried(1, arguments), self._clean[1], strict=True):
+                for bits, run, clean in zip(sources, self._tried(1, arguments), self._clean[1], strict=True):
                     bits[~same_bits(_float(run), clean)] |= 1 << number % SOURCES
-        return found
+        return sources
 
     def run(self, side: int, arguments: Sequence[Array]) -> list[Array]:
         """A clean lifted run at other arguments."""
@@ -241,9 +241,9 @@ class ProgramRuns:
         return spreads
 
 
-def joined(one: Hull, other: Hull) -> Hull:
+def joined(hull: Hull, other: Hull) -> Hull:
     """The hull of two."""
-    return np.fmin(one[0], other[0]), np.fmax(one[1], other[1])
+    return np.fmin(hull[0], other[0]), np.fmax(hull[1], other[1])
 
 
 def wide(array: Array) -> Array:
@@ -296,8 +296,8 @@ def independent(
         for polarity in (0, 1):
             kept = (place >> bit & 1) == polarity
             taken = kept.reshape(kept.shape + (1,) * (x.ndim - kept.ndim))
-            found = function(np.where(taken, x, others).astype(x.dtype))
-            for k, (value, other) in enumerate(zip(values, found, strict=True)):
+            results = function(np.where(taken, x, others).astype(x.dtype))
+            for k, (value, other) in enumerate(zip(values, results, strict=True)):
                 alone[k] &= value.shape == other.shape and same_bits(value, other)[kept].all()
             if not alone.any():
                 return None

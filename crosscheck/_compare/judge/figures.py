@@ -37,7 +37,7 @@ def figures(
     ``rtol``, ``atol``: the smallest with which ``allclose`` passes if the other is 0. ``assert_close_notices``,
     ``assert_allclose_notices``: whether torch's and numpy's checks fail with their default arguments.
     """
-    x, y = (to_float64(one) for one in results)
+    x, y = (to_float64(result) for result in results)
     floats = is_float(results[0])
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         apart = np.abs(x - y)
@@ -45,21 +45,23 @@ def figures(
         relative = apart / np.maximum(np.abs(y), TINY)
         relative = np.where(apart == 0, 0.0, np.where(y == 0, np.inf, relative))
         unit = unit_of(fmt, np.nan_to_num(np.maximum(np.abs(x), np.abs(y)))) if floats else np.ones(x.shape)
-        found: dict[str, float | bool] = {}
+        measured: dict[str, float | bool] = {}
         for name, values in (("abs", apart), ("rel", relative), ("ulp", apart / unit)):
             drawn = finite if sampled is None else finite & sampled
-            found |= _percentiles(name, values[drawn], values[finite])
+            measured |= _percentiles(name, values[drawn], values[finite])
         truth_unit = (
             unit_of(fmt, np.maximum(np.nan_to_num(np.abs(verdict.truth)), verdict.terms)) if floats else np.ones(x.shape)
         )
         normal = finite & np.isfinite(verdict.truth) & (np.abs(verdict.truth) >= fmt.smallest_normal)
         for side, error in (("torch", verdict.torch_error), ("jax", verdict.jax_error)):
-            found[f"{side}_ulp"] = float((error / truth_unit)[normal].max()) if normal.any() else nan
-        found["rtol"], found["atol"] = found["rel_max"], found["abs_max"]
+            measured[f"{side}_ulp"] = float((error / truth_unit)[normal].max()) if normal.any() else nan
+        measured["rtol"], measured["atol"] = measured["rel_max"], measured["abs_max"]
         kind = TORCH_DEFAULTS[fmt.name] if floats else (0.0, 0.0)
-        found["assert_close_notices"] = bool((~_close(x, y, apart, *kind)).any())
-        found["assert_allclose_notices"] = bool((~_close(x, y, apart, *NUMPY_DEFAULTS) & ~(np.isnan(x) & np.isnan(y))).any())
-    return found
+        measured["assert_close_notices"] = bool((~_close(x, y, apart, *kind)).any())
+        measured["assert_allclose_notices"] = bool(
+            (~_close(x, y, apart, *NUMPY_DEFAULTS) & ~(np.isnan(x) & np.isnan(y))).any()
+        )
+    return measured
 
 
 def _close(x: Float64Array, y: Float64Array, apart: Float64Array, rtol: float, atol: float) -> BoolArray:

@@ -22,12 +22,14 @@ def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) ->
 
     Items are elements, or rows. Each measure of ``_apart`` contributes a share of the ``count``: its largest items.
     """
-    found: list[IntArray] = []
+    chosen: list[IntArray] = []
     equal = []
     for a, b in zip(torch, jax, strict=True):
         assert b is not None
         items = len(b)
-        a, b = (np.zeros((items, b.size // items), b.dtype) if one is None else one.reshape(items, -1) for one in (a, b))  # noqa: PLW2901
+        a, b = (  # noqa: PLW2901
+            np.zeros((items, b.size // items), b.dtype) if result is None else result.reshape(items, -1) for result in (a, b)
+        )
         step = max(CHUNK // b.shape[1], 1)
         probe = np.linspace(0, items - 1, min(PROBE, step)).astype(np.int64)
         measures = _apart(a[probe], b[probe], fmt)
@@ -38,12 +40,12 @@ def furthest(torch: list[Result], jax: list[Result], fmt: Format, count: int) ->
         candidates: list[tuple[IntArray, ...]] = []
         for start in range(0, items, step):
             measures = _apart(a[start : start + step], b[start : start + step], fmt)
-            top = np.flatnonzero(np.any([one > limit for one, limit in zip(measures, limits, strict=True)], axis=0))
-            candidates.append((start + top, *(one[top] for one in measures)))
+            top = np.flatnonzero(np.any([measure > limit for measure, limit in zip(measures, limits, strict=True)], axis=0))
+            candidates.append((start + top, *(measure[top] for measure in measures)))
         places, *tops = (np.concatenate(part) for part in zip(*candidates, strict=True))
-        found += [places[np.argsort(one)[-each:]] for one in tops]
+        chosen += [places[np.argsort(measure)[-each:]] for measure in tops]
         equal.append(sum(int(same_bits(a[k : k + step], b[k : k + step]).sum()) for k in range(0, items, step)))
-    return np.unique(np.concatenate(found)), equal
+    return np.unique(np.concatenate(chosen)), equal
 
 
 def _apart(a: Array, b: Array, fmt: Format) -> list[Array]:
@@ -60,13 +62,13 @@ def _apart(a: Array, b: Array, fmt: Format) -> list[Array]:
         absolute[np.isnan(absolute) & ~same_bits(x, y)] = np.inf
         absolute[np.isnan(absolute)] = 0
         size = np.fmax(np.abs(y), kind(fmt.smallest_normal))
-        largest, relative = (np.fmax.reduce(one, axis=1) for one in (absolute, absolute / size))
+        largest, relative = (np.fmax.reduce(difference, axis=1) for difference in (absolute, absolute / size))
         rows = [largest / np.fmax.reduce(size, axis=1)] if a.shape[1] > 1 else []
         return [largest, relative, *rows]
 
 
 def picked(results: list[Result], places: IntArray) -> list[Result]:
-    return [None if one is None else one[places] for one in results]
+    return [None if result is None else result[places] for result in results]
 
 
 def near(some: Sequence[Result], others: Sequence[Result], fmt: Format, ulps: float = VECTORISED) -> bool:

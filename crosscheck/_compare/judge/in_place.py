@@ -25,11 +25,11 @@ class InPlace:
         self.arguments = [wide(argument) for argument in arguments]
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
-        return [one[self.chosen] for one in self.whole.run(self._placed(arguments), noise)]
+        return [result[self.chosen] for result in self.whole.run(self._placed(arguments), noise)]
 
     def run_flushed(self, arguments: Sequence[Array]) -> list[Array]:
         assert hasattr(self.whole, "run_flushed")
-        return [one[self.chosen] for one in self.whole.run_flushed(self._placed(arguments))]
+        return [result[self.chosen] for result in self.whole.run_flushed(self._placed(arguments))]
 
     @property
     def met(self) -> Met:
@@ -46,9 +46,9 @@ class InPlace:
         return placed
 
 
-def alike(one: Sequence[Array], other: Sequence[Array], fmt: Format) -> bool:
+def alike(first: Sequence[Array], second: Sequence[Array], fmt: Format) -> bool:
     """Whether two lifted runs agree so well that no verdict in the dtype can tell them apart."""
-    return all(_alike(a, b, fmt) for a, b in zip(one, other, strict=True))
+    return all(_alike(a, b, fmt) for a, b in zip(first, second, strict=True))
 
 
 def _alike(a: Array, b: Array, fmt: Format) -> bool:

@@ -95,7 +95,7 @@ def judge_results(
                 verdict.codes[failing], verdict.sides[failing] = CODE["missing"], lacking[i].side
             place = ComparisonPlace(request, outputs.names[k], order, by, mode, i)
             if order and single:  # it is reported without its factor
-                got, jax = (widen(one) / factors[i] if is_float(one) else one for one in (got, jax))
+                got, jax = (widen(result) / factors[i] if is_float(result) else result for result in (got, jax))
                 verdict.truth /= factors[i]
             yield comparison(place, (got, jax), verdict, x, alone is not None, notes, excerpt)
 
@@ -127,8 +127,8 @@ def _exact(
     if request.exact is None or alone is None:
         return {}
     x = request.inputs.leaves[request.inputs.floats[0]]
-    found = proven(request.exact, x, range(request.order + 1))
-    return {i: found[order] for i, (order, k, _) in enumerate(places) if alone[k]}
+    truths = proven(request.exact, x, range(request.order + 1))
+    return {i: truths[order] for i, (order, k, _) in enumerate(places) if alone[k]}
 
 
 def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[list[Array] | None, list[str]]:
@@ -136,13 +136,13 @@ def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[li
     if request.inputs.fmt.precision < 53 or request.exact is not None or side.untraceable:
         return None, []
     try:
-        found = enclose(side.flat(request.order), [*request.inputs.leaves, *along.arrays])
+        enclosures = enclose(side.flat(request.order), [*request.inputs.leaves, *along.arrays])
         why = "has no counterpart in ball arithmetic"
     except Exception as error:  # the program may raise anything; a note says that this evidence is missing
-        found, why = None, f"could not be followed in ball arithmetic ({type(error).__name__})"
-    if found is None:
+        enclosures, why = None, f"could not be followed in ball arithmetic ({type(error).__name__})"
+    if enclosures is None:
         return None, [f"float64 has no wider dtype, and this program {why}: the truth is that of the better side"]
-    return found, ["the truth is what the JAX program gives in ball arithmetic, where both sides agree on it"]
+    return enclosures, ["the truth is what the JAX program gives in ball arithmetic, where both sides agree on it"]
 
 
 @dataclass(frozen=True)
@@ -164,21 +164,21 @@ def _lacking(
     A gradient may be left out on purpose. So if each side lacks one that the other has, or a part of one, nobody knows
     which side is meant, and none is named.
     """
-    found: dict[int, _Lacking] = {}
+    lacking: dict[int, _Lacking] = {}
     jax = next(iter(ran.jax.values()))
     for i, (order, _, _) in enumerate(places):
         wide = measured[i].torch_wide, measured[i].jax_wide
-        zero = [_is_zero(result, one) for result, one in zip((ran.torch[i], jax[i]), wide, strict=True)]
+        zero = [_is_zero(result, wide_result) for result, wide_result in zip((ran.torch[i], jax[i]), wide, strict=True)]
         if not order or zero[0] == zero[1]:
             continue
         own = 0 if zero[0] else 1
         elements = np.abs(np.nan_to_num(wide[1 - own])) > 0
         contradicted = contradiction.sides(i, elements)
         if contradicted[own].any():
-            found[i] = _Lacking(elements, NEITHER if contradicted[1 - own].any() else (TORCH, JAX)[own])
-    if len({one.side for one in found.values()} - {NEITHER}) > 1:
-        return {i: replace(one, side=NEITHER) for i, one in found.items()}
-    return found
+            lacking[i] = _Lacking(elements, NEITHER if contradicted[1 - own].any() else (TORCH, JAX)[own])
+    if len({gap.side for gap in lacking.values()} - {NEITHER}) > 1:
+        return {i: replace(gap, side=NEITHER) for i, gap in lacking.items()}
+    return lacking
 
 
 def _is_zero(result: Result, wide: Float64Array) -> bool:
@@ -189,7 +189,7 @@ def _is_zero(result: Result, wide: Float64Array) -> bool:
 
 def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> list[str]:
     untraceable = sides[1].untraceable
-    found = [
+    notes = [
         f"two runs of the {NAMES[side.name]} function on the same input differ in their last digits; one of them is judged"
         for side in sides
         if side.uneven
@@ -197,15 +197,15 @@ def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> 
     for side in sides:
         if side.changed:
             changed = f"{', '.join(side.changed[:4])}{' and more' if len(side.changed) > 4 else ''}"
-            found.append(f"the {NAMES[side.name]} module changes its {changed} when it is called; {EVALUATE[side.name]}")
-    for name, one in zip(NAMES.values(), lifted, strict=True):
-        narrow = sorted(one.met.narrow)
+            notes.append(f"the {NAMES[side.name]} module changes its {changed} when it is called; {EVALUATE[side.name]}")
+    for name, program in zip(NAMES.values(), lifted, strict=True):
+        narrow = sorted(program.met.narrow)
         if narrow:
-            found.append(f"inside, the {name} function computes in {' and '.join(narrow)}")
+            notes.append(f"inside, the {name} function computes in {' and '.join(narrow)}")
     if untraceable:
-        found.append(f"the JAX function cannot be traced, so it was compared eagerly only ({untraceable})")
+        notes.append(f"the JAX function cannot be traced, so it was compared eagerly only ({untraceable})")
     else:
-        for name, one in zip(NAMES.values(), lifted, strict=True):
-            if one.met.opaque:
-                found.append(f"noise does not enter {', '.join(sorted(one.met.opaque))} in {name}")
-    return found
+        for name, program in zip(NAMES.values(), lifted, strict=True):
+            if program.met.opaque:
+                notes.append(f"noise does not enter {', '.join(sorted(program.met.opaque))} in {name}")
+    return notes

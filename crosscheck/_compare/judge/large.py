@@ -106,7 +106,9 @@ class _Part:
     @cached_property
     def own_along(self) -> Directions:
         chosen = self.excerpt.chosen
-        return Directions([one[chosen] for one in self.along.cotangents], [one[chosen] for one in self.along.tangents])
+        return Directions(
+            [cotangent[chosen] for cotangent in self.along.cotangents], [tangent[chosen] for tangent in self.along.tangents]
+        )
 
     @cached_property
     def lifted(self) -> Lifting:
@@ -122,9 +124,11 @@ class _Part:
 
     def depends_on_position(self) -> bool:
         """Whether a function gives, in float64, something else for the part alone than for the part in its place."""
-        arguments = [wide(one) for one in (*self.request.inputs.leaves, *self.own_along.arrays)]
+        arguments = [wide(argument) for argument in (*self.request.inputs.leaves, *self.own_along.arrays)]
         pairs = zip(self.lifted, self.lifted_in_place, strict=True)
-        return not all(alike(one.run(arguments), other.run(arguments), self.request.inputs.fmt) for one, other in pairs)
+        return not all(
+            alike(alone.run(arguments), in_place.run(arguments), self.request.inputs.fmt) for alone, in_place in pairs
+        )
 
     def independent(self, values: list[Array]) -> bool:
         """Whether each item of PyTorch's results depends on that of the input alone, where it is."""
@@ -134,8 +138,8 @@ class _Part:
             given = inputs.with_leaf(self.at, other)
             return TorchProgram(self.whole.torch, given, self.whole.device).outputs()[1]
 
-        found = independent(function, inputs.leaves[self.at], values, rows=rows)
-        return found is not None and bool(found.all())
+        alone = independent(function, inputs.leaves[self.at], values, rows=rows)
+        return alone is not None and bool(alone.all())
 
     def judged(self, ran: SideResults, *, in_place: bool) -> list[Judged]:
         excerpt = replace(self.excerpt, in_place=in_place)
@@ -147,20 +151,20 @@ class _Part:
 def _judged(part: _Part, ran: SideResults, mode: str, outcome: Comparisons) -> Comparisons | None:
     """Judge the part alone, which is cheap. Where it gives something else than in its place, judge it there."""
     chosen, fmt = part.excerpt.chosen, part.request.inputs.fmt
-    torch, jax = (picked(found, chosen) for found in (ran.torch, ran.jax[mode]))
+    torch, jax = (picked(results, chosen) for results in (ran.torch, ran.jax[mode]))
     again = results_of(part.request, programs(part.request), part.own_along, Comparisons())
     if again is not None and mode in again.jax and near(torch, again.torch, fmt):
         alone = [*again.torch, *again.jax[mode]]
         judged = part.judged(SideResults(torch, {**again.jax, mode: jax}), in_place=False)
-        passed = all(one.record.passed for one in judged) and near([*torch, *jax], alone, fmt, VISIBLE_ULPS)
+        passed = all(result.record.passed for result in judged) and near([*torch, *jax], alone, fmt, VISIBLE_ULPS)
         if passed or not part.depends_on_position():
             outcome.request = part.request
             outcome.add(judged)
             return outcome
-    elif not part.independent([one for one in ran.torch[: len(part.outputs.names)] if one is not None]):
+    elif not part.independent([result for result in ran.torch[: len(part.outputs.names)] if result is not None]):
         return None
     every = results_of(part.whole, programs(part.whole), part.along, outcome) if len(part.whole.modes) > 1 else ran
     if every is not None:
-        found = SideResults(torch, {name: picked(results, chosen) for name, results in every.jax.items()})
-        outcome.add(part.judged(found, in_place=True))
+        picked_results = SideResults(torch, {name: picked(results, chosen) for name, results in every.jax.items()})
+        outcome.add(part.judged(picked_results, in_place=True))
     return outcome

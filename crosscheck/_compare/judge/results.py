@@ -33,10 +33,10 @@ class Comparisons:
     """What was judged, if it is only a part of the request."""
 
     def add(self, judged: Iterable[Judged]) -> None:
-        for one in judged:
-            self.comparisons.append(one.record)
-            if not one.record.passed:
-                self.failing.append(one)
+        for result in judged:
+            self.comparisons.append(result.record)
+            if not result.record.passed:
+                self.failing.append(result)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def first_runs(
     request: Request, sides: tuple[TorchProgram, JaxProgram], outcome: Comparisons
 ) -> tuple[Outputs, list[Array]] | None:
     """Run both functions twice without derivatives; None if that already decides the verdict."""
-    found: list[tuple[Outputs, list[Array]]] = []
+    runs: list[tuple[Outputs, list[Array]]] = []
     for side in sides:
         try:
             outputs, values, changed = side.outputs()
@@ -76,14 +76,14 @@ def first_runs(
             why = "it draws random numbers" if moved else "two runs on the same input differ"
             message = f"the {NAMES[side.name]} function is not deterministic: {why}; {EVALUATE[side.name]}"
             outcome.comparisons.append(failed(request, message, side.name))
-        found.append((outputs, values))
+        runs.append((outputs, values))
     if len(outcome.exceptions) == len(sides):
         _check_order(request)
     if outcome.exceptions:
         outcome.comparisons.insert(0, raised(request, outcome.exceptions))
     if outcome.comparisons:
         return None
-    (torch, values), (jax, _) = found
+    (torch, values), (jax, _) = runs
     mismatch = _mismatch(torch, jax)
     if mismatch:
         outcome.comparisons.append(failed(request, mismatch, None))
@@ -152,16 +152,16 @@ def directions(outputs: Outputs, inputs: Inputs, alone: BoolArray | None, reques
         return along
     rng = np.random.default_rng((request.seed, 3))
 
-    def drawn(shape: tuple[int, ...], one: bool) -> Array:
-        if one:
+    def drawn(shape: tuple[int, ...], elementwise: bool) -> Array:
+        if elementwise:
             sign = np.asarray(rng.integers(0, 2, shape, np.int8) * np.int8(2) - np.int8(1))
             return (sign * _sizes(widen(inputs.leaves[inputs.floats[0]]).reshape(shape))).astype(inputs.fmt.dtype)
         return round_once(np.asarray(rng.standard_normal(shape)), inputs.fmt)
 
     for k in outputs.floats:
-        one = alone is not None and bool(alone[k])
+        elementwise = alone is not None and bool(alone[k])
         dtype = outputs.dtypes[k]
-        cotangent = drawn(outputs.shapes[k], one)
+        cotangent = drawn(outputs.shapes[k], elementwise)
         along.cotangents.append(cotangent if dtype in ("float", inputs.fmt.name) else cotangent.astype(dtype))
     if request.order > 1:
         along.tangents += [drawn(inputs.leaves[i].shape, alone is not None and bool(alone.all())) for i in inputs.wrt]
@@ -217,7 +217,7 @@ def results_of(
         except Exception as error:
             outcome.exceptions["jax"] = error
             outcome.comparisons.append(raised(request, {"jax": error}, order=request.order))
-    modes = {mode: found for mode, found in results.items() if mode != "torch"}
+    modes = {mode: mode_results for mode, mode_results in results.items() if mode != "torch"}
     return SideResults(results["torch"], modes) if modes else None
 
 

@@ -17,11 +17,13 @@ def run(request: Request) -> Comparisons:
     If only derivatives raise, the lower orders are still judged.
     """
     outcome = _run(request)
-    found = outcome.comparisons
-    if not found or any(one.message is None or one.order == 0 for one in found):
+    comparisons = outcome.comparisons
+    if not comparisons or any(comparison.message is None or comparison.order == 0 for comparison in comparisons):
         return outcome
     lower = run(replace(request, order=request.order - 1))
-    lower.comparisons[:0] = [one for one in found if all(one.order != other.order for other in lower.comparisons)]
+    lower.comparisons[:0] = [
+        comparison for comparison in comparisons if all(comparison.order != other.order for other in lower.comparisons)
+    ]
     return replace(lower, exceptions=outcome.exceptions)
 
 

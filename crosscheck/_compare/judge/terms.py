@@ -17,7 +17,7 @@ def common_size(size: Float64Array, moves: BoolArray, sources: IntArray) -> Floa
     are elements that depend on other inputs. Of the others, those at the same index of some axis are taken if they are
     smaller than the rest: the columns of a matrix, for example, to which large columns were joined.
     """
-    found = np.zeros(size.shape)
+    common = np.zeros(size.shape)
     for source in np.unique(sources):
         related = moves & ((sources & source != 0) | (sources == source))
         norm = np.broadcast_to(_root_mean_square(size, related, None), size.shape)
@@ -25,8 +25,8 @@ def common_size(size: Float64Array, moves: BoolArray, sources: IntArray) -> Floa
             others = tuple(other for other in range(size.ndim) if other != axis)
             enough = related.sum(axis=others, keepdims=True) >= SLICE
             norm = np.where(enough, np.minimum(norm, _root_mean_square(size, related, others)), norm)
-        found = np.where(sources == source, norm, found)
-    return np.asarray(np.where(moves, found, 0.0))
+        common = np.where(sources == source, norm, common)
+    return np.asarray(np.where(moves, common, 0.0))
 
 
 def _root_mean_square(size: Float64Array, where: BoolArray, axis: tuple[int, ...] | None) -> Float64Array:

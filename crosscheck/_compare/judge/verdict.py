@@ -234,7 +234,7 @@ class _Rule:
         true = np.isfinite(self.truth) & self.known
         lone = np.isfinite(self.wide[0]) != np.isfinite(self.wide[1])
         at_fault = np.where(finite[0], JAX, np.where(finite[1], TORCH, BOTH))
-        matches = [same_bits(one, wide) for one, wide in zip((self.x, self.y), self.wide, strict=True)]
+        matches = [same_bits(got, wide) for got, wide in zip((self.x, self.y), self.wide, strict=True)]
         by_wide = np.where(matches[0] & ~matches[1], JAX, np.where(matches[1] & ~matches[0], TORCH, NEITHER))
         by_lone = np.where(np.isfinite(self.wide[0]), JAX, TORCH)
         chosen = np.where(
@@ -275,9 +275,9 @@ class _Rule:
         left = both & ~same & ~refuted[0] & ~refuted[1]
         # below the smallest normal number, where JAX gives zero
         tiny = np.ones(both.shape, bool)
-        for one in (*self.wide, self.x):
+        for values in (*self.wide, self.x):
             with np.errstate(invalid="ignore"):
-                tiny &= np.abs(one) < self.fmt.smallest_normal
+                tiny &= np.abs(values) < self.fmt.smallest_normal
         vanished = left & tiny & (self.y == 0) & self.floats
         codes[vanished] = CODE["flush"]
         left &= ~vanished
@@ -293,12 +293,12 @@ class _Rule:
     def _refuted(self, both: BoolArray) -> tuple[BoolArray, BoolArray]:
         """Per side, where it computes another function than the proven truth, and the dtype shows it."""
         shows = SHOWS * self.measured.conditioning + self.unit
-        found = []
+        refuted = []
         for wrong, wide, got in zip(self.wrong, self.wide, (self.x, self.y), strict=True):
             with np.errstate(invalid="ignore"):
                 visible = (np.abs(wide - self.truth) > shows) & (np.abs(got - self.truth) > VISIBLE_ULPS * self.unit)
-            found.append(both & wrong & visible)
-        return found[0], found[1]
+            refuted.append(both & wrong & visible)
+        return refuted[0], refuted[1]
 
     def _accuracy(self, known: BoolArray, codes: Codes, sides: Sides) -> None:
         """Where the truth is known: each side may err as rounding and the other side do."""

@@ -72,21 +72,23 @@ def enclose(program: Program, arguments: Sequence[Array]) -> list[Array] | None:
     if any(map(np.iscomplexobj, arguments)):
         return None
     given = [np.asarray(a, np.float64) if is_float(a) else np.asarray(a) for a in arguments]
-    found: list[Array] | None = None
+    results: list[Array] | None = None
     with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]), np.errstate(all="ignore"):
         closed = traced(program, [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in given])
         for level, bits in enumerate(LEVELS):
             try:
                 with precision(bits):
                     enclosures = _Evaluator(level).program(closed, given)
-                    found = [_rounded(one, found[k] if found else None) for k, one in enumerate(enclosures)]
+                    results = [
+                        _rounded(enclosure, results[k] if results else None) for k, enclosure in enumerate(enclosures)
+                    ]
             except UndecidedError:
                 continue
             except BeyondBallsError:
                 break
-            if not any(np.isnan(one).any() for one in found if is_float(one)):
+            if not any(np.isnan(result).any() for result in results if is_float(result)):
                 break
-    return found
+    return results
 
 
 def _entered(argument: Array) -> Array:
@@ -100,8 +102,8 @@ def _rounded(value: Array, before: Array | None) -> Array:
     if any(ball is None or isinstance(ball, bool) for ball in value.flat):
         raise UndecidedError
     rounded, _, _, decided = decide_many(list(value.flat), FORMATS["float64"])
-    found = np.where(decided, rounded, np.nan).reshape(value.shape)
-    return found if before is None else np.where(np.isnan(before), found, before)
+    result = np.where(decided, rounded, np.nan).reshape(value.shape)
+    return result if before is None else np.where(np.isnan(before), result, before)
 
 
 class _Evaluator:

@@ -104,7 +104,7 @@ def _typed(result: Array, aval: Any) -> Array:
     """Objects that are not balls, in their own dtype; booleans stay objects if one is undecided."""
     if is_float(aval):
         return result
-    if any(one is None for one in result.flat):
+    if any(entry is None for entry in result.flat):
         if aval.dtype == bool:
             return result
         raise UndecidedError
@@ -225,8 +225,8 @@ def _move(equation: Any, values: list[Any]) -> list[Any]:
         start += value.size
     source = np.concatenate([*elements, _objects([filling], (1,))])
     places = equation.primitive.bind(*operands, **params)
-    moved = [np.asarray(one) for one in (places if equation.primitive.multiple_results else [places])]
-    return [source[one.ravel()].reshape(one.shape) for one in moved]
+    moved = [np.asarray(array) for array in (places if equation.primitive.multiple_results else [places])]
+    return [source[indices.ravel()].reshape(indices.shape) for indices in moved]
 
 
 def _scatter(equation: Any, values: list[Any]) -> Array:

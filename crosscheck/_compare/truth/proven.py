@@ -21,16 +21,16 @@ def proven(exact: Activation | Callable[..., Any], x: FloatArray, orders: Sequen
     """
     flat = x.ravel()
     if isinstance(exact, Activation):
-        found = truth(exact, flat, orders)
+        truths = truth(exact, flat, orders)
     else:
         raised: list[Exception] = []
         try:
-            found = enclosed(_noting(exact, raised), flat, orders)
+            truths = enclosed(_noting(exact, raised), flat, orders)
         except Exception as error:
             raise _at_fault(error) from error
-        if raised and not found[min(orders)].judged.any():
+        if raised and not truths[min(orders)].judged.any():
             raise _at_fault(raised[0]) from raised[0]
-    return {k: np.where(one.judged, one.approximate(), np.nan).reshape(x.shape) for k, one in found.items()}
+    return {k: np.where(values.judged, values.approximate(), np.nan).reshape(x.shape) for k, values in truths.items()}
 
 
 def _noting(definition: Callable[..., Any], raised: list[Exception]) -> Callable[..., Any]:

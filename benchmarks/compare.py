@@ -62,8 +62,8 @@ def alone(x: Any, torch_fn: Any = torch.tanh, jax_fn: Any = jnp.tanh) -> list[An
         value, pull_back = jax.vjp(jax_fn, x)
         return value, pull_back(cotangent)[0]
 
-    found = jax.jit(both)(x, np.ones_like(x))
-    return [value.detach().numpy(), gradient.numpy(), *(np.asarray(one) for one in found)]
+    outputs = jax.jit(both)(x, np.ones_like(x))
+    return [value.detach().numpy(), gradient.numpy(), *(np.asarray(output) for output in outputs)]
 
 
 def large() -> dict[str, float]:

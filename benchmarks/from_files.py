@@ -58,7 +58,7 @@ def own_memory() -> float:
 def measured(folder: Path, layers: int, width: int, words: int) -> dict[str, Any]:
     with torch.device("meta"):
         model = Transformer(layers, width, words).eval()
-    shapes = {name: tuple(one.shape) for name, one in model.named_parameters()}
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     torch_file, jax_file = (folder / f"{side}-{layers}-{width}.safetensors" for side in ("torch", "jax"))
     for path, transposed in ((torch_file, False), (jax_file, True)):
         if not path.exists():
@@ -68,7 +68,9 @@ def measured(folder: Path, layers: int, width: int, words: int) -> dict[str, Any
 
     def jax_model(p: dict[str, Any], ids: Any) -> Any:
         return port(
-            {name.replace("kernel", "weight"): one.T if "kernel" in name else one for name, one in p.items()}, ids, layers
+            {name.replace("kernel", "weight"): array.T if "kernel" in name else array for name, array in p.items()},
+            ids,
+            layers,
         )
 
     ids = np.random.default_rng(0).integers(0, words, (1, TOKENS)).astype(np.int32)
@@ -85,7 +87,7 @@ def measured(folder: Path, layers: int, width: int, words: int) -> dict[str, Any
     ended.set()
     watcher.join()
     return {
-        "parameters": sum(one.size for one in params.values()),
+        "parameters": sum(array.size for array in params.values()),
         "GB of files": round((torch_file.stat().st_size + jax_file.stat().st_size) / 1e9, 1),
         "headline": report.headline,
         "CPU seconds": round(time.process_time() - cpu, 1),
@@ -96,5 +98,5 @@ def measured(folder: Path, layers: int, width: int, words: int) -> dict[str, Any
 
 
 if __name__ == "__main__":
-    sizes = [int(one) for one in sys.argv[2:]] or [36, 2560, 50257]
+    sizes = [int(size) for size in sys.argv[2:]] or [36, 2560, 50257]
     print(json.dumps(measured(Path(sys.argv[1]), *sizes), indent=2))

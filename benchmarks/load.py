@@ -40,8 +40,8 @@ def rounded(curve: Curve) -> dict[str, Any]:
     """For a file: MiB and milliseconds with a digit or two beyond what is reproducible."""
     return {
         "comparisons": list(curve.comparisons),
-        "memory": [round(one, 2) for one in curve.memory],
-        "seconds": [round(one, 5) for one in curve.seconds],
+        "memory": [round(size, 2) for size in curve.memory],
+        "seconds": [round(duration, 5) for duration in curve.seconds],
     }
 
 
@@ -57,19 +57,19 @@ def main() -> None:
         "distinct": measured(different(options.distinct), ONE_IN),
         "same": measured(same(options.same), max(1, options.same // 50)),
     }
-    found = changed(before, state())
+    changes = changed(before, state())
     figures = {f"{name} {what}": getattr(curve, what) for name, curve in curves.items() for what in ("growth", "slower")}
     if options.json:
         data = {
             "schema": SCHEMA,
             "environment": plain(first.environment),
-            "changed": found,
+            "changed": changes,
             **{name: rounded(curve) for name, curve in curves.items()},
         }
         options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({**figures, "changed": len(found)}))
-    if found:
-        sys.exit(f"changed: {', '.join(found)}")
+    print(json.dumps({**figures, "changed": len(changes)}))
+    if changes:
+        sys.exit(f"changed: {', '.join(changes)}")
 
 
 if __name__ == "__main__":

@@ -47,10 +47,13 @@ class Compared(NamedTuple):
 
 def of_zoo(name: str, library: str = "plain") -> Compared:
     """A model of the zoo; all of these are small."""
-    one = ARCHITECTURES[name]
-    port = one.jax(library, 0)
+    architecture = ARCHITECTURES[name]
+    port = architecture.jax(library, 0)
     return Compared(
-        one.torch_model(0), port.model, one.inputs(0), {"params": port.params, "torch_to_jax": port.torch_to_jax}
+        architecture.torch_model(0),
+        port.model,
+        architecture.inputs(0),
+        {"params": port.params, "torch_to_jax": port.torch_to_jax},
     )
 
 
@@ -75,8 +78,10 @@ def gpt2(layers: int, width: int, heads: int, tokens: int = 64, words: int = 502
 
     model = Logits().eval()
     params = {
-        name: jnp.asarray(one.detach().numpy().T if one.ndim == 2 and name.startswith("h.") else one.detach().numpy())
-        for name, one in model.model.transformer.named_parameters()
+        name: jnp.asarray(
+            parameter.detach().numpy().T if parameter.ndim == 2 and name.startswith("h.") else parameter.detach().numpy()
+        )
+        for name, parameter in model.model.transformer.named_parameters()
     }
     ids = np.random.default_rng(0).integers(0, words, (batch, tokens)).astype(np.int32)
     return Compared(model, partial(gpt2_port, layers=layers, heads=heads), [ids], {"params": params})
@@ -98,7 +103,7 @@ def gpt2_port(p: Mapping[str, Any], ids: Any, *, layers: int, heads: int) -> Any
     for i in range(layers):
         name = f"h.{i}"
         parts = jnp.split(linear(norm(x, f"{name}.ln_1"), f"{name}.attn.c_attn"), 3, -1)
-        q, k, v = (one.reshape(batch, tokens, heads, -1).swapaxes(1, 2) for one in parts)
+        q, k, v = (part.reshape(batch, tokens, heads, -1).swapaxes(1, 2) for part in parts)
         scores = jnp.where(seen, q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5, -jnp.inf)
         y = (jax.nn.softmax(scores, -1) @ v).swapaxes(1, 2).reshape(x.shape)
         x = x + linear(y, f"{name}.attn.c_proj")
@@ -145,7 +150,7 @@ def resnet(widths: tuple[int, ...], size: int = 64, batch: int = 3) -> Compared:
     torch.manual_seed(0)
     model = ResNet(widths).eval()
     randomise(model)
-    state = {name: one.detach().numpy() for name, one in model.state_dict().items()}
+    state = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     params = {
         name: conv_of(state, name)
         if isinstance(module, nn.Conv2d)
@@ -197,7 +202,7 @@ def status(field: str) -> int:
 
 def measured(name: str, order: int) -> dict[str, float]:
     """The estimate of one comparison and what it took, in bytes."""
-    one = MODELS[name]()
+    compared = MODELS[name]()
     estimates: list[int] = []
     needed = memory.needed
 
@@ -212,7 +217,7 @@ def measured(name: str, order: int) -> dict[str, float]:
 
     memory.needed = noted
     Path("/proc/self/clear_refs").write_text("5")  # sets the mark back
-    report = crosscheck.compare_models(one.torch, one.jax, one.inputs, order=order, **one.options)
+    report = crosscheck.compare_models(compared.torch, compared.jax, compared.inputs, order=order, **compared.options)
     assert report.passed, report.story()
     return {"estimated": estimates[-1], "measured": status("VmHWM") - before}
 
@@ -227,11 +232,11 @@ def main() -> None:
         print(json.dumps(measured(given.names[0], given.order)))
         return
     print("| model | order | estimated, GB | measured, GB | ratio |\n| --- | --- | --- | --- | --- |")
-    for name in given.names or [one for one in MODELS if one not in IF_NAMED]:
+    for name in given.names or [name for name in MODELS if name not in IF_NAMED]:
         for order in (0, 1) if given.order is None else (given.order,):
             command = [sys.executable, __file__, name, "--order", str(order), "--alone"]
-            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
-            estimated, taken = found["estimated"] / 1e9, found["measured"] / 1e9
+            figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
+            estimated, taken = figures["estimated"] / 1e9, figures["measured"] / 1e9
             print(f"| {name} | {order} | {estimated:.2f} | {taken:.2f} | {estimated / taken:.2f} |", flush=True)
 
 

@@ -46,7 +46,7 @@ class Block(nn.Module):
     def forward(self, x: Any) -> Any:
         batch, tokens, width = x.shape
         parts = self.qkv(self.norm1(x)).chunk(3, -1)
-        q, k, v = (one.reshape(batch, tokens, HEADS, -1).transpose(1, 2) for one in parts)
+        q, k, v = (part.reshape(batch, tokens, HEADS, -1).transpose(1, 2) for part in parts)
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.transpose(1, 2).reshape(batch, tokens, width))
         return x + self.down(self.act(self.up(self.norm2(x))))
@@ -87,7 +87,7 @@ def port(p: dict[str, Any], ids: Any, layers: int, mistake: str = "", layer: int
     for i in range(layers):
         name, wrong = f"blocks.{i}", mistake if i == layer else ""
         parts = jnp.split(linear(norm(x, f"{name}.norm1", wrong), f"{name}.qkv"), 3, -1)
-        q, k, v = (one.reshape(batch, tokens, HEADS, -1).swapaxes(1, 2) for one in parts)
+        q, k, v = (part.reshape(batch, tokens, HEADS, -1).swapaxes(1, 2) for part in parts)
         if wrong == "exchange":
             q, k = k, q
         scores = q @ k.swapaxes(-1, -2) / jnp.sqrt(width // HEADS)
@@ -124,12 +124,12 @@ def most_held(function: Callable[[], Any]) -> tuple[Any, float]:
 
 def seconds(function: Callable[[], Any], times: int = 1) -> float:
     """The CPU seconds of the shortest of some runs."""
-    found = []
+    durations = []
     for _ in range(times):
         start = time.process_time()
         function()
-        found.append(time.process_time() - start)
-    return min(found)
+        durations.append(time.process_time() - start)
+    return min(durations)
 
 
 def built(size: str) -> tuple[nn.Module, dict[str, Any], Any, int]:
@@ -154,8 +154,8 @@ def measured(size: str) -> dict[str, Any]:
 
     both()
     forward = seconds(both, 3)
-    found: dict[str, Any] = {
-        "parameters": sum(one.size for one in params.values()),
+    figures: dict[str, Any] = {
+        "parameters": sum(array.size for array in params.values()),
         "forward CPU seconds": round(forward, 3),
     }
 
@@ -168,13 +168,13 @@ def measured(size: str) -> dict[str, Any]:
         _, above = most_held(partial(compared, order))
         first = time.process_time() - start
         again = seconds(partial(compared, order), 3 if size == "small" else 1)
-        found[f"order {order}"] = {
+        figures[f"order {order}"] = {
             "CPU seconds": round(first, 1),
             "CPU seconds, compiled": round(again, 1),
             "ratio to the forward passes, compiled": round(again / forward, 1),
             "GB above": round(above, 2),
         }
-    return found
+    return figures
 
 
 def mistakes(size: str, some: Sequence[str]) -> None:

@@ -16,7 +16,12 @@ def main() -> None:
             reports = [
                 crosscheck.perceptron(task, seed=seed, learning_rate=rate, dtype=dtype) for task in TASKS for seed in SEEDS
             ]
-            drifts = [one.drift for report in reports for one in report.comparisons.values() if one.drift is not None]
+            drifts = [
+                comparison.drift
+                for report in reports
+                for comparison in report.comparisons.values()
+                if comparison.drift is not None
+            ]
             causes = [report.cause for report in reports]
             rounding = causes.count("rounding")
             other = len(causes) - rounding - causes.count("exact")

@@ -83,7 +83,7 @@ def run_watched(arguments: list[str]) -> tuple[float, float]:
     process = psutil.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
     while process.poll() is None:
         with suppress(psutil.NoSuchProcess):
-            peak = max(peak, sum(one.memory_info().rss for one in (process, *process.children(recursive=True))))
+            peak = max(peak, sum(member.memory_info().rss for member in (process, *process.children(recursive=True))))
         time.sleep(0.1)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, arguments)
@@ -197,12 +197,12 @@ def sweep() -> Iterator[Measurement]:
     script = Path(__file__).with_name("sweep.py")
     for name in SWEPT:
         said = subprocess.run([sys.executable, str(script), name], check=True, stdout=subprocess.PIPE, text=True).stdout
-        found = json.loads(said.splitlines()[-1])
-        yield Measurement(f"sweep {name}: judged, of bare", found["ratio"], SWEEP_RATIO, "times")
-        slower = 1 / found["straightforward judging"]
+        figures = json.loads(said.splitlines()[-1])
+        yield Measurement(f"sweep {name}: judged, of bare", figures["ratio"], SWEEP_RATIO, "times")
+        slower = 1 / figures["straightforward judging"]
         yield Measurement(f"sweep {name}: judging, of straightforward", slower, SWEEP_OF_STRAIGHTFORWARD, "times")
         for share in ("torch", "jax", "truth", "comparison"):
-            yield Measurement(f"sweep {name}: share of {share}", found[f"share of {share}"], 1.0, "")
+            yield Measurement(f"sweep {name}: share of {share}", figures[f"share of {share}"], 1.0, "")
     natives = ["--implementation", "torch.native", "--implementation", "jax.native"]
     seconds, peak = run_watched(["-m", "crosscheck", "sweep", SWEPT[0], "--processes", "2", *natives])
     yield Measurement(f"sweep {SWEPT[0]}, every float32, natives", seconds, SWEEP_LIMIT, "s")

@@ -72,18 +72,20 @@ def judged(row: AtlasRow, dtypes: Collection[str]) -> Judged:
         "normal": [*compared_at_normal(row, dtypes), *differentiated_at_normal(row)],
     }
     return {
-        check: {inputs: verdict(row, check, [one for one in some if one.check == check]) for inputs, some in trials.items()}
+        check: {
+            inputs: verdict(row, check, [trial for trial in some if trial.check == check]) for inputs, some in trials.items()
+        }
         for check in CHECKS
     }
 
 
 def verdict(row: AtlasRow, check: str, trials: Sequence[Trial]) -> dict[str, Any]:
-    telling = [one for one in trials if one.said is None or one.of_right is None]
-    for one in telling:
-        if one.said is not None:
-            return {"noticed": True, "said": ": ".join(filter(None, [one.setting, one.said]))}
+    telling = [trial for trial in trials if trial.said is None or trial.of_right is None]
+    for trial in telling:
+        if trial.said is not None:
+            return {"noticed": True, "said": ": ".join(filter(None, [trial.setting, trial.said]))}
     if telling:
-        return {"noticed": False, "said": NOWHERE if {one.setting for one in telling} == {NOWHERE} else ""}
+        return {"noticed": False, "said": NOWHERE if {trial.setting for trial in telling} == {NOWHERE} else ""}
     return {"noticed": None, "said": f"{RIGHT_TOO}: {trials[0].of_right}" if trials else why_not(row, check)}
 
 
@@ -91,7 +93,7 @@ def why_not(row: AtlasRow, check: str) -> str:
     """Why a check was not tried."""
     if check in OF_RESULTS:
         return NO_RESULT
-    if check not in {OF_SLOPES.get(Implementation.of(one).side) for one in row.implementations}:
+    if check not in {OF_SLOPES.get(Implementation.of(implementation).side) for implementation in row.implementations}:
         return f"it is not {check.partition('.')[0]}'s function that deviates"
     return TOO_LONG if set(row.modes) & set(USUAL_MODES) else ANOTHER_MODE
 
@@ -102,7 +104,9 @@ def why_not(row: AtlasRow, check: str) -> str:
 def compared_at_anchors(row: AtlasRow) -> Iterator[Trial]:
     for at, results, truth in zip(row.inputs, row.results, row.truth, strict=True):
         # the deviating ones come first, in a mode in which they deviate
-        shown = {one.implementation: one.got for one in reversed(results) if one.layout == "array"} | {TRUTH: truth}
+        shown = {result.implementation: result.got for result in reversed(results) if result.layout == "array"} | {
+            TRUTH: truth
+        }
         given = {name: from_bits([number.bits], at.dtype) for name, number in shown.items() if number}
         for pair in pairs(row, parameters_of(row, at)):
             yield from compared(pair, given.get, f"{at.dtype} at {at.x.decimal}, {' and '.join(pair)}")
@@ -112,7 +116,7 @@ def compared_at_normal(row: AtlasRow, dtypes: Collection[str]) -> Iterator[Trial
     """At the normal inputs in its regions alone: a check that fails at another input noticed something else."""
     for area in row.region:
         parameters = parameters_of(row, area)
-        for dtype in (one for one in area.dtypes if one in dtypes):
+        for dtype in (dtype for dtype in area.dtypes if dtype in dtypes):
             there = in_area(area, normal(row.function, dtype))
             if not there.any():
                 yield from (Trial(check, None, None, NOWHERE) for check in OF_RESULTS)
@@ -128,37 +132,37 @@ def in_region(
     """An implementation's results at some normal inputs; in a mode in which it deviates, if it does."""
     deviates = name in row.implementations and area.modes[0] in Implementation.of(name).modes
     mode = area.modes[0] if deviates else "eager"
-    found = at_normal(row.function, name, mode, area.order, dtype, tuple(parameters.items()))
-    return None if found is None else found[there]
+    results = at_normal(row.function, name, mode, area.order, dtype, tuple(parameters.items()))
+    return None if results is None else results[there]
 
 
 def pairs(row: AtlasRow, parameters: Parameters) -> list[tuple[str, str]]:
     """Each implementation that deviates, with the other framework's same function, otherwise with the truth."""
     there = names_of(row, parameters)
-    found: dict[frozenset[str], tuple[str, str]] = {}
+    by_names: dict[frozenset[str], tuple[str, str]] = {}
     for implementation in row.implementations:
         other = "jax" if Implementation.of(implementation).side == "torch" else "torch"
         names = [Implementation(other, kind).name for kind in (MATCHED, NATIVE)]
         partner = next((name for name in names if name in there), TRUTH)
         if implementation in there:
-            found.setdefault(frozenset((implementation, partner)), (implementation, partner))
-    return list(found.values())
+            by_names.setdefault(frozenset((implementation, partner)), (implementation, partner))
+    return list(by_names.values())
 
 
-def parameters_of(row: AtlasRow, one: Input | Area) -> dict[str, float]:
+def parameters_of(row: AtlasRow, place: Input | Area) -> dict[str, float]:
     """All parameters. A file has its numbers as floats, but an axis is an integer."""
-    given = {**activations[row.function].parameters, **one.parameters}
+    given = {**activations[row.function].parameters, **place.parameters}
     return given | {"axis": int(given["axis"])} if "axis" in given else given
 
 
 def names_of(row: AtlasRow, parameters: Parameters) -> set[str]:
-    return {one.name for one in implementations_of(activations[row.function], parameters)}
+    return {implementation.name for implementation in implementations_of(activations[row.function], parameters)}
 
 
 def compared(pair: tuple[str, str], results: Callable[[str], FloatArray | None], setting: str) -> Iterator[Trial]:
     """What the checks say of a pair's results, if it has any, and of those of crosscheck's own in place of the natives."""
     got = [results(name) for name in pair]
-    if not any(one is None for one in got):
+    if not any(result is None for result in got):
         own = [results(name if name == TRUTH else Implementation.of(name).side) for name in pair]
         said, of_right = of_arrays(*got), of_arrays(*own)
         yield from (Trial(check, said[check], of_right[check], setting) for check in OF_RESULTS)
@@ -207,13 +211,13 @@ def differentiated_at_anchors(row: AtlasRow) -> Iterator[Trial]:
 
 def differentiated_at_normal(row: AtlasRow) -> Iterator[Trial]:
     sample = normal(row.function, "float64")
-    found: dict[Settings, BoolArray] = {}
+    places: dict[Settings, BoolArray] = {}
     for area in row.region:
         there = in_area(area, sample).reshape(len(sample.x), -1).any(axis=1)
         key = tuple(parameters_of(row, area).items())
-        found[key] = there | found.get(key, False)
+        places[key] = there | places.get(key, False)
     for implementation in differentiated(row):
-        for key, there in found.items():
+        for key, there in places.items():
             if not there.any():
                 yield Trial(OF_SLOPES[Implementation.of(implementation).side], None, None, NOWHERE)
             elif implementation in names_of(row, dict(key)):
@@ -246,31 +250,31 @@ def slope(row: AtlasRow, implementation: str, x: Float64Array, parameters: Param
 
         return of_slopes(side, function, x, max(row.orders))
 
-    found = said(implementation)
-    return Trial(OF_SLOPES[side], found, None if found is None else said(side), setting)
+    answer = said(implementation)
+    return Trial(OF_SLOPES[side], answer, None if answer is None else said(side), setting)
 
 
 # what is printed
 
 
-def line(id_: str, found: Judged) -> str:
+def line(id_: str, by_check: Judged) -> str:
     cells = []
-    for by_inputs in found.values():
-        noticed = " and ".join(inputs for inputs, one in by_inputs.items() if one["noticed"])
-        cells.append(noticed or ("-" if all(one["noticed"] is None for one in by_inputs.values()) else "no"))
+    for by_inputs in by_check.values():
+        noticed = " and ".join(inputs for inputs, outcome in by_inputs.items() if outcome["noticed"])
+        cells.append(noticed or ("-" if all(outcome["noticed"] is None for outcome in by_inputs.values()) else "no"))
     return f"{id_:52}" + "".join(f"{cell:20}" for cell in cells).rstrip()
 
 
 def totals(rows: Mapping[str, Judged]) -> Iterator[str]:
     counts = Counter(
-        (check, inputs, one["noticed"])
-        for found in rows.values()
-        for check, by_inputs in found.items()
-        for inputs, one in by_inputs.items()
+        (check, inputs, outcome["noticed"])
+        for by_check in rows.values()
+        for check, by_inputs in by_check.items()
+        for inputs, outcome in by_inputs.items()
     )
     yield f"{'check':32}{'inputs':10}{'noticed':>12}{'not noticed':>16}{'does not apply':>16}"
     for check, inputs in dict.fromkeys(key[:2] for key in counts):
-        noticed, missed, neither = (counts[check, inputs, one] for one in (True, False, None))
+        noticed, missed, neither = (counts[check, inputs, answer] for answer in (True, False, None))
         yield f"{check:32}{inputs:10}{noticed:12}{missed:16}{neither:16}"
 
 

@@ -117,10 +117,10 @@ def mapping(name: str, value: object, what: str) -> dict[Any, Any]:
 
 def functions(name: str, value: object) -> dict[str, Callable[..., Any]]:
     """A mapping whose values must be functions."""
-    found = mapping(name, value, "functions")
-    for key, one in found.items():
-        function(f"{name}[{key!r}]", one)
-    return found
+    by_name = mapping(name, value, "functions")
+    for key, candidate in by_name.items():
+        function(f"{name}[{key!r}]", candidate)
+    return by_name
 
 
 def path(name: str, value: object) -> Path:

@@ -71,14 +71,14 @@ def _checksum(path: Path, body: bytes) -> bytes:
 def trim() -> None:
     """Delete the files that were not used for longest, until at most ``LARGEST`` bytes are left."""
     place = _place()
-    found: list[tuple[float, int, Path]] = []
+    files: list[tuple[float, int, Path]] = []
     for path in place.rglob("*") if place else ():
         with suppress(OSError):  # another process may have deleted it
             stat = path.stat()
             if S_ISREG(stat.st_mode):
-                found.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
-    left = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
+                files.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
+    left = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
         if left <= LARGEST:
             return
         with suppress(OSError):

@@ -38,7 +38,7 @@ def sides() -> Sides:
         Called(original.model.encoder, lambda encoder, sound: encoder(sound).last_hidden_state),
         Port(port.encoder, lambda encoder, sound: encoder(sound, None)),
         [normals(2, 8, 12)],
-        torch_to_jax=lambda inputs: [one.transpose(0, 2, 1) for one in inputs],
+        torch_to_jax=lambda inputs: [array.transpose(0, 2, 1) for array in inputs],
     )
 
 

@@ -17,21 +17,21 @@ def edited(module: str, *texts: str) -> Iterator[None]:
     Each first text must stand there once. Modules of the same package that hold a class or a function of the module hold
     the edited one.
     """
-    one = importlib.import_module(module)
-    file = Path(one.__file__ or "")
+    target = importlib.import_module(module)
+    file = Path(target.__file__ or "")
     source = file.read_text(encoding="utf-8")
     for old, new in zip(texts[::2], texts[1::2], strict=True):
         if source.count(old) != 1:
             raise ValueError(f"{old!r} stands in {module} {source.count(old)} times, not once: this is another version")
         source = source.replace(old, new)
-    before = dict(vars(one))
-    exec(compile(source, file, "exec", dont_inherit=True), vars(one))
-    changed = {id(value): vars(one)[name] for name, value in before.items() if callable(value)}
+    before = dict(vars(target))
+    exec(compile(source, file, "exec", dont_inherit=True), vars(target))
+    changed = {id(value): vars(target)[name] for name, value in before.items() if callable(value)}
     package = module.partition(".")[0]
     loaded = [other for other in sys.modules.values() if isinstance(other, ModuleType)]
     # a package that is imported lazily may have left its first module with those who imported it early
     loaded += [value for other in loaded for value in list(vars(other).values()) if isinstance(value, ModuleType)]
-    by_id = {id(other): other for other in loaded if other is not one and other.__name__.partition(".")[0] == package}
+    by_id = {id(other): other for other in loaded if other is not target and other.__name__.partition(".")[0] == package}
     others = list(by_id.values())
     held = [(other, name, value) for other in others for name, value in list(vars(other).items()) if id(value) in changed]
     for other, name, value in held:
@@ -39,6 +39,6 @@ def edited(module: str, *texts: str) -> Iterator[None]:
     try:
         yield
     finally:
-        vars(one).update(before)
+        vars(target).update(before)
         for other, name, value in held:
             setattr(other, name, value)

@@ -140,16 +140,18 @@ def _compared(sides: Sides, order: int) -> crosscheck.ModelsReport:
 
 def _own(sides: Sides, own: OwnTest | None) -> tuple[float, bool]:
     """The largest difference of the outputs, and whether the project's own test accepts it."""
-    inputs = [np.asarray(one) for one in sides.inputs]
+    inputs = [np.asarray(array) for array in sides.inputs]
     given = inputs if sides.torch_to_jax is None else sides.torch_to_jax(inputs)
-    arrays = [jnp.asarray(one) for one in given]
+    arrays = [jnp.asarray(array) for array in given]
     with torch.no_grad():
-        mine = sides.torch(*map(torch.as_tensor, inputs))
-    theirs = sides.jax(*arrays) if sides.params is None else sides.jax(sides.params, *arrays)
+        torch_outputs = sides.torch(*map(torch.as_tensor, inputs))
+    jax_outputs = sides.jax(*arrays) if sides.params is None else sides.jax(sides.params, *arrays)
     pairs = [
-        (np.asarray(one.detach(), np.float64), np.asarray(other, np.float64))
-        for one, other in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True)
+        (np.asarray(torch_leaf.detach(), np.float64), np.asarray(jax_leaf, np.float64))
+        for torch_leaf, jax_leaf in zip(jax.tree.leaves(torch_outputs), jax.tree.leaves(jax_outputs), strict=True)
     ]
-    difference = max(float(np.abs(one - other).max()) for one, other in pairs)
+    difference = max(float(np.abs(torch_array - jax_array).max()) for torch_array, jax_array in pairs)
     tolerance = own or OwnTest(0.0, 0.0, "")
-    return difference, all(np.allclose(other, one, tolerance.rtol, tolerance.atol) for one, other in pairs)
+    return difference, all(
+        np.allclose(jax_array, torch_array, tolerance.rtol, tolerance.atol) for torch_array, jax_array in pairs
+    )

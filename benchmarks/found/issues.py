@@ -24,8 +24,8 @@ PRINTED = re.compile(r"(```text\n).*?(```)", re.DOTALL)
 
 def only(pattern: re.Pattern[str], text: str) -> str:
     """What the pattern finds in a text that must have it once."""
-    (found,) = pattern.findall(text)
-    return found
+    (passage,) = pattern.findall(text)
+    return passage
 
 
 def printed(program: Path, first: Path) -> str:
@@ -73,7 +73,7 @@ def main(names: list[str]) -> int:
         before, after = outputs(text)
         print(f"{path.stem}\n{before}\nwith the fix:\n{after}")
         blocks = iter((before, after))
-        path.write_text(PRINTED.sub(lambda found, blocks=blocks: f"{found[1]}{next(blocks)}{found[2]}", text), "utf-8")
+        path.write_text(PRINTED.sub(lambda match, blocks=blocks: f"{match[1]}{next(blocks)}{match[2]}", text), "utf-8")
     return 0
 
 

@@ -85,7 +85,7 @@ def nodes(text: str) -> Iterator[ast.stmt]:
             continue  # commands of the shell
         for node in ast.parse("\n" * start + "\n".join(cell)).body:
             if isinstance(node, ast.Import):
-                wanted = all(one.name.partition(".")[0] in USED for one in node.names)
+                wanted = all(alias.name.partition(".")[0] in USED for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 wanted = (node.module or "").partition(".")[0] in USED
             else:

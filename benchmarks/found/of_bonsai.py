@@ -72,8 +72,8 @@ def renamed(original: torch.nn.Module, port: Any, names: dict[str, str]) -> Any:
     weights, state = original.state_dict(), nnx.state(port, nnx.Param)
     for path, leaf in nnx.to_flat_state(state):
         name = ".".join(map(str, path))
-        for theirs, ours in names.items():
-            name = re.sub(theirs, ours, name)
+        for pattern, replacement in names.items():
+            name = re.sub(pattern, replacement, name)
         array = weights[name].numpy()
         if path[-1] == "kernel":
             array = array.transpose(*range(2, array.ndim), 1, 0)

@@ -128,4 +128,4 @@ def bits_of(value: FloatArray) -> str:
 def from_bits(bits: Sequence[str], dtype: str) -> FloatArray:
     """The inverse of ``bits_of``, for several values."""
     fmt = FORMATS[dtype]
-    return np.array([int(one, 16) for one in bits], fmt.unsigned).view(fmt.dtype)
+    return np.array([int(text, 16) for text in bits], fmt.unsigned).view(fmt.dtype)

@@ -80,6 +80,6 @@ def _counts(error: Float64Array) -> IntArray:
 
 def joined(profiles: list[Profile]) -> Profile:
     """Several profiles of the same columns, joined to one."""
-    worst = np.max([one.worst for one in profiles], axis=0)
-    counts = np.sum([one.counts for one in profiles], axis=0)
+    worst = np.max([part.worst for part in profiles], axis=0)
+    counts = np.sum([part.counts for part in profiles], axis=0)
     return Profile(profiles[0].by, profiles[0].x, tuple(worst.tolist()), tuple(counts.tolist()))

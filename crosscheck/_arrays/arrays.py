@@ -154,12 +154,12 @@ def _numbers(array: Any, name: str) -> Array:
         array = array.detach().cpu()
         array = array.view(torch.int16).numpy().view(BFLOAT16) if array.dtype == torch.bfloat16 else array.numpy()
     try:
-        found = np.asarray(array)
+        numbers = np.asarray(array)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: got {type(array).__name__}, expected an array of numbers: {error}") from None
-    found = found.astype(found.dtype.newbyteorder("="), copy=False)  # files may have the other byte order
-    if found.dtype.kind not in "iub" and found.dtype not in FLOATS:
+    numbers = numbers.astype(numbers.dtype.newbyteorder("="), copy=False)  # files may have the other byte order
+    if numbers.dtype.kind not in "iub" and numbers.dtype not in FLOATS:
         raise UsageError(
-            f"{name}: got dtype {found.dtype}, expected float64, float32, bfloat16, float16, integers or booleans"
+            f"{name}: got dtype {numbers.dtype}, expected float64, float32, bfloat16, float16, integers or booleans"
         )
-    return found
+    return numbers

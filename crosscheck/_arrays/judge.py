@@ -145,7 +145,7 @@ class _Whole:
         if outside.any():
             rank = np.where(outside, rank, -1.0)
         few = np.argpartition(rank, -min(MOST_WORST, rank.size))[-MOST_WORST:]
-        found = [
+        elements = [
             Element(
                 index=(piece.start + int(i),),
                 a=float(piece.a[i]),
@@ -157,7 +157,9 @@ class _Whole:
             for i in few
             if rank[i] > 0
         ]
-        self.worst = sorted([*self.worst, *found], key=lambda one: (one.within, -one.ulp, one.index))[:MOST_WORST]
+        self.worst = sorted([*self.worst, *elements], key=lambda element: (element.within, -element.ulp, element.index))[
+            :MOST_WORST
+        ]
 
     def comparison(self, name: str, a: Array, b: Array) -> ArrayComparison:
         figures = {
@@ -178,7 +180,7 @@ class _Whole:
             beyond=self.beyond,
             special=self.special,
             figures=figures,
-            worst=tuple(one.at(map(int, np.unravel_index(one.index[0], a.shape))) for one in self.worst),
+            worst=tuple(element.at(map(int, np.unravel_index(element.index[0], a.shape))) for element in self.worst),
             a_ulp=self.truth[0] if known else None,
             b_ulp=self.truth[1] if known else None,
             side=self._side() if known else None,

@@ -59,12 +59,12 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
     @property
     def passed(self) -> bool:
         """Whether something was compared, no array was left out, and every element is within the limits."""
-        return self.compared > 0 and not self._left_out and all(one.passed for one in self.comparisons)
+        return self.compared > 0 and not self._left_out and all(comparison.passed for comparison in self.comparisons)
 
     @property
     def first(self) -> ArrayComparison | None:
         """The first array that fails, in the order of ``a``. For layers, this is where the difference begins."""
-        return next((one for one in self.comparisons if not one.passed), None)
+        return next((comparison for comparison in self.comparisons if not comparison.passed), None)
 
     @property
     def _left_out(self) -> int:
@@ -76,18 +76,21 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
         """The verdict in one line."""
         if not self.compared:
             return "FAILED: nothing was compared: the two sides have no name in common, or only empty arrays."
-        worst = max(self.comparisons, key=lambda one: (not one.passed, one.special > 0, one.figures["ulp_max"]))
+        worst = max(
+            self.comparisons,
+            key=lambda comparison: (not comparison.passed, comparison.special > 0, comparison.figures["ulp_max"]),
+        )
         arrays = f"{len(self.comparisons)} array{'s' * (len(self.comparisons) != 1)}"
         many = f"{arrays}, {self.compared:,} elements"
         if self.passed:
             return f"AGREE: {many}: within {self.limits}; the largest difference is {worst.figures['ulp_max']:.4g} ULP."
-        failed = sum(not one.passed for one in self.comparisons)
+        failed = sum(not comparison.passed for comparison in self.comparisons)
         if not failed:
             others = len(self.only_a) + len(self.only_b)
             left_out = [f"{others} are on one side only"] * bool(others)
             left_out += [f"{len(self.refused)} could not be compared"] * bool(self.refused)
             return f"DISAGREE: {many} agree, but {' and '.join(left_out)}."
-        beyond = sum(one.beyond for one in self.comparisons)
+        beyond = sum(comparison.beyond for comparison in self.comparisons)
         text = f"{failed} of {many}: {beyond:,} elements beyond {self.limits}, the worst in {shown.name(worst.name)}"
         if self.first is not None and failed > 1:
             text += f", the first in {shown.name(self.first.name)}"
@@ -102,7 +105,7 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
         """
         story = "\n".join(self.story().splitlines()[1:]).strip()
         head = ["name", "dtype", "shape", "verdict", "equal", "beyond", "median ULP", "99% ULP", "largest ULP"]
-        rows = [head, *(list(_row(one)) for one in _ranked(self)[:MOST_ROWS])]
+        rows = [head, *(list(_row(comparison)) for comparison in _ranked(self)[:MOST_ROWS])]
         blocks: list[Block] = [Table(rows)] if self.comparisons else []
         blocks += [Code(story)] if story else []
         if self.panels():
@@ -115,11 +118,11 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
         Returns:
             The profiles of differences by panel and label.
         """
-        drawn = [one for one in _ranked(self) if one.profile is not None]
+        drawn = [comparison for comparison in _ranked(self) if comparison.profile is not None]
         return {
-            shown.name(one.name): {shown.name(one.name): one.profile}
-            for one in drawn[:MOST_PANELS]
-            if one.profile is not None
+            shown.name(comparison.name): {shown.name(comparison.name): comparison.profile}
+            for comparison in drawn[:MOST_PANELS]
+            if comparison.profile is not None
         }
 
     def story(self) -> str:
@@ -161,14 +164,16 @@ def _story(report: ArraysReport) -> Iterator[str]:
         yield from _in_order(report.comparisons, report.comparisons.index(report.first))
     for comparison in ranked[:MOST_SHOWN]:
         yield ""
-        yield from _one(comparison)
+        yield from _described(comparison)
     if len(ranked) > MOST_SHOWN:
         yield ""
         yield f"and {len(ranked) - MOST_SHOWN} arrays that are closer; --json has them all"
 
 
 def _ranked(report: ArraysReport) -> list[ArrayComparison]:
-    return sorted(report.comparisons, key=lambda one: (one.passed, -one.special, -one.figures["ulp_max"]))
+    return sorted(
+        report.comparisons, key=lambda comparison: (comparison.passed, -comparison.special, -comparison.figures["ulp_max"])
+    )
 
 
 def _in_order(comparisons: Sequence[ArrayComparison], first: int) -> Iterator[str]:
@@ -176,34 +181,39 @@ def _in_order(comparisons: Sequence[ArrayComparison], first: int) -> Iterator[st
     yield ""
     yield f"in the order of A, where array {first + 1} of {len(comparisons)} is the first to differ:"
     part = comparisons[max(first - 1, 0) :][:MOST_SHOWN]
-    width = max(len(shown.name(one.name)) for one in part)
-    for one in part:
-        yield f"  {shown.name(one.name):{width}}  {_verdict(one):9}  {_passes(one)}".rstrip()
+    width = max(len(shown.name(comparison.name)) for comparison in part)
+    for comparison in part:
+        yield f"  {shown.name(comparison.name):{width}}  {_verdict(comparison):9}  {_passes(comparison)}".rstrip()
 
 
-def _passes(one: ArrayComparison) -> str:
+def _passes(comparison: ArrayComparison) -> str:
     """The tolerances that would pass; each alone is enough."""
-    figures = one.figures
-    if one.special or not one.elements:
+    figures = comparison.figures
+    if comparison.special or not comparison.elements:
         return ""
-    if one.equal == one.elements:
+    if comparison.equal == comparison.elements:
         return "all elements are equal"
     limits = [f"ulp {_up(figures['ulp_max'])}", f"rtol {_up(figures['rel_max'])}", f"atol {_up(figures['abs_max'])}"]
     *some, last = [limit for limit in limits if not limit.endswith("inf")]
     return f"passes with {', '.join(some)} or {last}"
 
 
-def _row(one: ArrayComparison) -> Iterator[str]:
-    yield from (shown.name(one.name), one.dtype, "x".join(map(str, one.shape)) or "one number", _verdict(one))
-    yield from (f"{one.equal:,}", f"{one.beyond:,}")
-    yield from (f"{one.figures[f'ulp_{what}']:.3g}" for what in ("p50", "p99", "max"))
+def _row(comparison: ArrayComparison) -> Iterator[str]:
+    yield from (
+        shown.name(comparison.name),
+        comparison.dtype,
+        "x".join(map(str, comparison.shape)) or "one number",
+        _verdict(comparison),
+    )
+    yield from (f"{comparison.equal:,}", f"{comparison.beyond:,}")
+    yield from (f"{comparison.figures[f'ulp_{what}']:.3g}" for what in ("p50", "p99", "max"))
 
 
-def _verdict(one: ArrayComparison) -> str:
-    return "agrees" if one.passed else "DISAGREES" if one.elements else "is EMPTY"
+def _verdict(comparison: ArrayComparison) -> str:
+    return "agrees" if comparison.passed else "DISAGREES" if comparison.elements else "is EMPTY"
 
 
-def _one(comparison: ArrayComparison) -> Iterator[str]:
+def _described(comparison: ArrayComparison) -> Iterator[str]:
     shape = "x".join(map(str, comparison.shape)) or "one number"
     equal = ": all elements are equal" * (0 < comparison.elements == comparison.equal)
     yield f"{shown.name(comparison.name)} ({comparison.dtype}, {shape}) {_verdict(comparison)}{equal}"
@@ -227,9 +237,9 @@ def _one(comparison: ArrayComparison) -> Iterator[str]:
         yield f"  {'' if number else 'worst':9} {_element(element)}"
 
 
-def _element(one: Element) -> str:
-    truth = "" if one.truth is None else f", truth {one.truth!r}"
-    return f"[{', '.join(map(str, one.index))}] A {one.a!r}, B {one.b!r}{truth}: {one.ulp:.4g} ULP"
+def _element(element: Element) -> str:
+    truth = "" if element.truth is None else f", truth {element.truth!r}"
+    return f"[{', '.join(map(str, element.index))}] A {element.a!r}, B {element.b!r}{truth}: {element.ulp:.4g} ULP"
 
 
 def _up(value: float) -> str:

@@ -116,7 +116,7 @@ def _rows(
 ) -> list[AtlasRow]:
     plan = replace(plan, lacking=Lacking.of(report.environment))
     declared = declared_rows(activation, judged, report.deviations, report.findings, plan, without)
-    undeclared = [undeclared_row(activation, one, plan.lacking) for one in uncovered(activation, report)]
+    undeclared = [undeclared_row(activation, disagreement, plan.lacking) for disagreement in uncovered(activation, report)]
     return [*declared, *undeclared]
 
 
@@ -169,8 +169,8 @@ def atlas_diff(
         )
     else:
         after = new if isinstance(new, Atlas) else read(_arguments.path("new", new), "new")
-    for what, one in (("old", before), ("new", after)):
-        if one.compared < 1:
+    for what, given in (("old", before), ("new", after)):
+        if given.compared < 1:
             raise UsageError(f"{what}: this atlas compared nothing, so no change can be found; make it again")
     if not all({*getattr(before.coverage, what)} & {*getattr(after.coverage, what)} for what in ("functions", "dtypes")):
         raise UsageError("old, new: got two atlases that have no function and dtype in common, so nothing can be compared")

@@ -26,8 +26,8 @@ def compare(old: Atlas, new: Atlas) -> tuple[tuple[Change, ...], tuple[str, ...]
     same_inputs = (before.seed, before.quick) == (after.seed, after.quick)
     notes = [
         f"only in the {which} atlas, so not compared: {', '.join(more)}"
-        for which, mine, theirs, (here, there) in (("old", before, after, lacking), ("new", after, before, lacking[::-1]))
-        if (more := _beyond(mine, theirs, here, there))
+        for which, coverage, other, (here, there) in (("old", before, after, lacking), ("new", after, before, lacking[::-1]))
+        if (more := _beyond(coverage, other, here, there))
     ]
     if not same_inputs:
         notes.append(
@@ -39,7 +39,7 @@ def compare(old: Atlas, new: Atlas) -> tuple[tuple[Change, ...], tuple[str, ...]
     changes: list[Change] = []
     for id_ in dict.fromkeys([*olds, *news]):
         rows, row = (olds.get(id_), news.get(id_)), news.get(id_) or olds[id_]
-        if before.has(row) and after.has(row) and all(shared.has(one) for one in rows if one):
+        if before.has(row) and after.has(row) and all(shared.has(listed) for listed in rows if listed):
             changes += _changes(*rows, shared, same_inputs)
     return tuple(sorted(changes, key=lambda change: KINDS.index(change.kind))), tuple(notes)
 
@@ -54,7 +54,7 @@ class Shared:
 
     def runs(self, implementation: str, dtype: str) -> bool:
         """Whether both ran an implementation."""
-        return dtype in self.dtypes and all(one.runs(implementation, dtype) for one in self.lacking)
+        return dtype in self.dtypes and all(lacking.runs(implementation, dtype) for lacking in self.lacking)
 
     def has(self, row: AtlasRow) -> bool:
         """Whether both could observe it: in one implementation, or for a convention in two."""
@@ -63,23 +63,25 @@ class Shared:
 
     def extents(self, row: AtlasRow | None) -> Extents:
         """How often and how strongly a row was observed in what both ran, in all its regions together."""
-        found: dict[Setting, tuple[int, float]] = {}
+        extents: dict[Setting, tuple[int, float]] = {}
         for area in row.region if row else ():
-            for one in area.measured:
-                names = (one.implementation,) if one.against in (EXACT, ALONE) else (one.implementation, one.against)
-                if one.mode in self.modes and all(self.runs(name, one.dtype) for name in names):
-                    setting = area.order, one.dtype, names, one.mode
-                    points, largest = found.get(setting, (0, 0.0))
-                    found[setting] = points + one.points, max(largest, one.max_ulp)
-        return found
+            for extent in area.measured:
+                names = (
+                    (extent.implementation,) if extent.against in (EXACT, ALONE) else (extent.implementation, extent.against)
+                )
+                if extent.mode in self.modes and all(self.runs(name, extent.dtype) for name in names):
+                    setting = area.order, extent.dtype, names, extent.mode
+                    points, largest = extents.get(setting, (0, 0.0))
+                    extents[setting] = points + extent.points, max(largest, extent.max_ulp)
+        return extents
 
 
-def _beyond(mine: Coverage, theirs: Coverage, here: Lacking, there: Lacking) -> list[str]:
+def _beyond(coverage: Coverage, other: Coverage, here: Lacking, there: Lacking) -> list[str]:
     """What one atlas covers and the other does not; and what it could run ``here`` and the other could not."""
     names = ("functions", "dtypes", "modes")
-    more = [one for name in names for one in sorted({*getattr(mine, name)} - {*getattr(theirs, name)})]
-    lost = sorted(there.among(FRAMEWORKS, mine.dtypes).keys() - here.among(FRAMEWORKS, mine.dtypes))
-    return [*more, *["layout"] * (mine.layout and not theirs.layout), *lost]
+    more = [covered for name in names for covered in sorted({*getattr(coverage, name)} - {*getattr(other, name)})]
+    lost = sorted(there.among(FRAMEWORKS, coverage.dtypes).keys() - here.among(FRAMEWORKS, coverage.dtypes))
+    return [*more, *["layout"] * (coverage.layout and not other.layout), *lost]
 
 
 def _sampling(coverage: Coverage) -> str:
@@ -99,7 +101,9 @@ def _changes(old: AtlasRow | None, new: AtlasRow | None, shared: Shared, same_in
     changes = []
     if was != is_:
         lines = [f"{_setting(key)}: {_seen(seen)}" for key, seen in (after if is_ else before).items() if seen[0]]
-        missing = [f"it is not listed in the {which} atlas" for which, one in (("old", old), ("new", new)) if one is None]
+        missing = [
+            f"it is not listed in the {which} atlas" for which, listed in (("old", old), ("new", new)) if listed is None
+        ]
         changes.append(change("appeared" if is_ else "vanished", [*(missing if row.declared else []), *lines]))
     elif was and same_inputs:
         grown: list[str] = []
@@ -132,27 +136,29 @@ def _seen(extent: tuple[int, float]) -> str:
 def _results(old: AtlasRow | None, new: AtlasRow | None) -> list[str]:
     """The results that changed, at inputs that both have."""
     before, after = ({} if row is None else _by_input(row) for row in (old, new))
-    found = []
+    changed = []
     for key in before.keys() & after.keys():
         (where, was), (_, is_) = before[key], after[key]
-        found += [
+        changed += [
             f"{where}, {' '.join(who).rstrip()}: {_result(is_[who])}, was {_result(was[who])}"
             for who in was.keys() & is_.keys()
             if (was[who].got, was[who].message) != (is_[who].got, is_[who].message)
         ]
-    return sorted(found)
+    return sorted(changed)
 
 
 def _by_input(row: AtlasRow) -> dict[str, tuple[str, dict[tuple[str, str, str], Outcome]]]:
     """For each input, the results by implementation, mode and layout."""
-    found = {}
+    by_input = {}
     for at, results in zip(row.inputs, row.results, strict=True):
         parameters = "".join(f", {name} = {value:g}" for name, value in sorted(at.parameters.items()))
         where = f"{at.dtype} {ORDER_NAMES[at.order]} at {at.x.decimal}{parameters}"
-        of_settings = {(on_screen(one.implementation), one.mode, LAYOUTS[one.layout]): one for one in results}
-        found[f"{where} {at.x.bits} {at.place}"] = where, of_settings
-    return found
+        of_settings = {
+            (on_screen(outcome.implementation), outcome.mode, LAYOUTS[outcome.layout]): outcome for outcome in results
+        }
+        by_input[f"{where} {at.x.bits} {at.place}"] = where, of_settings
+    return by_input
 
 
-def _result(one: Outcome) -> str:
-    return str(one.message) if one.got is None else one.got.decimal
+def _result(outcome: Outcome) -> str:
+    return str(outcome.message) if outcome.got is None else outcome.got.decimal

@@ -57,7 +57,7 @@ class AtlasDiff(Documented, schema=DIFF_SCHEMA, written=("environment", "changes
     @property
     def environment(self) -> dict[str, tuple[Any, Any]]:
         """What differs between the environments, by dotted name: the old value and the new one, None for a missing one."""
-        old, new = (dict(_flat(one)) for one in (self.old_environment, self.new_environment))
+        old, new = (dict(_flat(environment)) for environment in (self.old_environment, self.new_environment))
         return {
             name: (old.get(name), new.get(name))
             for name in dict.fromkeys([*old, *new])
@@ -114,7 +114,10 @@ def printed(diff: AtlasDiff) -> Document:
             blocks.append(Heading(f"{TOLD[kind]}:"))
         for change in changes:
             declared = "" if change.declared else ", NOT DECLARED"
-            lines = [f"  {change.id} ({change.cause}{declared})", *(f"    {one}" for one in change.details[:MOST_DETAILS])]
+            lines = [
+                f"  {change.id} ({change.cause}{declared})",
+                *(f"    {detail}" for detail in change.details[:MOST_DETAILS]),
+            ]
             if len(change.details) > MOST_DETAILS:
                 lines.append(f"    and {len(change.details) - MOST_DETAILS} more; --json has them all")
             blocks.append(Paragraph("\n".join(lines)))

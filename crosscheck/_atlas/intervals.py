@@ -60,7 +60,7 @@ class Points:
             for x, shown in pairs:
                 hits = x[shown]
                 of_seed[np.searchsorted(every, hits[~np.isnan(hits)])] = True
-                apart |= {repr(float(one)) for one in hits[(hits == 0) | np.isnan(hits)]}
+                apart |= {repr(float(hit)) for hit in hits[(hits == 0) | np.isnan(hits)]}
         return cls(every, by_seed, frozenset(apart), whole)
 
     def shows_at(self, value: float) -> bool:
@@ -87,7 +87,7 @@ def refitted(intervals: Sequence[Interval], points: Points, *, scattered: bool =
         hits = at[points.shown[at]]
         if hits.size:
             ends = (low, -1, at, hits), (high, 1, at[::-1], hits[::-1])
-            lower, upper = (_end(*one, points, scattered=scattered) for one in ends)
+            lower, upper = (_end(*end, points, scattered=scattered) for end in ends)
             result.append((lower, upper))
         elif not points.whole and 0 < share < 1 and (1 - share) ** at.size >= CHANCE:
             result.append((low, high))

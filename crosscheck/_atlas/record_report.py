@@ -102,7 +102,7 @@ class RecordDiff(
 
     def document(self) -> Document:
         blocks: list[Block] = [Paragraph(note) for note in self.notes]
-        blocks += [Lines(f"{one.id} ({one.kind})", one.details) for one in self.changes]
+        blocks += [Lines(f"{change.id} ({change.kind})", change.details) for change in self.changes]
         return Document(self.headline, self.passed, [*blocks, *_without_reason(self.unexplained)])
 
     @property
@@ -118,12 +118,13 @@ def _without_reason(unexplained: Sequence[Unexplained]) -> list[Block]:
     return [Lines(title, [*map(_what, unexplained)])]
 
 
-def _what(one: Unexplained) -> str:
-    where = f"{one.function} {ORDER_NAMES[one.order]}, {one.dtype} {one.mode}, {on_screen(one.implementations)}: {one.cause}"
-    if one.message is not None:
-        return f"{where}: {one.message}"
-    return f"{where} at {one.inputs:,} inputs, such as {one.worst!r}" + (
-        f", {one.max_ulp:.4g} ULP" if one.max_ulp > 0 else ""
+def _what(disagreement: Unexplained) -> str:
+    setting = f"{disagreement.function} {ORDER_NAMES[disagreement.order]}, {disagreement.dtype} {disagreement.mode}"
+    where = f"{setting}, {on_screen(disagreement.implementations)}: {disagreement.cause}"
+    if disagreement.message is not None:
+        return f"{where}: {disagreement.message}"
+    return f"{where} at {disagreement.inputs:,} inputs, such as {disagreement.worst!r}" + (
+        f", {disagreement.max_ulp:.4g} ULP" if disagreement.max_ulp > 0 else ""
     )
 
 
@@ -158,27 +159,27 @@ Setting = tuple[int, str, tuple[str, ...], tuple[int, ...], tuple[tuple[str, flo
 
 def _by_setting(regions: Iterable[Region]) -> dict[Setting, list[Region]]:
     """The regions of each order, dtype, modes, lengths and parameters."""
-    found: dict[Setting, list[Region]] = {}
+    by_setting: dict[Setting, list[Region]] = {}
     for region in regions:
         for dtype in region.dtypes:
             setting = (region.order, dtype, region.modes, region.lengths, tuple(sorted(region.parameters.items())))
-            found.setdefault(setting, []).append(region)
-    return found
+            by_setting.setdefault(setting, []).append(region)
+    return by_setting
 
 
 def _details(old: Mapping[Setting, list[Region]], new: Mapping[Setting, list[Region]], *, strict: bool) -> Iterator[str]:
     for setting in sorted({*old, *new}, key=lambda setting: (setting[0], DTYPES.index(setting[1]))):
-        was, is_ = ({_content(one): one for one in some.get(setting, [])} for some in (old, new))
+        was, is_ = ({_content(region): region for region in some.get(setting, [])} for some in (old, new))
         before, after = (
-            [one for text, one in some.items() if text not in others] for some, others in ((was, is_), (is_, was))
+            [region for text, region in some.items() if text not in others] for some, others in ((was, is_), (is_, was))
         )
         where = _setting(setting)
         if len(before) == len(after):
-            for one, other in zip(before, after, strict=True):
-                yield from (f"{where}: {detail}" for detail in _between(one, other, strict=strict))
+            for earlier, later in zip(before, after, strict=True):
+                yield from (f"{where}: {detail}" for detail in _between(earlier, later, strict=strict))
         else:
-            yield from (f"{where}: no longer {_told(one)}" for one in before)
-            yield from (f"{where}: {_told(one)}" for one in after)
+            yield from (f"{where}: no longer {_told(region)}" for region in before)
+            yield from (f"{where}: {_told(region)}" for region in after)
 
 
 def _content(region: Region) -> str:
@@ -201,7 +202,7 @@ def _between(old: Region, new: Region, *, strict: bool) -> Iterator[str]:
 
 def _results(old: Anchor, new: Anchor) -> Iterator[str]:
     for who in dict.fromkeys([*old.results, *new.results]):
-        was, is_ = (repr(one.results[who]) if who in one.results else "no one result" for one in (old, new))
+        was, is_ = (repr(anchor.results[who]) if who in anchor.results else "no one result" for anchor in (old, new))
         if was != is_:
             yield f"at {old.input!r}: {on_screen(who)} gives {is_}, was {was}"
 

@@ -80,10 +80,10 @@ def here() -> tuple[Seen, str]:
     if lost := lacking().frameworks:
         raise UsageError(f"a record needs both frameworks: {'; '.join(lost.values())}")
     described = environment("cpu")
-    found = Environment.of(described)
-    torch, jax = ("~=" + ".".join(map(str, Version(str(one)).release[:3])) for one in (found.torch, found.jax))
-    seen = Seen(torch, jax, "cpu", (str(found.capability),))
-    by = f"crosscheck {version('torch-jax-crosscheck')}, {found}, Python {described['python']}"
+    current = Environment.of(described)
+    torch, jax = ("~=" + ".".join(map(str, Version(str(release)).release[:3])) for release in (current.torch, current.jax))
+    seen = Seen(torch, jax, "cpu", (str(current.capability),))
+    by = f"crosscheck {version('torch-jax-crosscheck')}, {current}, Python {described['python']}"
     return seen, by
 
 
@@ -128,7 +128,7 @@ def record(out: Path, *, progress: Callable[[str, str, float], None] | None = No
         path=path,
         size=len(content),
         deviations=deviations,
-        unexplained=tuple(one for part in done.values() for one in part.unexplained),
+        unexplained=tuple(disagreement for part in done.values() for disagreement in part.unexplained),
         environment=environment("cpu"),
     )
 
@@ -155,7 +155,9 @@ def check(
     old: dict[str, tuple[Region, ...]] = {}
     new: dict[str, tuple[Region, ...]] = {}
     unexplained: list[Unexplained] = []
-    for function, part in _parts([one.name for one in chosen], scope, seen, on_record.deviations, progress, processes):
+    for function, part in _parts(
+        [activation.name for activation in chosen], scope, seen, on_record.deviations, progress, processes
+    ):
         for deviation in activations[function].deviations:
             regions = on_record.deviations.get(deviation.id, ())
             old[deviation.id] = scope.of(deviation, regions)
@@ -179,10 +181,12 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
     fitted, unexplained = fit(measure)
     for seeds in AGAIN:
         # also at the ends and anchors that were found, as later runs do
-        deviations = [replace(one, regions=fitted.get(one.id, one.regions)) for one in activation.deviations]
-        found = replace(activation, deviations=tuple(deviations))
-        again = ([*run(found, _plan(activation, scope, seed))] for seed in seeds)
-        refuting = [one for one in again if unexplained or not borne_out(replace(measure, runs=[one]), fitted)]
+        deviations = [
+            replace(deviation, regions=fitted.get(deviation.id, deviation.regions)) for deviation in activation.deviations
+        ]
+        refined = replace(activation, deviations=tuple(deviations))
+        again = ([*run(refined, _plan(activation, scope, seed))] for seed in seeds)
+        refuting = [judged for judged in again if unexplained or not borne_out(replace(measure, runs=[judged]), fitted)]
         if not refuting:
             break
         measure = replace(measure, runs=[*measure.runs, *refuting])
@@ -195,7 +199,7 @@ def _plan(activation: Activation, scope: Scope, seed: int) -> Plan:
     """What is run with a seed: everything with the first seed, with the others only what depends on the seed."""
     first = seed == SEEDS[0]
     return Plan(
-        dtypes=tuple(one for one in scope.dtypes if first or activation.rows or FORMATS[one].bits > 16),
+        dtypes=tuple(dtype for dtype in scope.dtypes if first or activation.rows or FORMATS[dtype].bits > 16),
         orders=ORDERS,
         implementations=NATIVES,
         modes=scope.modes,

@@ -131,7 +131,7 @@ def printed(atlas: Atlas) -> Document:
             [row.id, settings(row), row.cause, row.side or "", (examples(row) or [""])[0], status(row)]
             for row in sorted(atlas.rows, key=lambda row: row.passed)
         ]
-        about = legend({one.implementation for row in atlas.rows for results in row.results for one in results})
+        about = legend({result.implementation for row in atlas.rows for results in row.results for result in results})
         blocks += [Table([["disagreement", "of", "cause", "side", "for example", ""], *rows]), Paragraph(about)]
     blocks += [Paragraph(f"{row.id}: {finding}") for row in atlas.rows for finding in row.findings]
     return Document(atlas.summary.headline, atlas.passed, [*blocks, *_not_run(atlas)])
@@ -159,14 +159,14 @@ def examples(row: AtlasRow) -> list[str]:
     """One line for the first example of each order, in float32 where there is one: the results and the exact result."""
     lines = []
     for order in row.orders:
-        found = [one for one in zip(row.inputs, row.results, row.truth, strict=True) if one[0].order == order]
-        if found:
-            at, results, truth = next((one for one in found if one[0].dtype == FIRST_DTYPE), found[0])
+        of_order = [example for example in zip(row.inputs, row.results, row.truth, strict=True) if example[0].order == order]
+        if of_order:
+            at, results, truth = next((example for example in of_order if example[0].dtype == FIRST_DTYPE), of_order[0])
             exact = "no exact result" if truth is None else f"exact {truth.decimal}"
             shown = {
-                (IMPLEMENTATIONS.index(one.implementation), tuple(LAYOUTS).index(one.layout)): outcome(one)
-                for one in reversed(results)
-                if one.implementation in (*row.implementations, *row.natives)
+                (IMPLEMENTATIONS.index(result.implementation), tuple(LAYOUTS).index(result.layout)): outcome(result)
+                for result in reversed(results)
+                if result.implementation in (*row.implementations, *row.natives)
             }
             said = ", ".join(shown[key] for key in sorted(shown))
             lines.append(f"{ORDER_NAMES[order]} at {place(at)}: {said}; {exact}")
@@ -179,9 +179,9 @@ def place(at: Input) -> str:
     return f"{at.x.decimal}{row} ({at.dtype}{parameters})"
 
 
-def outcome(one: Outcome) -> str:
-    who = f"{on_screen(one.implementation)} {LAYOUTS[one.layout]}".rstrip()
-    return f"{who}: {one.message}" if one.got is None else f"{who} {one.got.decimal}"
+def outcome(result: Outcome) -> str:
+    who = f"{on_screen(result.implementation)} {LAYOUTS[result.layout]}".rstrip()
+    return f"{who}: {result.message}" if result.got is None else f"{who} {result.got.decimal}"
 
 
 HEAD = ("disagreement", "of", "cause", "side", "inputs", "for example", "why", "source", "differs from", "")
@@ -194,9 +194,11 @@ def _cells(row: AtlasRow) -> list[str]:
     return [row.id, settings(row), row.cause, row.side or "", inputs, results, why, row.link, beside, status(row)]
 
 
-def area(one: Area) -> str:
-    intervals = ", ".join(f"{low:g}" if low == high or isnan(low) else f"{low:g} to {high:g}" for low, high in one.intervals)
-    lengths = f" in rows of {', '.join(map(str, one.lengths))}" if one.lengths else ""
-    parameters = "".join(f", {name} = {value:g}" for name, value in one.parameters.items())
-    bound = "" if isinf(one.max_ulp) else f", at most {one.max_ulp:.4g} ULP"
-    return f"{ORDER_NAMES[one.order]} {intervals}{lengths}{parameters} ({', '.join(one.dtypes)}{bound})"
+def area(region: Area) -> str:
+    intervals = ", ".join(
+        f"{low:g}" if low == high or isnan(low) else f"{low:g} to {high:g}" for low, high in region.intervals
+    )
+    lengths = f" in rows of {', '.join(map(str, region.lengths))}" if region.lengths else ""
+    parameters = "".join(f", {name} = {value:g}" for name, value in region.parameters.items())
+    bound = "" if isinf(region.max_ulp) else f", at most {region.max_ulp:.4g} ULP"
+    return f"{ORDER_NAMES[region.order]} {intervals}{lengths}{parameters} ({', '.join(region.dtypes)}{bound})"

@@ -103,25 +103,25 @@ def declared_rows(
     return rows
 
 
-def undeclared_row(activation: Activation, one: Uncovered, lacking: Lacking) -> AtlasRow:
+def undeclared_row(activation: Activation, disagreement: Uncovered, lacking: Lacking) -> AtlasRow:
     """A row for a disagreement that no deviation covers, sighted in the first of the comparisons that show it.
 
     Its regions are the worst inputs, one for each of the comparisons. There is no sighting if an implementation raised at
     every input.
     """
-    first = one.comparisons[0]
-    beside = _others(activation, first.parameters, one.implementations, first.mode, lacking, first.dtype)
-    sighting = sight_uncovered(activation, one, beside)
+    first = disagreement.comparisons[0]
+    beside = _others(activation, first.parameters, disagreement.implementations, first.mode, lacking, first.dtype)
+    sighting = sight_uncovered(activation, disagreement, beside)
     areas = []
-    for comparison in one.comparisons:
+    for comparison in disagreement.comparisons:
         key = comparison.implementation, comparison.against, comparison.dtype, comparison.mode
         extent, interval = Extent(*key, comparison.points, comparison.points, 0.0), (-inf, inf)
-        if count := comparison.uncovered.get(one.cause):
+        if count := comparison.uncovered.get(disagreement.cause):
             largest = float(np.nan_to_num(count.worst.ulp, nan=0.0, posinf=inf))
             extent, interval = Extent(*key, count.count, comparison.points, largest), (count.worst.input,) * 2
         areas.append(
             Area(
-                order=one.order,
+                order=disagreement.order,
                 dtypes=(comparison.dtype,),
                 intervals=(interval,),
                 lengths=(),
@@ -131,18 +131,24 @@ def undeclared_row(activation: Activation, one: Uncovered, lacking: Lacking) -> 
                 measured=(extent,),
             )
         )
-    raised = [comparison.message for comparison in one.comparisons if comparison.message][:1]
+    raised = [comparison.message for comparison in disagreement.comparisons if comparison.message][:1]
     return _row(
         activation,
-        one.implementations,
-        one.cause,
+        disagreement.implementations,
+        disagreement.cause,
         areas,
         [(0, sighting)] if sighting else [],
         id="-".join(
-            ["undeclared", activation.name, ORDER_NAMES[one.order].replace(" ", "-"), one.cause, *one.implementations]
+            [
+                "undeclared",
+                activation.name,
+                ORDER_NAMES[disagreement.order].replace(" ", "-"),
+                disagreement.cause,
+                *disagreement.implementations,
+            ]
         ),
         declared=False,
-        modes=tuple(dict.fromkeys(comparison.mode for comparison in one.comparisons)),
+        modes=tuple(dict.fromkeys(comparison.mode for comparison in disagreement.comparisons)),
         reason=". ".join([*raised, "No deviation of the catalogue covers it."]),
         link="",
         bug=False,
@@ -177,13 +183,13 @@ def _row(
 
 
 def _natives(activation: Activation) -> Mapping[str, str]:
-    found = {}
+    calls = {}
     for side, native in activation.natives.items():
-        found[Implementation(side, NATIVE).name] = native.call or native.path
+        calls[Implementation(side, NATIVE).name] = native.call or native.path
         if native.matched:
             arguments = ", ".join(f"{name}={value!r}" for name, value in native.matched.items())
-            found[Implementation(side, MATCHED).name] = f"{native.path}(x, {arguments})"
-    return found
+            calls[Implementation(side, MATCHED).name] = f"{native.path}(x, {arguments})"
+    return calls
 
 
 def _others(
@@ -196,11 +202,11 @@ def _others(
 ) -> list[tuple[str, str]]:
     """Every implementation and mode besides these implementations in that mode: a row shows the results of all that run."""
     return [
-        (implementation.name, one)
+        (implementation.name, shown_mode)
         for implementation in implementations_of(activation, parameters)
         if lacking.runs(implementation.name, dtype)
-        for one in SHOWN_MODES.get(implementation.side, ())
-        if implementation.name not in implementations or one != (mode if mode in implementation.modes else "eager")
+        for shown_mode in SHOWN_MODES.get(implementation.side, ())
+        if implementation.name not in implementations or shown_mode != (mode if mode in implementation.modes else "eager")
     ]
 
 
@@ -222,15 +228,15 @@ def _outcomes(activation: Activation, sighting: Sighting) -> tuple[Outcome, ...]
     there = {implementation.name for implementation in implementations_of(activation, sighting.parameters)}
     return tuple(
         Outcome(
-            one.implementation,
-            one.mode,
-            None if one.got is None else number(one.got, sighting.dtype),
-            one.ulp,
-            one.message,
-            "alone" if one.copies == 1 else one.view or "array",
+            result.implementation,
+            result.mode,
+            None if result.got is None else number(result.got, sighting.dtype),
+            result.ulp,
+            result.message,
+            "alone" if result.copies == 1 else result.view or "array",
         )
-        for one in sighting.results
-        if one.implementation in there
+        for result in sighting.results
+        if result.implementation in there
     )
 
 
@@ -259,15 +265,16 @@ def _alike(row: AtlasRow, other: AtlasRow) -> bool:
 def differences(row: AtlasRow, other: AtlasRow) -> tuple[str, ...]:
     """How two rows differ in the orders that both have."""
     shared = set(row.orders) & set(other.orders)
-    mine, theirs = ([area for area in one.region if area.order in shared] for one in (row, other))
+    regions, other_regions = ([area for area in atlas_row.region if area.order in shared] for atlas_row in (row, other))
 
     def inputs(areas: Sequence[Area]) -> set[str]:  # as text: NaN equals itself, and -0 and 0 differ
         return {f"{a.order} {a.intervals} {a.lengths} {sorted(a.parameters.items())}" for a in areas}
 
     differ = {
         "implementations": row.implementations != other.implementations,
-        "dtypes": {dtype for area in mine for dtype in area.dtypes} != {dtype for area in theirs for dtype in area.dtypes},
-        "region": inputs(mine) != inputs(theirs),
+        "dtypes": {dtype for area in regions for dtype in area.dtypes}
+        != {dtype for area in other_regions for dtype in area.dtypes},
+        "region": inputs(regions) != inputs(other_regions),
         "mechanism": row.reason != other.reason,
     }
     return tuple(name for name, differs in differ.items() if differs)

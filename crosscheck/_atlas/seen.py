@@ -31,30 +31,36 @@ class MeasuredActivation:
 
     @cached_property
     def judged(self) -> list[ComparisonCauses]:
-        return [one for run in self.runs for one in run]
+        return [comparison for run in self.runs for comparison in run]
 
     def alone(self, deviation: Deviation, *regions: Region) -> Deviation:
         """The deviation with only these regions, as regions of this environment."""
         return replace(deviation, regions=regions, seen=(self.seen,))
 
     def open_points(
-        self, found: Mapping[str, Sequence[Region]], among: Wanted | None = None
+        self, fitted: Mapping[str, Sequence[Region]], among: Wanted | None = None
     ) -> Iterator[tuple[ComparisonCauses, BoolArray]]:
         """For each comparison, the points that no region covers, ``among`` these or among all."""
-        settled = [self.alone(one, *found[one.id]) for one in self.activation.deviations if found.get(one.id)]
-        for one, at in among if among is not None else ((one, np.ones(one.x.shape, bool)) for one in self.judged):
-            left = at[one.failing]
+        settled = [
+            self.alone(deviation, *fitted[deviation.id])
+            for deviation in self.activation.deviations
+            if fitted.get(deviation.id)
+        ]
+        for comparison, at in (
+            among if among is not None else ((comparison, np.ones(comparison.x.shape, bool)) for comparison in self.judged)
+        ):
+            left = at[comparison.failing]
             for deviation in settled:
-                for region in regions_of(deviation, one) if left.any() else ():
-                    left &= ~excuses(deviation, region, one)
+                for region in regions_of(deviation, comparison) if left.any() else ():
+                    left &= ~excuses(deviation, region, comparison)
             if left.any():
-                yield one, marked(one, left)
+                yield comparison, marked(comparison, left)
 
 
-def marked(one: ComparisonCauses, failing: BoolArray) -> BoolArray:
+def marked(comparison: ComparisonCauses, failing: BoolArray) -> BoolArray:
     """These failing points, marked among all points."""
-    result = np.zeros(one.x.shape, bool)
-    result[one.failing] = failing
+    result = np.zeros(comparison.x.shape, bool)
+    result[comparison.failing] = failing
     return result
 
 

@@ -66,17 +66,17 @@ class Catalogue(Mapping[str, Activation]):
 
     @cached_property
     def _by_name(self) -> dict[str, Activation]:
-        found: dict[str, Activation] = {}
+        by_name: dict[str, Activation] = {}
         for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
             if info.name.startswith("_"):
                 continue
             records = _records(importlib.import_module(f"{__name__}.{info.name}"))
             if len(records) != 1:
                 raise SpecError(f"_catalogue/{info.name}.py holds {len(records)} records, expected one")
-            add(found, records[0])
+            add(by_name, records[0])
         for record in self._from_files:
-            add(found, record)
-        return found
+            add(by_name, record)
+        return by_name
 
     @cached_property
     def _from_files(self) -> list[Activation]:
@@ -122,13 +122,13 @@ class Catalogue(Mapping[str, Activation]):
         return f"<crosscheck activations: {', '.join(self)}>"
 
 
-def add(found: dict[str, Activation], record: Activation) -> None:
+def add(by_name: dict[str, Activation], record: Activation) -> None:
     """Add a record under its name; ``SpecError`` where the name, or an alias, is taken."""
-    taken = {name: one.name for one in found.values() for name in (one.name, *one.aliases)}
+    taken = {name: activation.name for activation in by_name.values() for name in (activation.name, *activation.aliases)}
     for name in (record.name, *record.aliases):
         if name in taken:
             raise SpecError(f"two activations are called {name!r}: {taken[name]} and {record.name}; rename one of them")
-    found[record.name] = record
+    by_name[record.name] = record
 
 
 activations = Catalogue()

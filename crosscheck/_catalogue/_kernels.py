@@ -233,7 +233,7 @@ def in_float64(rule: Callable[..., Any]) -> Callable[..., Any]:
     def computed(framework: Any, x: Any, *others: Any, **parameters: Any) -> Any:
         if not wider(framework, x):
             return rule(framework, x, *others, **parameters)
-        others = tuple(one.double() if isinstance(one, framework.Tensor) else one for one in others)
+        others = tuple(other.double() if isinstance(other, framework.Tensor) else other for other in others)
         return rule(framework, x.double(), *others, **parameters).to(x.dtype)
 
     return computed

@@ -66,11 +66,11 @@ def once_more(framework: Any, x: Any, y: Any, axis: int, n: int) -> Any:
     """
     m = numpy_of(framework)
     power, s = _exponential(framework, two_sum(x, -y), PRECISIONS[m.finfo(x.dtype).bits])
-    one, none = power == 1, m.zeros_like(power)
+    is_one, none = power == 1, m.zeros_like(power)
     # e^z where that is far from 1, else e^z - 1: so neither cancels
-    term, rest = renormalised(m.where(one, none, power), power * s[0])
+    term, rest = renormalised(m.where(is_one, none, power), power * s[0])
     whole, lost = long_total(framework, term, axis, rest + power * s[1])
-    whole, less = two_sum(whole, m.sum(m.where(one, power, none), axis, keepdims=True) - n)
+    whole, less = two_sum(whole, m.sum(m.where(is_one, power, none), axis, keepdims=True) - n)
     g = (whole + (less + lost)) / n
     return y + (g - g * g / 2)
 

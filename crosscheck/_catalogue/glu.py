@@ -20,8 +20,8 @@ def definition(m: Any, x: Any, axis: int = -1) -> Any:
 def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
     """(s(b) v, a s(b) s(-b) v), s being the sigmoid."""
     a, e, c, z, open_ = _parts(m, x, axis)
-    one = m.where(open_, v, v * e) / (1 + z) * m.where(open_, 1, c)
-    return m.concatenate((one, a * e / _square(z) * v * c), axis)
+    by_a = m.where(open_, v, v * e) / (1 + z) * m.where(open_, 1, c)
+    return m.concatenate((by_a, a * e / _square(z) * v * c), axis)
 
 
 def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:

@@ -29,8 +29,8 @@ def value(framework: Any, x: Any, negative_slope: Any) -> Any:
 
 def gradient(framework: Any, x: Any, negative_slope: Any) -> Any:
     m = numpy_of(framework)
-    one = m.ones_like(x)
-    return m.where(x > 0, one, negative_slope * one)
+    ones = m.ones_like(x)
+    return m.where(x > 0, ones, negative_slope * ones)
 
 
 def second(framework: Any, x: Any, negative_slope: Any) -> Any:

@@ -44,8 +44,8 @@ def value(framework: Any, x: Any, weight: Any) -> Any:
 
 def gradient(framework: Any, x: Any, weight: Any) -> Any:
     m = numpy_of(framework)
-    one = m.ones_like(x)
-    return m.where(x > 0, one, aligned(framework, x, weight) * one)
+    ones = m.ones_like(x)
+    return m.where(x > 0, ones, aligned(framework, x, weight) * ones)
 
 
 def second(framework: Any, x: Any, weight: Any) -> Any:

@@ -67,12 +67,12 @@ def parts(framework: Any, x: Any, axis: int, epsilon: float) -> tuple[Any, Any, 
     count = m.sum(infinite, axis, keepdims=True)
     top = m.amax(abs(x), axis, keepdims=True)
     limit = ((count < 2) | (m.sum(signs, axis, keepdims=True) == 0) & (n == 2)) & ~m.isnan(top)
-    one = m.ones_like(top)
-    t = m.where(top > 2.0 ** (bits * 7 // 16), 2.0 ** -(bits * 9 // 16) * one, one)
+    ones = m.ones_like(top)
+    t = m.where(top > 2.0 ** (bits * 7 // 16), 2.0 ** -(bits * 9 // 16) * ones, ones)
     c = deviation(framework, m.where(count > 0, signs, x * t), axis)
-    rest = m.clip(m.where(count > 0, 0 * one, epsilon * t * t), m.finfo(x.dtype).tiny, None)
+    rest = m.clip(m.where(count > 0, 0 * ones, epsilon * t * t), m.finfo(x.dtype).tiny, None)
     s = m.sqrt(mean(framework, c * c, axis) + rest)
-    return m.where(limit, c / s, nan * one), s, m.where(count > 0, m.where(limit, 0 * one, nan * one), t)
+    return m.where(limit, c / s, nan * ones), s, m.where(count > 0, m.where(limit, 0 * ones, nan * ones), t)
 
 
 @in_float64

@@ -70,9 +70,9 @@ def _kept() -> dict[str, str]:
         programs.mkdir(parents=True, exist_ok=True)
     except OSError:
         return {_cache.VARIABLE: ""}
-    found = {_cache.VARIABLE: named}
+    variables = {_cache.VARIABLE: named}
     if not any(name.startswith(JAX) for name in os.environ):
         ignored = [f"ignore:{message}:UserWarning" for message in SHARED]
-        found |= ALL_PROGRAMS | {"JAX_COMPILATION_CACHE_DIR": str(programs)}
-        found["PYTHONWARNINGS"] = ",".join([*filter(None, [os.environ.get("PYTHONWARNINGS")]), *ignored])
-    return found
+        variables |= ALL_PROGRAMS | {"JAX_COMPILATION_CACHE_DIR": str(programs)}
+        variables["PYTHONWARNINGS"] = ",".join([*filter(None, [os.environ.get("PYTHONWARNINGS")]), *ignored])
+    return variables

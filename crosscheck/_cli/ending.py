@@ -128,16 +128,16 @@ def _ctrl_c_heard() -> Iterator[None]:
 
     sys.unraisablehook = again
     # if ignored, it stays ignored; and only the main thread may set a handler
-    mine = raised in (signal.default_int_handler, signal.SIG_DFL) and current_thread() is main_thread()
-    if mine:
+    handled = raised in (signal.default_int_handler, signal.SIG_DFL) and current_thread() is main_thread()
+    if handled:
         signal.signal(signal.SIGINT, later)
     try:
         yield
-        for one in waiting:  # otherwise it would be raised when nothing handles it any more
-            one.join()
+        for timer in waiting:  # otherwise it would be raised when nothing handles it any more
+            timer.join()
     finally:
         sys.unraisablehook = before
-        if mine:
+        if handled:
             signal.signal(signal.SIGINT, raised)
 
 

@@ -32,8 +32,8 @@ def in_options(message: str) -> str:
     known = "|".join(options)
     argument = re.compile(rf"\b({known})=(?!=)(\w[\w.]*)?|(?<=\()({known})(?=\))")
 
-    def option(found: re.Match[str]) -> str:
-        return f"{options[found[1] or found[3]]} {found[2] or ''}".removesuffix(" True").rstrip()
+    def option(match: re.Match[str]) -> str:
+        return f"{options[match[1] or match[3]]} {match[2] or ''}".removesuffix(" True").rstrip()
 
     return head + colon + argument.sub(option, rest)
 
@@ -54,17 +54,17 @@ def refuse_besides(option: str, *allowed: str) -> None:
 
 def every_mode(given: tuple[str, ...]) -> tuple[str, ...]:
     """The modes that are given; ``all`` means every mode."""
-    return tuple(mode for one in given for mode in (MODES if one == ALL else (one,)))
+    return tuple(mode for choice in given for mode in (MODES if choice == ALL else (choice,)))
 
 
 def numbers(given: tuple[str, ...]) -> list[int | str]:
     """Orders as numbers; a text that is not a number is refused later, where the orders are checked."""
-    return [int(one) if one.isdecimal() else one for one in given]
+    return [int(text) if text.isdecimal() else text for text in given]
 
 
 def _among(*known: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """The completions of a value in a shell: the known values that begin with it."""
-    return lambda _, __, begun: [one for one in known if one.startswith(begun)]
+    return lambda _, __, begun: [value for value in known if value.startswith(begun)]
 
 
 def _activations(context: click.Context, param: click.Parameter, begun: str) -> list[str]:

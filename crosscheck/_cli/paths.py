@@ -72,12 +72,12 @@ def _check_not_read(option: str, written: str, what: str, read: str) -> None:
         refuse(f"{option}: {written} is also read, as {what}; give another name")
 
 
-def _same(one: str, other: str) -> bool:
+def _same(path: str, other: str) -> bool:
     """Whether two names are of one file, also by links or another spelling."""
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(path, other)
     except OSError:  # one does not exist yet
-        return os.path.realpath(one) == os.path.realpath(other)
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _check_writable(option: str, path: str) -> None:

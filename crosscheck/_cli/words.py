@@ -19,21 +19,21 @@ from crosscheck._records.interface import framework
 
 def loaded(what: str, path: str) -> Callable[..., Any]:
     """The function at ``MODULE:FN``; the module may be in the working folder. Raises ``UsageError``."""
-    found = named(what, path)
-    if not callable(found):
-        raise UsageError(f"{what}: {path} is {type(found).__name__}, expected a function to call")
-    if isinstance(found, type):
+    function = named(what, path)
+    if not callable(function):
+        raise UsageError(f"{what}: {path} is {type(function).__name__}, expected a function to call")
+    if isinstance(function, type):
         raise UsageError(f"{what}: {path} is a class; name a function that makes an object of it and calls it")
-    return found
+    return function
 
 
 def made(what: str, path: str, *, call: bool = True) -> Any:
     """The object at ``MODULE:NAME``; if it is a plain function or a class, and ``call`` is set, what it returns."""
-    found = named(what, path)
-    if not call or not isinstance(found, type | FunctionType):
-        return found
+    target = named(what, path)
+    if not call or not isinstance(target, type | FunctionType):
+        return target
     try:
-        return found()
+        return target()
     except Exception as error:
         raise UsageError(f"{what}: {path}() {_raised(error)}") from error
 
@@ -46,7 +46,7 @@ def named(what: str, path: str) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found: Any = importlib.import_module(name)
+        target: Any = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name in FRAMEWORKS:
             framework(error.name)  # this says how to install it
@@ -57,14 +57,14 @@ def named(what: str, path: str) -> Any:
         raise UsageError(f"{what}: {_theirs(name, error)}") from error
     for part in attribute.split("."):
         try:
-            found = getattr(found, part)
+            target = getattr(target, part)
         except AttributeError:
-            near = difflib.get_close_matches(part, dir(found), 1)
+            near = difflib.get_close_matches(part, dir(target), 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"{what}: {name} has no {part!r}{hint}") from None
         except Exception as error:  # a module may make its names when they are used
             raise UsageError(f"{what}: {_theirs(name, error)}") from error
-    return found
+    return target
 
 
 def _theirs(module: str, error: BaseException) -> str:

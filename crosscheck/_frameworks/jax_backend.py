@@ -98,7 +98,7 @@ def derivatives(
 ) -> dict[int, FloatArray | None]:
     with scope(str(x.dtype), device):
         arrays = (None if array is None else jax.device_put(array) for array in (x, v, w))
-        return {k: np.asarray(found) for k, found in _program(function, orders, mode, shape)(*arrays).items()}
+        return {k: np.asarray(derivative) for k, derivative in _program(function, orders, mode, shape)(*arrays).items()}
 
 
 def lacks(mode: str) -> str | None:

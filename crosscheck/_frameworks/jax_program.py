@@ -73,9 +73,9 @@ class JaxProgram:
         kept: list[Outputs] = []
 
         def traced(*leaves: Any) -> list[Any]:
-            described, found = describe(self._call(leaves), "JAX")
+            described, outputs = describe(self._call(leaves), "JAX")
             kept.append(described)
-            return [jnp.asarray(leaf) for leaf in found]
+            return [jnp.asarray(leaf) for leaf in outputs]
 
         leaves = jax.jit(traced)(*arguments)
         return kept[-1], leaves
@@ -91,18 +91,18 @@ class JaxProgram:
             """The float outputs, and all of them."""
             for i, leaf in zip(wrt, by, strict=True):
                 leaves[i] = leaf
-            _, found = describe(self._call(leaves), "JAX")
-            found = [leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in found]
-            return [leaf for leaf in found if jnp.issubdtype(leaf.dtype, jnp.floating)], found
+            _, outputs = describe(self._call(leaves), "JAX")
+            outputs = [leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for leaf in outputs]
+            return [leaf for leaf in outputs if jnp.issubdtype(leaf.dtype, jnp.floating)], outputs
 
         def gradients(by: list[Any], leaves: list[Any], cotangents: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
             """The gradients for each float output, and all outputs."""
-            _, pull_back, found = jax.vjp(lambda by: values(by, list(leaves)), by, has_aux=True)
+            _, pull_back, outputs = jax.vjp(lambda by: values(by, list(leaves)), by, has_aux=True)
             rows = []
             for k, cotangent in enumerate(cotangents):
                 zeros = [jnp.zeros_like(other) for other in cotangents]
                 rows.append(pull_back([*zeros[:k], cotangent, *zeros[k + 1 :]])[0])
-            return rows, found
+            return rows, outputs
 
         def program(*arguments: Any) -> list[Any]:
             leaves = list(arguments[:count])
@@ -112,21 +112,21 @@ class JaxProgram:
             split = len(arguments) - (len(wrt) if order > 1 else 0)
             cotangents, tangents = arguments[count:split], arguments[split:]
             if order == 1:
-                rows, found = gradients(by, leaves, cotangents)
-                return [*found, *(one for row in rows for one in row)]
+                rows, outputs = gradients(by, leaves, cotangents)
+                return [*outputs, *(gradient for row in rows for gradient in row)]
             firsts: list[Any] = []
             seconds: list[Any] = []
-            found = []
+            outputs = []
             for k in range(len(cotangents)):
 
                 def first(by: list[Any], k: int = k) -> tuple[list[Any], list[Any]]:
-                    rows, found = gradients(by, leaves, cotangents)
-                    return rows[k], found
+                    rows, outputs = gradients(by, leaves, cotangents)
+                    return rows[k], outputs
 
-                row, pull_back, found = jax.vjp(first, by, has_aux=True)
+                row, pull_back, outputs = jax.vjp(first, by, has_aux=True)
                 firsts += row
                 seconds += pull_back(list(tangents))[0]
-            return [*(found or values(by, leaves)[1]), *firsts, *seconds]
+            return [*(outputs or values(by, leaves)[1]), *firsts, *seconds]
 
         return program
 
@@ -134,8 +134,8 @@ class JaxProgram:
         with self.scope():
             program = self.flat(order)
             run = jax.jit(program) if mode == "jit" else program
-            found = run(*self._arrays([*self.inputs.leaves, *along.arrays]))
-            return [np.asarray(one) for one in found]
+            results = run(*self._arrays([*self.inputs.leaves, *along.arrays]))
+            return [np.asarray(result) for result in results]
 
     def refuses_tracing(self, error: Exception) -> bool:
         """Whether an exception says so; it is then kept as the reason why the function runs only eagerly."""

@@ -27,7 +27,7 @@ def unlike(leaf: Any) -> tuple[int, float] | None:
 
 def as_held(arrays: Sequence[Any], shardings: Sequence[Any]) -> list[Any]:
     """The arrays with these shardings, as far as they are part of an array's type: along the explicit axes of a mesh."""
-    return [_with(one, like) for one, like in zip(arrays, shardings or (None,) * len(arrays), strict=True)]
+    return [_with(array, like) for array, like in zip(arrays, shardings or (None,) * len(arrays), strict=True)]
 
 
 def like(array: Any, leaf: Any) -> Any:

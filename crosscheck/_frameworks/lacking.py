@@ -23,8 +23,8 @@ class Lacking:
         """From a report's description of its environment."""
         sides = {name: described.get(name, {}) for name in FRAMEWORKS}
         return cls(
-            {name: one["error"] for name, one in sides.items() if "error" in one},
-            {name: one["lacks"] for name, one in sides.items() if "lacks" in one},
+            {name: side["error"] for name, side in sides.items() if "error" in side},
+            {name: side["lacks"] for name, side in sides.items() if "lacks" in side},
         )
 
     def runs(self, implementation: str, dtype: str | None = None) -> bool:

@@ -130,15 +130,15 @@ def _reversed(
 ) -> dict[int, FloatArray | None]:
     """The derivatives of a result by its input in reverse mode; None if there is no path."""
     check_output(result, tensor, like)
-    found = {0: result}
+    by_order = {0: result}
     for k in range(max(orders)):
         if result is not None and result.requires_grad:
             again = k + 1 < max(orders)
             (result,) = torch.autograd.grad(result, tensor, cotangents[k > 0], create_graph=again, allow_unused=True)
         else:
             result = None
-        found[k + 1] = result
-    return {k: None if found[k] is None else to_array(found[k]) for k in orders}
+        by_order[k + 1] = result
+    return {k: None if by_order[k] is None else to_array(by_order[k]) for k in orders}
 
 
 def _functional(

@@ -19,15 +19,15 @@ def copied(module: torch.nn.Module, shared: Container[str] = ()) -> torch.nn.Mod
 
     The parameters whose names are ``shared`` have the numbers of the module's own ones, so nothing may write to them.
     """
-    kept = [one for inside in module.modules() for one in vars(inside).values() if isinstance(one, torch.Tensor)]
-    known: dict[int, Any] = {id(one): one.detach().clone() for one in kept if not one.is_leaf}
-    for name, one in module.named_parameters():
-        if name in shared and type(one) is torch.nn.Parameter:
-            known[id(one)] = torch.nn.Parameter(one.detach(), one.requires_grad)
+    kept = [tensor for inside in module.modules() for tensor in vars(inside).values() if isinstance(tensor, torch.Tensor)]
+    known: dict[int, Any] = {id(tensor): tensor.detach().clone() for tensor in kept if not tensor.is_leaf}
+    for name, parameter in module.named_parameters():
+        if name in shared and type(parameter) is torch.nn.Parameter:
+            known[id(parameter)] = torch.nn.Parameter(parameter.detach(), parameter.requires_grad)
     result = copy.deepcopy(module, known)
-    for one in result.parameters():
-        if not one.is_leaf:  # a copy by TorchScript is computed from the original
-            one.detach_().requires_grad_()
+    for parameter in result.parameters():
+        if not parameter.is_leaf:  # a copy by TorchScript is computed from the original
+            parameter.detach_().requires_grad_()
     return result
 
 
@@ -118,13 +118,13 @@ class TorchProgram:
                 firsts += gradients
                 if order > 1:
                     seconds += _second(gradients, by, tangents)
-            found = [*results, *firsts, *seconds]
-            for position, one in enumerate(found):
-                if one is None:
+            outputs = [*results, *firsts, *seconds]
+            for position, output in enumerate(outputs):
+                if output is None:
                     if absent is not None:
                         absent.add(position)
-                    found[position] = torch.zeros_like(by[(position - len(results)) % len(by)])
-            return [one.detach() for one in found]
+                    outputs[position] = torch.zeros_like(by[(position - len(results)) % len(by)])
+            return [output.detach() for output in outputs]
 
         return program
 
@@ -132,8 +132,8 @@ class TorchProgram:
         absent: set[int] = set()
         arguments = self.tensors([*self.inputs.leaves, *along.arrays])
         with watching(self):
-            found = self.flat(order, absent)(*arguments)
-        return [None if i in absent else _array(one) for i, one in enumerate(found)]
+            results = self.flat(order, absent)(*arguments)
+        return [None if i in absent else _array(result) for i, result in enumerate(results)]
 
 
 def _gradients(value: Any, by: list[Any], cotangent: Any, *, create_graph: bool) -> list[Any]:
@@ -148,8 +148,8 @@ def _second(gradients: list[Any], by: list[Any], tangents: Sequence[Any]) -> lis
     if not pairs:
         return [None if g is None else torch.zeros_like(x) for g, x in zip(gradients, by, strict=True)]
     outputs, cotangents = zip(*pairs, strict=True)
-    found = torch.autograd.grad(outputs, by, cotangents, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(x) if one is None else one for one, x in zip(found, by, strict=True)]
+    seconds = torch.autograd.grad(outputs, by, cotangents, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(x) if second is None else second for second, x in zip(seconds, by, strict=True)]
 
 
 def _tensor(leaf: Array, device: str) -> Any:

@@ -15,7 +15,7 @@ def whole(tensor: Any) -> Any:
 def check_whole(argument: str, model: Any) -> None:
     """Raise ``UsageError`` if a model has a tensor that several processes hold in parts: its modules exchange values."""
     named = [*model.named_parameters(), *model.named_buffers()]
-    parts = [name for name, one in named if hasattr(one, "full_tensor")]
+    parts = [name for name, tensor in named if hasattr(tensor, "full_tensor")]
     if parts:
         raise UsageError(
             f"{argument}: its {parts[0]} is a DTensor, of which each process holds a part, expected whole tensors; pass the "

@@ -95,7 +95,7 @@ def _node(value: Any) -> _Node | None:
         return _mapping(value, [f"[{key!r}]" for key in value], dict)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        return _mapping(parts, [f".{key}" for key in parts], lambda found: dataclasses.replace(value, **found))
+        return _mapping(parts, [f".{key}" for key in parts], lambda by_name: dataclasses.replace(value, **by_name))
     return None
 
 
@@ -103,7 +103,7 @@ def _mapping(parts: Mapping[Any, Any], labels: Sequence[str], make: Callable[[di
     by_key = dict(zip(parts, labels, strict=True))
     keys = tuple(sorted(parts, key=lambda key: (str(type(key)), str(key))))
     children, labels = [parts[key] for key in keys], [by_key[key] for key in keys]
-    return _Node("mapping", keys, children, labels, lambda found: make(dict(zip(keys, found, strict=True))))
+    return _Node("mapping", keys, children, labels, lambda values: make(dict(zip(keys, values, strict=True))))
 
 
 def _registered(value: Any) -> _Node | None:
@@ -121,5 +121,5 @@ def _registered(value: Any) -> _Node | None:
     if not all(isinstance(key, str) for key in named):
         return _Node("sequence", tuple(range(len(children))), children, labels, structure.unflatten)
     return _mapping(
-        dict(zip(named, children, strict=True)), labels, lambda found: structure.unflatten([found[key] for key in named])
+        dict(zip(named, children, strict=True)), labels, lambda by_name: structure.unflatten([by_name[key] for key in named])
     )

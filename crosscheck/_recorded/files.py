@@ -67,11 +67,11 @@ def recorded(
 
     Each region was observed in the environment of its file.
     """
-    found = [record for record in records() if id in record.deviations]
-    if not found:
+    of_id = [record for record in records() if id in record.deviations]
+    if not of_id:
         raise SpecError(f"Deviation {id!r}: got no file in crosscheck/_recorded with regions under this id, expected one")
-    regions = tuple(replace(region, seen=(record.seen,)) for record in found for region in record.deviations[id])
-    return Deviation(id, cause, implementations, regions, reason, link, tuple(record.seen for record in found), modes, bug)
+    regions = tuple(replace(region, seen=(record.seen,)) for record in of_id for region in record.deviations[id])
+    return Deviation(id, cause, implementations, regions, reason, link, tuple(record.seen for record in of_id), modes, bug)
 
 
 @cache
@@ -82,19 +82,19 @@ def records() -> tuple[Record, ...]:
 
 def by_name() -> dict[str, Record]:
     """The record of each environment, by its name: the file that a command wrote, or the parts written by hand."""
-    found: dict[str, Record] = {}
+    by_environment: dict[str, Record] = {}
     for record in sorted(records(), key=lambda record: record.by is None):
         for capability in record.seen.capabilities:
             seen = dataclasses.replace(record.seen, capabilities=(capability,))
-            kept = found.setdefault(name_of(seen), Record(seen, {}, record.by))
+            kept = by_environment.setdefault(name_of(seen), Record(seen, {}, record.by))
             if kept.by == record.by:
                 here = {
                     id_: tuple(region for region in regions if region.capability in (None, capability))
                     for id_, regions in record.deviations.items()
                 }
                 joined = {id_: (*kept.deviations.get(id_, ()), *regions) for id_, regions in here.items() if regions}
-                found[name_of(seen)] = dataclasses.replace(kept, deviations={**kept.deviations, **joined})
-    return found
+                by_environment[name_of(seen)] = dataclasses.replace(kept, deviations={**kept.deviations, **joined})
+    return by_environment
 
 
 def name_of(seen: Seen) -> str:
@@ -162,7 +162,7 @@ def regions_of(where: str, lines: object) -> tuple[Region, ...]:
     """Regions from the lists of a file; raises ``SpecError`` that names the place of an error."""
     if not isinstance(lines, list) or not lines:
         raise SpecError(f"{where}: expected a list of regions")
-    return tuple(_region(f"{where}: region {number}", one) for number, one in enumerate(lines, 1))
+    return tuple(_region(f"{where}: region {number}", data) for number, data in enumerate(lines, 1))
 
 
 def _region(where: str, data: object) -> Region:

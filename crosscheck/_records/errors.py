@@ -51,11 +51,12 @@ def own_failures() -> Iterator[None]:
 
 def _own_place(traceback: TracebackType | None) -> str | None:
     """Where crosscheck ran what raised; None if the user's code did, or if crosscheck did not even begin."""
-    found = [(frame, line) for frame, line in walk_tb(traceback) if not _is_librarys(frame)]
-    mine = list(dropwhile(lambda one: one[0].f_code.co_flags & CO_GENERATOR, found))  # context managers, such as this one
-    if not mine or not _is_own(mine[-1][0]):
+    places = [(frame, line) for frame, line in walk_tb(traceback) if not _is_librarys(frame)]
+    # context managers, such as this one
+    callers = list(dropwhile(lambda place: place[0].f_code.co_flags & CO_GENERATOR, places))
+    if not callers or not _is_own(callers[-1][0]):
         return None
-    frame, line = mine[-1]
+    frame, line = callers[-1]
     return f"{Path(frame.f_code.co_filename).relative_to(PACKAGE)}, line {line}, {frame.f_code.co_qualname}"
 
 

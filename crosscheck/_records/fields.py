@@ -46,7 +46,7 @@ def numbers(count: int) -> Callable[[Any], bool]:
 
 def mapping(key: Callable[[Any], bool], fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """A test for a mapping of such keys to such values."""
-    return lambda value: isinstance(value, Mapping) and all(key(one) and fits(value[one]) for one in value)
+    return lambda value: isinstance(value, Mapping) and all(key(name) and fits(value[name]) for name in value)
 
 
 def instance(*kinds: type) -> Callable[[Any], bool]:

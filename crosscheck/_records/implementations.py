@@ -80,8 +80,8 @@ def legend(names: Collection[str]) -> str:
     }
     present = [Implementation.of(name) for name in IMPLEMENTATIONS if name in names and name != "analytic"]
     kinds: dict[str, list[str]] = {}
-    for one in present:
-        kinds.setdefault(one.kind, []).append(one.on_screen)
+    for implementation in present:
+        kinds.setdefault(implementation.kind, []).append(implementation.on_screen)
     parts = [f"{', '.join(shown)}: {said[kind]}" for kind, shown in kinds.items()]
     parts += ["analytic: the formula of the derivative, in float64"] * ("analytic" in names)
     return f"{'; '.join(parts)}."

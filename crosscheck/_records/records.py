@@ -290,7 +290,7 @@ class Activation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the fields, and their functions by name; cached properties are made again."""
-        given = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        given = {attribute.name: getattr(self, attribute.name) for attribute in dataclasses.fields(self)}
         return _restored, ({**given, "parameters": dict(self.parameters), "ranges": dict(self.ranges)},)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Activation":

@@ -128,15 +128,17 @@ class Tree:
     @property
     def table(self) -> Table:
         """The same rows, indented, as a table."""
-        return Table([self.head, *([f"{'  ' * depth}{one.cells[0]}", *one.cells[1:]] for depth, one in self.unfolded)])
+        return Table(
+            [self.head, *([f"{'  ' * depth}{branch.cells[0]}", *branch.cells[1:]] for depth, branch in self.unfolded)]
+        )
 
 
 def _unfolded(branches: Sequence[Branch], depth: int) -> Iterator[tuple[int, Branch]]:
-    for one in branches:
-        if one.branches or not depth:
-            yield depth, one
-            if one.wrong:
-                yield from _unfolded(one.branches, depth + 1)
+    for branch in branches:
+        if branch.branches or not depth:
+            yield depth, branch
+            if branch.wrong:
+                yield from _unfolded(branch.branches, depth + 1)
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ def _markdown(block: Simple) -> str:
     if isinstance(block, Folded):
         return f"{_markdown(Heading(block.title))}\n\n{_markdown(block.table)}"
     if isinstance(block, Tree):
-        return "\n".join(_item(depth, one, block.head) for depth, one in block.unfolded)
+        return "\n".join(_item(depth, branch, block.head) for depth, branch in block.unfolded)
     return ""
 
 
@@ -291,7 +293,7 @@ def _rows(table: Table) -> Iterator[str]:
 
 
 def _branches(branches: Sequence[Branch], head: Sequence[str]) -> str:
-    return "".join(_branch(one, head) for one in branches)
+    return "".join(_branch(branch, head) for branch in branches)
 
 
 def _branch(branch: Branch, head: Sequence[str]) -> str:

@@ -67,7 +67,7 @@ class Verdict:
         place, short_place = (_before(_ending(self.place, most)) for most in (LONGEST_PLACE, SHORT_PLACE))
         mistake = self.mistake or said.partition("; ")[0]
         more = said.removeprefix(mistake).lstrip(";, ")
-        tried = [(str(self), ""), *((f"{word}{one}{said}.", self.name) for one in (place, short_place))]
+        tried = [(str(self), ""), *((f"{word}{shown_place}{said}.", self.name) for shown_place in (place, short_place))]
         if more:
             tried += [(f"{word}{name}{place}{mistake}{CUT}", f"{more}."), (f"{word}{place}{mistake}{CUT}", f"{name}{more}.")]
         start = f"{word}{short_place}"

@@ -87,14 +87,14 @@ class Journal:
             pass
         raise UsageError(f"out: {self.path} is damaged: the checksum of line {number} is wrong; {_ANEW}")
 
-    def _check(self, header: Mapping[str, Any], found: Any) -> None:
+    def _check(self, header: Mapping[str, Any], got: Any) -> None:
         wanted = json.loads(json.dumps(header))
-        if not isinstance(found, dict):
+        if not isinstance(got, dict):
             raise UsageError(f"out: {self.path} is not a journal of a {self._work}; name another folder")
-        for key in (*wanted, *found):
-            if wanted.get(key) != found.get(key):
+        for key in (*wanted, *got):
+            if wanted.get(key) != got.get(key):
                 raise UsageError(
-                    f"out: {self.path} belongs to a {self._work} with another {key}: it has {found.get(key)!r}, this one "
+                    f"out: {self.path} belongs to a {self._work} with another {key}: it has {got.get(key)!r}, this one "
                     f"{wanted.get(key)!r}; name another folder, or delete it to start again"
                 )
 
@@ -132,12 +132,12 @@ class Journal:
 @cache
 def digest(*rooms: str) -> str:
     """A digest of the source and the data of some rooms of the package: their results may change between versions."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for room in rooms:
         for path in sorted((Path(__file__).parents[1] / room).rglob("*.*")):
             if path.suffix in (".py", ".json"):
-                found.update(path.read_bytes())
-    return found.hexdigest()[:16]
+                sha256.update(path.read_bytes())
+    return sha256.hexdigest()[:16]
 
 
 _ANEW = "delete it to start again, or name another folder"

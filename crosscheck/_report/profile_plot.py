@@ -28,8 +28,8 @@ def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
     for column, (title, profiles) in enumerate(panels.items()):
         _over_inputs(axes[0, column], title, profiles)
         _sizes(axes[1, column], profiles)
-    for one in axes.flat:
-        in_grey(one)
+    for panel in axes.flat:
+        in_grey(panel)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     if len(labels) > 1:
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
@@ -41,11 +41,11 @@ def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
 
 def _over_inputs(axes: Axes, title: str, profiles: Mapping[str, Profile]) -> None:
     axes.set_yscale("symlog", linthresh=1.0)
-    finite = [max((w for w in one.worst if np.isfinite(w)), default=0.0) for one in profiles.values()]
+    finite = [max((w for w in profile.worst if np.isfinite(w)), default=0.0) for profile in profiles.values()]
     top = 10 * max(1.0, *finite)
-    longest: Sequence[float] = max((one.x for one in profiles.values()), key=len)
-    for (label, one), style in zip(profiles.items(), _styles(), strict=False):
-        worst = np.array(one.worst)
+    longest: Sequence[float] = max((profile.x for profile in profiles.values()), key=len)
+    for (label, profile), style in zip(profiles.items(), _styles(), strict=False):
+        worst = np.array(profile.worst)
         odd = np.flatnonzero(~np.isfinite(worst))
         place = (np.arange(worst.size) + 0.5) / max(worst.size, 1)
         axes.plot(place, np.where(np.isfinite(worst), worst, np.nan), label=label, drawstyle="steps-mid", **style)
@@ -62,13 +62,13 @@ def _over_inputs(axes: Axes, title: str, profiles: Mapping[str, Profile]) -> Non
 
 
 def _sizes(axes: Axes, profiles: Mapping[str, Profile]) -> None:
-    total = np.sum([one.counts for one in profiles.values()], axis=0)
+    total = np.sum([profile.counts for profile in profiles.values()], axis=0)
     measured = np.flatnonzero(total[:-2])  # without those that have no size in ULP
     shown = [*range(int(measured.max(initial=0)) + 1), *(k for k in (len(SIZES) - 2, len(SIZES) - 1) if total[k])]
     width = 0.8 / max(len(profiles), 1)
-    for number, ((label, one), style) in enumerate(zip(profiles.items(), _styles(), strict=False)):
+    for number, ((label, profile), style) in enumerate(zip(profiles.items(), _styles(), strict=False)):
         places = np.arange(len(shown)) + (number - (len(profiles) - 1) / 2) * width
-        axes.bar(places, [one.counts[k] for k in shown], width, label=label, color=style["color"])
+        axes.bar(places, [profile.counts[k] for k in shown], width, label=label, color=style["color"])
     axes.set_yscale("symlog", linthresh=1.0)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

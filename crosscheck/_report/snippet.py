@@ -7,4 +7,6 @@ from collections.abc import Iterable
 
 def snippet(imports: Iterable[str], lines: Iterable[str], settings: Iterable[str] = ()) -> str:
     """The code: the imports, each once, the settings, and the lines."""
-    return "\n".join([*sorted(dict.fromkeys(imports)), *(line for one in settings for line in ("", one)), "", *lines])
+    return "\n".join(
+        [*sorted(dict.fromkeys(imports)), *(line for setting in settings for line in ("", setting)), "", *lines]
+    )

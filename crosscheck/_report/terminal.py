@@ -171,7 +171,7 @@ class _Shown(RenderHook):
         self._console = console
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [Segments(self._segments(one)) for one in renderables]
+        return [Segments(self._segments(renderable)) for renderable in renderables]
 
     def _segments(self, renderable: RenderableType) -> Iterable[Segment]:
         for segment in self._console.render(renderable):

@@ -40,8 +40,14 @@ def document(report: Report) -> Document:
 
 def _evidence_lists(report: Report) -> Iterator[tuple[str, list[str]]]:
     """The lists of evidence, by title: what fails, what is new, and the findings about declared deviations."""
-    yield "Not declared, so this run fails", list(_disagreements(one for one in report.comparisons if not one.passed))
-    yield f"New, not on record of {report.compared_with}", list(_disagreements(one for one in report.comparisons if one.new))
+    yield (
+        "Not declared, so this run fails",
+        list(_disagreements(comparison for comparison in report.comparisons if not comparison.passed)),
+    )
+    yield (
+        f"New, not on record of {report.compared_with}",
+        list(_disagreements(comparison for comparison in report.comparisons if comparison.new)),
+    )
     refuted = [f"{finding.deviation}: {finding.message}" for finding in report.findings if finding.failed]
     yield "Declared deviations that this run refutes", refuted
     unseen = dict.fromkeys(finding.deviation for finding in report.findings if not finding.failed)
@@ -78,7 +84,7 @@ def _by_failure(comparisons: Sequence[Comparison]) -> list[str]:
 
 def panels(comparisons: Sequence[Comparison]) -> Mapping[str, Mapping[str, Profile]]:
     """The orders of one activation, the first that fails, or the first; in each, its implementations in one dtype."""
-    found: dict[str, dict[str, Profile]] = {}
+    by_order: dict[str, dict[str, Profile]] = {}
     name = next(iter(_by_failure(comparisons)), None)
     for order in sorted({comparison.order for comparison in comparisons}):
         wanted = (name, order, "exact")
@@ -89,10 +95,12 @@ def panels(comparisons: Sequence[Comparison]) -> Mapping[str, Mapping[str, Profi
         worst: dict[str, Comparison] = {}
         for comparison in sorted((c for c in here if c.dtype == dtype), key=lambda c: (c.passed, -c.max_ulp)):
             worst.setdefault(comparison.implementation, comparison)
-        profiles = ((one, worst[one].profile) for one in IMPLEMENTATIONS if one in worst)
+        profiles = (
+            (implementation, worst[implementation].profile) for implementation in IMPLEMENTATIONS if implementation in worst
+        )
         shown = {on_screen(implementation): profile for implementation, profile in profiles if profile is not None}
-        found[f"{name} {ORDER_NAMES[order]}, {dtype}"] = shown
-    return found
+        by_order[f"{name} {ORDER_NAMES[order]}, {dtype}"] = shown
+    return by_order
 
 
 def headline(report: Report) -> str:
@@ -145,12 +153,12 @@ def _rows(comparisons: Sequence[Comparison]) -> Iterator[list[str]]:
 
 def accuracy(report: Report) -> Iterator[Block]:
     """The largest error of each own implementation by dtype, framework and mode."""
-    found: dict[tuple[str, int], dict[tuple[str, str, str], list[Comparison]]] = {}
+    by_derivative: dict[tuple[str, int], dict[tuple[str, str, str], list[Comparison]]] = {}
     for comparison in report.comparisons:
         if comparison.implementation in FRAMEWORKS and comparison.against == "exact":
-            here = found.setdefault((comparison.function, comparison.order), {})
+            here = by_derivative.setdefault((comparison.function, comparison.order), {})
             here.setdefault((comparison.dtype, comparison.implementation, comparison.mode), []).append(comparison)
-    present = {setting for settings in found.values() for setting in settings}
+    present = {setting for settings in by_derivative.values() for setting in settings}
     columns = [
         (dtype, implementation, mode)
         for dtype in DTYPES
@@ -160,7 +168,7 @@ def accuracy(report: Report) -> Iterator[Block]:
     ]
     table = [["activation", "order", *(f"{dtype} {_run(implementation, mode)}" for dtype, implementation, mode in columns)]]
     excepted = [["activation", "order", "inputs", "largest", "at", "of", "flushed"]]
-    for (function, order), settings in sorted(found.items()):
+    for (function, order), settings in sorted(by_derivative.items()):
         row = [function, ORDER_NAMES[order]]
         table.append([*row, *(_with_exceptions(settings.get(column, [])) for column in columns)])
         if left_out := _exceptions([comparison for some in settings.values() for comparison in some]):
@@ -190,12 +198,12 @@ def _with_exceptions(comparisons: list[Comparison]) -> str:
 
 def _exceptions(comparisons: list[Comparison]) -> tuple[str, ...] | None:
     """The cells on what the maxima of one derivative leave out, in all dtypes and modes; None if that is nothing."""
-    found = [(one.excepted, one) for one in comparisons if one.excepted]
-    flushed = sum(one.causes["flush"].count for one in comparisons if "flush" in one.causes)
-    if not found:
+    exceptions = [(comparison.excepted, comparison) for comparison in comparisons if comparison.excepted]
+    flushed = sum(comparison.causes["flush"].count for comparison in comparisons if "flush" in comparison.causes)
+    if not exceptions:
         return ("", "", "", "", f"{flushed:,}") if flushed else None
-    worst, of = max(found, key=lambda pair: pair[0].worst.ulp_of_truth)
-    total = sum(one.count for one, _ in found)
+    worst, of = max(exceptions, key=lambda pair: pair[0].worst.ulp_of_truth)
+    total = sum(excepted.count for excepted, _ in exceptions)
     at = f"{worst.worst.input!r}"
     return (
         f"{total:,}",

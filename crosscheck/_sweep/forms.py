@@ -96,17 +96,17 @@ def parts(activation: Activation, span: Span, fmt: Format, orders: Sequence[int]
     zeros = [position_of(zero, fmt) for zero in (-0.0, 0.0)]
     ends = [position_of(end, fmt) for end in activation.domain]
     bends = [position_of(kink.at, fmt) for kink in activation.kinks_at(parameters)]
-    found: list[Part] = []
-    for one in split_at(span, [*zeros, *ends, *bends, *(position_of(end, fmt) for end in (-inf, inf))]):
-        a, b = value_at(one.first, fmt), value_at(one.last, fmt)
+    all_parts: list[Part] = []
+    for section in split_at(span, [*zeros, *ends, *bends, *(position_of(end, fmt) for end in (-inf, inf))]):
+        a, b = value_at(section.first, fmt), value_at(section.last, fmt)
         low, high = activation.domain
         if isnan(a) or isnan(b) or b < low or a > high:
-            found.append(Part(one, dict.fromkeys(orders, OutsideDomain())))
-        elif one.size == 1:
-            found.append(Part(one, dict.fromkeys(orders, Unproven())))
+            all_parts.append(Part(section, dict.fromkeys(orders, OutsideDomain())))
+        elif section.size == 1:
+            all_parts.append(Part(section, dict.fromkeys(orders, Unproven())))
         else:
-            found += _proven(definition, one, fmt, orders)
-    return found
+            all_parts += _proven(definition, section, fmt, orders)
+    return all_parts
 
 
 @precision(53)
@@ -154,8 +154,8 @@ class _Interval:
     def _deep(self) -> tuple[list[Any], list[Any]]:
         if max(abs(self.a), abs(self.b)) < 1:
             return [], []
-        found = [coefficients(self.definition, ball, DEEP, PRECISION) or [] for ball in (arb(self.centre), self.ball)]
-        return found[0], found[1]
+        expansions = [coefficients(self.definition, ball, DEEP, PRECISION) or [] for ball in (arb(self.centre), self.ball)]
+        return expansions[0], expansions[1]
 
     def _range(self, at: list[Any], around: list[Any], k: int) -> tuple[Any, Any]:
         """The bounds of the k-th derivative: by the mean value theorem, or of the ball itself, whichever is narrower."""
@@ -196,15 +196,15 @@ class _Interval:
         return None if beside is None else Multiple(factor, beside)
 
     def _far_out(self, orders: Sequence[int]) -> dict[int, Form]:
-        found = far_out(self.definition, self.ball)
-        if found is None:
+        bounds = far_out(self.definition, self.ball)
+        if bounds is None:
             return {}
         forms: dict[int, Form] = {}
         for k in orders:
-            form: Form | None = self._constant(found[k].lower(), found[k].upper())
-            if form is None and k == 0 and not found[1].contains(0):
+            form: Form | None = self._constant(bounds[k].lower(), bounds[k].upper())
+            if form is None and k == 0 and not bounds[1].contains(0):
                 at = coefficients(self.definition, arb(self.centre), 1, BITS)
-                form = None if at is None else self._multiple(at[0], found[1]) or self._line(at[0], found[1])
+                form = None if at is None else self._multiple(at[0], bounds[1]) or self._line(at[0], bounds[1])
             if form is not None:
                 forms[k] = form
         return forms
@@ -218,13 +218,13 @@ class _Interval:
         return _rounded(self.centre, width, [value, slope.mid() * width], remainder)
 
     def _polynomials(self, at: list[Any], around: list[Any], orders: Sequence[int]) -> dict[int, Form] | None:
-        found: dict[int, Form] = {}
+        forms: dict[int, Form] = {}
         for k in orders:
             polynomial = self._polynomial(at, around, k)
             if polynomial is None:
                 return None
-            found[k] = polynomial
-        return found
+            forms[k] = polynomial
+        return forms
 
     def _polynomial(self, at: list[Any], around: list[Any], k: int) -> Polynomial | None:
         """Terms that are small enough are omitted and counted to the rest; the last term is enclosed over the interval."""

@@ -96,13 +96,15 @@ class Judge:
 
         def run(x: FloatArray) -> dict[int, FloatArray]:
             parts = [framework.derivatives(function, x, orders, mode, self.setup.device) for orders in runs]
-            return {k: np.zeros_like(x) if one is None else one for part in parts for k, one in part.items()}
+            return {
+                k: np.zeros_like(x) if derivative is None else derivative for part in parts for k, derivative in part.items()
+            }
 
         return run
 
     def results(self, x: FloatArray) -> dict[Key, FloatArray]:
         """The results of every implementation, in arrays that the next call overwrites."""
-        found = {key: array[: x.size] for key, array in self._arrays.items()}
+        results = {key: array[: x.size] for key, array in self._arrays.items()}
         for implementation in self.implementations:
             start = process_time()
             with backend(implementation.side).threads(1):  # others would take the time of a sweep's other processes
@@ -111,13 +113,13 @@ class Judge:
                     # always the same number: JAX compiles for a shape, and might compute a rest differently
                     whole = here if here.size == CHUNK else np.resize(here, CHUNK)
                     for k, result in self.runs[implementation.name](whole).items():
-                        found[implementation.name, k][first : first + CHUNK] = result[: here.size]
+                        results[implementation.name, k][first : first + CHUNK] = result[: here.size]
             spent = process_time() - start
             if implementation.side == "torch":
                 self.shares.torch += spent
             else:
                 self.shares.jax += spent
-        return found
+        return results
 
     def _flushing(self, implementation: Implementation, order: int) -> SubnormalTreatment:
         mode = "jit" if implementation.side == "jax" else "eager"

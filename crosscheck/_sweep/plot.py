@@ -31,19 +31,19 @@ def draw(report: SweepReport) -> Figure:
     orders = sorted({result.order for result in report.results})
     figure = Figure(figsize=(WIDTH, 6.5 * len(orders) + 1), layout="constrained")
     axes = figure.subplots(2 * len(orders), 1, height_ratios=(3, 2) * len(orders))
-    low = min((_exponent(one.low) for result in report.results for one in result.binades), default=-1)
-    high = max((_exponent(one.low) for result in report.results for one in result.binades), default=1)
+    low = min((_exponent(binade.low) for result in report.results for binade in result.binades), default=-1)
+    high = max((_exponent(binade.low) for result in report.results for binade in result.binades), default=1)
     figure.suptitle(fill(report.headline, LETTERS), fontsize=12, color=GREY)
     for above, below, order in zip(axes[::2], axes[1::2], orders, strict=True):
         results = [result for result in report.results if result.order == order]
         _over_inputs(above, results, low - 1, high + 1)
         limit = budget(report.dtype, order)
         above.axhline(limit, color=GREY, linestyle=(0, (6, 4)), linewidth=1, label="budget")
-        _scale(above, max([limit, *(one.ulp for result in results for one in result.binades)]))
+        _scale(above, max([limit, *(binade.ulp for result in results for binade in result.binades)]))
         above.set_title(ORDER_NAMES[order])
         _sizes(below, results)
-    for one in axes:
-        in_grey(one)
+    for panel in axes:
+        in_grey(panel)
     handles, labels = axes[0].get_legend_handles_labels()
     about = fill(legend({result.implementation for result in report.results}), LETTERS)
     named = figure.legend(
@@ -70,10 +70,10 @@ def _over_inputs(axes: Axes, results: list[SweepResult], low: int, high: int) ->
     width = high - low + 1
     for result in results:
         worst = np.full(2 * width, CORRECT)
-        for one in result.binades:
-            place = _exponent(one.low) - low
-            negative = np.signbit(one.low) or one.input < 0
-            worst[width - 1 - place if negative else width + place] = one.ulp
+        for binade in result.binades:
+            place = _exponent(binade.low) - low
+            negative = np.signbit(binade.low) or binade.input < 0
+            worst[width - 1 - place if negative else width + place] = binade.ulp
         _stairs(axes, worst, np.arange(-width, width + 1), result)
     step = max(1, -(-width // 6))
     places = list(range(step // 2, width, step))

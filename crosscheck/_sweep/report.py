@@ -76,12 +76,14 @@ class SweepReport(
     def beyond(self) -> tuple[SweepResult, ...]:
         """The results of crosscheck's own implementations that exceed the budget, or have a wrong NaN or infinity."""
         return tuple(
-            one for one in self._own if (one.max_ulp or 0.0) > budget(self.dtype, one.order) or one.special or one.subnormal
+            result
+            for result in self._own
+            if (result.max_ulp or 0.0) > budget(self.dtype, result.order) or result.special or result.subnormal
         )
 
     @property
     def _own(self) -> list[SweepResult]:
-        return [one for one in self.results if Implementation.of(one.implementation).own]
+        return [result for result in self.results if Implementation.of(result.implementation).own]
 
     @property
     def passed(self) -> bool:
@@ -94,9 +96,9 @@ class SweepReport(
         all_of = isnan(self.low) and isnan(self.high)
         where = "every input there is" if all_of else f"every input from {self.low:.9g} to {self.high:.9g}"
         said = ": the own implementations keep the budget at each" if self._own else ""
-        for one in self.beyond[:1]:
-            whose = f"the {ORDER_NAMES[one.order]} of {on_screen(one.implementation)}"
-            said = f": {whose} is beyond its budget of {budget(self.dtype, one.order):g} ULP"
+        for result in self.beyond[:1]:
+            whose = f"the {ORDER_NAMES[result.order]} of {on_screen(result.implementation)}"
+            said = f": {whose} is beyond its budget of {budget(self.dtype, result.order):g} ULP"
         return f"{self.function}, {self.dtype}: {where}, {self.inputs:,}{said}{not_run(self.skipped)}"
 
     @property
@@ -156,10 +158,10 @@ def _check(file: Any) -> None:
         raise ValueError(f"dtype: got {file.dtype!r}, expected one of {', '.join(DTYPES)}")
     if not file.results:
         raise ValueError("results: there are none")
-    for one in file.results:
-        if one.order not in ORDERS or one.implementation not in IMPLEMENTATIONS or one.inputs < 1:
+    for result in file.results:
+        if result.order not in ORDERS or result.implementation not in IMPLEMENTATIONS or result.inputs < 1:
             raise ValueError(
-                f"results: {one.implementation!r}, order {one.order}, {one.inputs} inputs are no result of a sweep"
+                f"results: {result.implementation!r}, order {result.order}, {result.inputs} inputs are no result of a sweep"
             )
 
 
@@ -174,10 +176,13 @@ def read_sweeps(folder: str | Path) -> list[SweepReport]:
 def _remarks(report: SweepReport) -> list[str]:
     """How many results differ in bits, and what the column of the table means."""
     about = f"max ULP is over finite results whose truth is normal or 0; from {report.bits[0]} to {report.bits[1]}."
-    pairs = ((on_screen((one.implementation, one.against)), one) for one in report.differences)
+    pairs = ((on_screen((difference.implementation, difference.against)), difference) for difference in report.differences)
     return [
-        *(f"{both} differ in bits at {one.inputs:,} inputs ({ORDER_NAMES[one.order]})" for both, one in pairs),
-        f"{about} {legend({one.implementation for one in report.results})}",
+        *(
+            f"{both} differ in bits at {difference.inputs:,} inputs ({ORDER_NAMES[difference.order]})"
+            for both, difference in pairs
+        ),
+        f"{about} {legend({result.implementation for result in report.results})}",
         *(f"Not run here: {what}: {why}" for what, why in report.skipped.items()),
     ]
 

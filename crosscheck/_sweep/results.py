@@ -72,7 +72,7 @@ def merged(setup: SweepSetup, fmt: Format, span: Span, done: Iterable[Mapping[st
 
 def results(activation: Activation, fmt: Format, all_of: Merged) -> list[SweepResult]:
     """The records, each of the largest errors judged exactly."""
-    found = []
+    records = []
     for (name, k), tally in all_of.tallies.items():
 
         def worst(which: str, by: str, key: Key = (name, k)) -> dict[int, Point]:
@@ -81,7 +81,7 @@ def results(activation: Activation, fmt: Format, all_of: Merged) -> list[SweepRe
         of_binades = worst("worst", "ulp")
         largest = max(of_binades.values(), key=lambda point: point.ulp, default=None)
         of_truth = max(worst("worst_of_truth", "ulp_of_truth").values(), key=lambda point: point.ulp_of_truth, default=None)
-        found.append(
+        records.append(
             SweepResult(
                 implementation=name,
                 order=k,
@@ -100,12 +100,12 @@ def results(activation: Activation, fmt: Format, all_of: Merged) -> list[SweepRe
                 ),
             )
         )
-    return found
+    return records
 
 
 def differences(all_of: Merged) -> list[SweepDifference]:
     split = ((pair.split(), count) for pair, count in all_of.differ.items())
-    return [SweepDifference(one, other, int(order), count) for (one, other, order), count in split]
+    return [SweepDifference(implementation, against, int(order), count) for (implementation, against, order), count in split]
 
 
 def _low(binade: int, fmt: Format) -> float:
@@ -122,8 +122,8 @@ def _worst(
     """The largest error of each binade, by one kind of error, decided exactly; among equals the first input."""
     close: list[tuple[int, Candidate]] = []
     for binade, ones in candidates.items():
-        ordered = sorted(ones, key=lambda one: (-one[0], one[1]))[:MOST_DECIDED]
-        close += [(binade, one) for one in ordered if one[0] >= ordered[0][0] - CLOSE]
+        ordered = sorted(ones, key=lambda candidate: (-candidate[0], candidate[1]))[:MOST_DECIDED]
+        close += [(binade, candidate) for candidate in ordered if candidate[0] >= ordered[0][0] - CLOSE]
     if not close:
         return {}
     x = np.concatenate([floats(Span(position, position), fmt) for _, (_, position, _) in close])

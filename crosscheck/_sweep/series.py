@@ -56,5 +56,5 @@ def coefficients(definition: Definition, x: Any, count: int, bits: int) -> list[
             return None
         if not isinstance(result, arb_series):
             result = arb_series([result])
-        found = [result[k] for k in range(count)]
-    return found if all(ball.is_finite() for ball in found) else None
+        terms = [result[k] for k in range(count)]
+    return terms if all(ball.is_finite() for ball in terms) else None

@@ -122,7 +122,7 @@ def sweep(
         with closing(Journal(path, header, resume=resume)) if path else nullcontext() as journal:
             done: list[Mapping[str, Any]] = list(journal.pieces) if journal else []
             finished = {piece["first"] for piece in done}
-            missing = [one for one in spans if one.first not in finished]
+            missing = [piece for piece in spans if piece.first not in finished]
             judged: Iterator[Piece]
             if first is None or executors is None:
                 judged = map(Judge(activation, setup, replace).judge, missing)
@@ -140,7 +140,7 @@ def sweep(
                     progress(inputs, span.size)
     all_of = merged(setup, fmt, span, done)
     with formulas_of(activation):
-        found = tuple(results(activation, fmt, all_of))
+        records = tuple(results(activation, fmt, all_of))
     return SweepReport(
         function=activation.name,
         dtype=dtype,
@@ -148,7 +148,7 @@ def sweep(
         low=value_at(span.first, fmt),
         high=value_at(span.last, fmt),
         bits=_bits(span, fmt),
-        results=found,
+        results=records,
         differences=tuple(differences(all_of)),
         environment=described,
         skipped=skipped,

@@ -144,7 +144,7 @@ class Tally:
         position = offset + block.at.start + i
         ones = self.kept[name].setdefault(binade_of(position, self.fmt), [])
         ones.append((error, position, int(got[i : i + 1].view(self.fmt.unsigned)[0])))
-        ones.sort(key=lambda one: (-one[0], one[1]))
+        ones.sort(key=lambda candidate: (-candidate[0], candidate[1]))
         del ones[KEPT:]
 
     def _each(self, got: FloatArray, block: Block, offset: int, flushing: SubnormalTreatment) -> None:

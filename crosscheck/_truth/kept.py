@@ -45,10 +45,10 @@ def truths(
     data = _cache.read(path) if path else None
     if data is not None:
         return _unpacked(data, x)
-    found = truth(activation, x, orders, parameters) if v is None else row_truth(activation, x, v, orders, parameters)
+    by_order = truth(activation, x, orders, parameters) if v is None else row_truth(activation, x, v, orders, parameters)
     if path:
-        _cache.write(path, _packed(found))
-    return found
+        _cache.write(path, _packed(by_order))
+    return by_order
 
 
 def _path(
@@ -81,19 +81,19 @@ def _formula(formula: Any) -> str | None:
 def _sources() -> bytes:
     """All code that computes truths."""
     versions = [sys.version, flint.__FLINT_VERSION__, *map(version, PACKAGES)]
-    found = hashlib.sha256(repr(versions).encode())
+    sha256 = hashlib.sha256(repr(versions).encode())
     package = Path(_catalogue.__file__).parents[1]
     for path in sorted(path for room in ROOMS for path in (package / room).rglob("*.py")):
-        found.update(f"{path.relative_to(package)} ".encode() + path.read_bytes())
-    return found.digest()
+        sha256.update(f"{path.relative_to(package)} ".encode() + path.read_bytes())
+    return sha256.digest()
 
 
 def _packed(truths: Mapping[int, Truth]) -> bytes:
     arrays: dict[str, Any] = {}
-    for order, one in truths.items():
-        for field in fields(one):
+    for order, of_order in truths.items():
+        for field in fields(of_order):
             if field.name != "fmt":
-                array = getattr(one, field.name)
+                array = getattr(of_order, field.name)
                 arrays[f"{order} {field.name}"] = array.view(f"u{array.itemsize}") if field.name in ROUNDED else array
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -102,9 +102,9 @@ def _packed(truths: Mapping[int, Truth]) -> bytes:
 
 def _unpacked(data: bytes, x: FloatArray) -> dict[int, Truth]:
     fmt = format_of(x)
-    found: dict[int, dict[str, Any]] = {}
+    by_order: dict[int, dict[str, Any]] = {}
     with np.load(io.BytesIO(data)) as arrays:
         for name, array in arrays.items():
             order, _, field = name.partition(" ")
-            found.setdefault(int(order), {})[field] = array.view(fmt.dtype) if field in ROUNDED else array
-    return {order: Truth(fmt=fmt, **fields) for order, fields in found.items()}
+            by_order.setdefault(int(order), {})[field] = array.view(fmt.dtype) if field in ROUNDED else array
+    return {order: Truth(fmt=fmt, **fields) for order, fields in by_order.items()}

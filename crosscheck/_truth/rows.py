@@ -101,7 +101,7 @@ def row_truth(
         if not rest:
             return whole
         pairs = row_truth(activation, _paired(x[rest]), _paired(v[rest]), orders, parameters)
-        unpaired = {k: one if k == 0 else _unpaired(one, x.shape[1]) for k, one in pairs.items()}
+        unpaired = {k: truth if k == 0 else _unpaired(truth, x.shape[1]) for k, truth in pairs.items()}
         return {k: _inserted(unpaired[k], rest, whole[k], lengths[k]) for k in orders}
     paths = _paths_of_pair if activation.result == "half" else _paths
     finite: list[tuple[int, list[Any]]] = []
@@ -150,7 +150,7 @@ def _in_doubles(
     first = v[: activation.outputs(x.size)]
     fixed = {**activation.parameters, **parameters, "axis": -1}
     formulas = (activation.definition, activation.derivative, activation.second_derivative)
-    found: dict[int, Column] = {}
+    by_order: dict[int, Column] = {}
     with np.errstate(all="ignore"):
         for k in orders:
             try:
@@ -162,8 +162,8 @@ def _in_doubles(
                 return None
             length = x.size if k else activation.outputs(x.size)
             columns = (np.broadcast_to(column, length) for column in (rounded, residual, exponent, decided))
-            found[k] = (next(columns), next(columns), next(columns), next(columns))
-    return found
+            by_order[k] = (next(columns), next(columns), next(columns), next(columns))
+    return by_order
 
 
 def _paired(x: FloatArray) -> FloatArray:
@@ -213,19 +213,19 @@ def _enclosures(
     if activation.symmetric and closed is None:
         result = series(v.tolist())
         return {k: [entry[k] * FACTORIAL[k] for entry in result] for k in orders}
-    found: dict[int, list[Any]] = {}
+    by_order: dict[int, list[Any]] = {}
     closed = len(x) > LONGEST_PROVEN if closed is None else closed
     for k in orders:
         if k == 0:
-            found[k] = [entry[0] for entry in series([0] * len(x))]
+            by_order[k] = [entry[0] for entry in series([0] * len(x))]
         elif closed:
             formula = (activation.derivative, activation.second_derivative)[k - 1]
             directions = [_array(arb_series([arb(entry)]) for entry in along.tolist()) for along in (first, v)[:k]]
             result = formula(m, _array(map(m.point, x)), *directions, **fixed)
-            found[k] = [entry[0] for entry in np.broadcast_to(result, len(x))]
+            by_order[k] = [entry[0] for entry in np.broadcast_to(result, len(x))]
         else:
-            found[k] = [_by_entry(series, first, v, j, k) for j in range(len(x))]
-    return found
+            by_order[k] = [_by_entry(series, first, v, j, k) for j in range(len(x))]
+    return by_order
 
 
 def _by_entry(series: Callable[[Iterable[Any]], Any], v: Float64Array, w: Float64Array, j: int, order: int) -> Any:
@@ -249,9 +249,9 @@ def _dot(v: Float64Array, result: Any, k: int) -> Any:
 
 
 def _array(entries: Iterable[Any]) -> Any:
-    found = list(entries)
-    row = np.empty(len(found), dtype=object)
-    row[:] = found
+    elements = list(entries)
+    row = np.empty(len(elements), dtype=object)
+    row[:] = elements
     return row
 
 
@@ -281,14 +281,14 @@ def _settled(paths: Sequence[dict[int, Column]], orders: Sequence[int]) -> dict[
     """One row, from its decisions, or from those along two paths towards it; None for an order without a limit."""
     if len(paths) < 2:
         return dict(paths[0]) if paths else dict.fromkeys(orders)
-    one, other = paths
-    found: dict[int, Column | None] = {}
-    for k in one:
-        rounded, residual, exponent, decided = one[k]
-        differ = decided & other[k][3] & (rounded != other[k][0])
-        without = differ.any() or None in found.values()  # without a lower derivative, there is no limit
-        found[k] = None if without else (rounded, np.where(np.isinf(rounded), 0, residual), exponent, decided)
-    return found
+    first, second = paths
+    by_order: dict[int, Column | None] = {}
+    for k in first:
+        rounded, residual, exponent, decided = first[k]
+        differ = decided & second[k][3] & (rounded != second[k][0])
+        without = differ.any() or None in by_order.values()  # without a lower derivative, there is no limit
+        by_order[k] = None if without else (rounded, np.where(np.isinf(rounded), 0, residual), exponent, decided)
+    return by_order
 
 
 def _paths(x: Float64Array) -> Iterator[list[Any]]:
@@ -321,7 +321,7 @@ def _decided(
 
     Open rows are decided together, since numpy takes about as long for one short row as for all.
     """
-    found = [{k: _nothing(length, fmt) for k, length in lengths.items()} for _ in enclosures]
+    decisions = [{k: _nothing(length, fmt) for k, length in lengths.items()} for _ in enclosures]
     bits, pending = START_BITS, list(range(len(enclosures)))
     while bits <= MOST_BITS and pending:
         balls = {}
@@ -330,9 +330,9 @@ def _decided(
                 with suppress(UndecidedError, ValueError, ZeroDivisionError):
                     balls[number] = enclosures[number]()
             for k, length in lengths.items():
-                columns = decide_many([ball for one in balls.values() for ball in one[k]], fmt)
+                columns = decide_many([ball for of_row in balls.values() for ball in of_row[k]], fmt)
                 for number, *column in zip(balls, *(part.reshape(-1, length) for part in columns), strict=True):
-                    found[number][k] = tuple(column)
-        pending = [number for number in pending if not all(decided.all() for *_, decided in found[number].values())]
+                    decisions[number][k] = tuple(column)
+        pending = [number for number in pending if not all(decided.all() for *_, decided in decisions[number].values())]
         bits *= 2
-    return found
+    return decisions

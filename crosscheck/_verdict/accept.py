@@ -60,10 +60,14 @@ class Accepted:
     def open(self, codes: Codes, x: FloatArray | None, order: int, dtype: str, mode: str) -> BoolArray:
         """The failing elements that no acceptance covers; others may be included, since only failing ones count."""
         covered = np.zeros(codes.shape, bool)
-        for one in self.all:
-            covered |= one.covers(codes, x, order, dtype, mode)
+        for acceptance in self.all:
+            covered |= acceptance.covers(codes, x, order, dtype, mode)
         return ~covered
 
     def used(self, codes: Codes, x: FloatArray | None, order: int, dtype: str, mode: str) -> tuple[str, ...]:
         """The names of the acceptances that cover something."""
-        return tuple(dict.fromkeys(one.name for one in self.all if one.covers(codes, x, order, dtype, mode).any()))
+        return tuple(
+            dict.fromkeys(
+                acceptance.name for acceptance in self.all if acceptance.covers(codes, x, order, dtype, mode).any()
+            )
+        )

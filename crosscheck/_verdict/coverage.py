@@ -55,7 +55,7 @@ def regions_within(
     there = (
         region for region in regions if set(region.dtypes) & set(dtypes) and set(deviation.modes_of(region)) & set(modes)
     )
-    return tuple(replace(region, dtypes=tuple(one for one in region.dtypes if one in dtypes)) for region in there)
+    return tuple(replace(region, dtypes=tuple(dtype for dtype in region.dtypes if dtype in dtypes)) for region in there)
 
 
 def lie_in(x: Float64Array, intervals: Iterable[tuple[float, float]]) -> BoolArray:

@@ -40,10 +40,12 @@ def settle(
     ]
     # without a deviation, another one must not excuse what it covers
     declared = () if without else activation.deviations
-    comparisons = [_compare(one, active, declared, lenient) for one in judged]
+    comparisons = [_compare(comparison, active, declared, lenient) for comparison in judged]
     lengths = {length for length in (*ROWS, *COLUMNS) if activation.takes(length)}
-    found = [finding for deviation in active for finding in _with_one_note(examine(deviation, judged, environment, lengths))]
-    return comparisons, [replace(finding, failed=False) for finding in found] if lenient else found
+    findings = [
+        finding for deviation in active for finding in _with_one_note(examine(deviation, judged, environment, lengths))
+    ]
+    return comparisons, [replace(finding, failed=False) for finding in findings] if lenient else findings
 
 
 def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
@@ -51,7 +53,7 @@ def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
     notes = [finding for finding in findings if not finding.failed]
     more = f"; and {len(notes) - 1} more" if len(notes) > 1 else ""
     return [finding for finding in findings if finding.failed] + [
-        replace(one, message=one.message + more) for one in notes[:1]
+        replace(note, message=note.message + more) for note in notes[:1]
     ]
 
 
@@ -59,7 +61,11 @@ def _compare(
     judged: ComparisonCauses, active: Sequence[Deviation], declared: Sequence[Deviation], lenient: bool
 ) -> Comparison:
     covered, used = _covered(judged, active, declared)
-    raises = [one.id for one in active if one.cause == "error" and judged.message and regions_of(one, judged)]
+    raises = [
+        deviation.id
+        for deviation in active
+        if deviation.cause == "error" and judged.message and regions_of(deviation, judged)
+    ]
     open_ = ~covered
     uncovered = count_causes(
         judged.x,

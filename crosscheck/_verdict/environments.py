@@ -38,7 +38,10 @@ class Environment:
         capability = torch.get("capability", jax.get("capability"))
         isa = re.search(r"xla_cpu_max_isa=(\w+)", jax.get("xla_flags", ""))
         used = {"JAX": isa[1] if isa else jax.get("capability"), "oneDNN": torch.get("onednn")}
-        if other := next((f"{one} in {name}" for name, one in used.items() if one not in (None, capability)), None):
+        if other := next(
+            (f"{instructions} in {name}" for name, instructions in used.items() if instructions not in (None, capability)),
+            None,
+        ):
             capability = other
         return cls(torch.get("version"), jax.get("version"), device, capability)
 
@@ -107,8 +110,10 @@ def nearest(environment: Environment) -> Seen:
     between it and this one; then the fewest minor ones; then micro ones. Then it has the CPU capability with the fewest
     steps among ``CAPABILITIES``; any other capability counts as the first of them. Among equals, it is the first by name.
     """
-    seen = [replace(record.seen, capabilities=(one,)) for record in records() for one in record.seen.capabilities]
-    return min(seen, key=lambda one: _apart(environment, one))
+    seen = [
+        replace(record.seen, capabilities=(capability,)) for record in records() for capability in record.seen.capabilities
+    ]
+    return min(seen, key=lambda recorded: _apart(environment, recorded))
 
 
 def in_a_record(region: Region) -> bool:

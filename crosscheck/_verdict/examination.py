@@ -65,16 +65,18 @@ def examine(
     """Check each region: wide enough, not too wide, observed at its anchors, within its bound."""
     if deviation.cause == "error":
         return [
-            Finding(deviation.id, seen_here(deviation, environment, region), f"it does not raise ({_where(one.key)})")
-            for one in judged
-            for region in regions_of(deviation, one)
-            if one.key.mode in strict_modes(deviation, region) and bears_out(deviation, one)
+            Finding(deviation.id, seen_here(deviation, environment, region), f"it does not raise ({_where(comparison.key)})")
+            for comparison in judged
+            for region in regions_of(deviation, comparison)
+            if comparison.key.mode in strict_modes(deviation, region) and bears_out(deviation, comparison)
         ]
     findings = []
-    for region in (one for one in deviation.regions if examined_here(one, environment)):
+    for region in (region for region in deviation.regions if examined_here(region, environment)):
         seen = seen_here(deviation, environment, region)
         recorded = in_a_record(region)
-        lengths = [{one.key.length for one in judged if one.key.dtype == dtype} for dtype in region.dtypes]
+        lengths = [
+            {comparison.key.length for comparison in judged if comparison.key.dtype == dtype} for dtype in region.dtypes
+        ]
         # a run over some lengths of rows may lack those in which a deviation shows
         must_occur = seen and all(some <= {None} or some.issuperset(every_length) for some in lengths)
         shows = showing(deviation, region, judged)
@@ -97,7 +99,7 @@ class Showing:
     about these. ``strict`` is whether the deviation must show at the region's anchors in this mode.
     """
 
-    one: ComparisonCauses
+    comparison: ComparisonCauses
     inside: BoolArray
     shown: BoolArray
     measured: BoolArray
@@ -108,27 +110,27 @@ class Showing:
 
         In a row as long as a vocabulary, the summed error differs from the one declared for any length.
         """
-        if (self.one.key.length or 0) >= LONG and not region.lengths:
+        if (self.comparison.key.length or 0) >= LONG and not region.lengths:
             return 0.0
         counted = self.measured.copy()
         for anchor in region.anchors if at_anchors else ():
-            counted |= self.shown & _is_at(self.one, anchor)
-        return _largest(self.one, counted)
+            counted |= self.shown & _is_at(self.comparison, anchor)
+        return _largest(self.comparison, counted)
 
 
 def showing(deviation: Deviation, region: Region, judged: Iterable[ComparisonCauses]) -> list[Showing]:
     """The comparisons in which a deviation must show in a region, among those that were run."""
     strict = strict_modes(deviation, region)
-    pairs = ((one, found) for one in judged if (found := _shown(deviation, region, one)) is not None)
+    pairs = ((comparison, points) for comparison in judged if (points := _shown(deviation, region, comparison)) is not None)
     return [
         Showing(
-            one,
+            comparison,
             inside,
             shown,
-            shown & ((one.codes == CODE[deviation.cause]) | small(region, one.key)),
-            one.key.mode in strict,
+            shown & ((comparison.codes == CODE[deviation.cause]) | small(region, comparison.key)),
+            comparison.key.mode in strict,
         )
-        for one, (inside, shown) in pairs
+        for comparison, (inside, shown) in pairs
     ]
 
 
@@ -136,22 +138,22 @@ def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing], *, 
     """The comparisons in which too few of a region's inputs show the deviation; a ``recorded`` one is from other samples."""
     least = 0.5 / (SMALL_ROOM if recorded else 1.0)
     for here in shows:
-        one, shown, inside = here.one, here.shown.sum(), here.inside.sum()
-        scattered = one.key.length or small(region, one.key) or deviation.cause == "layout"
+        comparison, shown, inside = here.comparison, here.shown.sum(), here.inside.sum()
+        scattered = comparison.key.length or small(region, comparison.key) or deviation.cause == "layout"
         if here.strict and 0 < shown < least * inside and not scattered:
-            yield f"its region is too wide: only {shown} of {inside} inputs show it ({_where(one.key)})"
+            yield f"its region is too wide: only {shown} of {inside} inputs show it ({_where(comparison.key)})"
 
 
 def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Sequence[Showing]) -> list[str]:
     """How a deviation differs at an anchor from what is declared."""
     missed: dict[Key, list[str | None]] = {}
-    for one in (here.one for here in shows if here.strict):
-        if (at := _points_at(one, anchor)).size:
+    for comparison in (here.comparison for here in shows if here.strict):
+        if (at := _points_at(comparison, anchor)).size:
             # the number that identifies an entry may occur in several rows: it must show in one of them; if it is rounding
             # beyond the budget at few points, in one dtype and mode of them, as not all are run
-            key = one.key if one.key.length is None else replace(one.key, length=None, case=0)
-            key = replace(key, dtype="", mode="") if one.key.length and small(region, one.key) else key
-            missed.setdefault(key, []).append(_missed(one, anchor, at, (deviation, region), _where(one.key)))
+            key = comparison.key if comparison.key.length is None else replace(comparison.key, length=None, case=0)
+            key = replace(key, dtype="", mode="") if comparison.key.length and small(region, comparison.key) else key
+            missed.setdefault(key, []).append(_missed(comparison, anchor, at, (deviation, region), _where(comparison.key)))
     if not missed and any(here.strict for here in shows):
         return [f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})"]
     return [str(messages[0]) for messages in missed.values() if None not in messages]
@@ -159,10 +161,10 @@ def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Seque
 
 def too_large(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -> Iterator[str]:
     """The comparisons with an error above the bound of their mode; a ``recorded`` bound is from other samples."""
-    for one in shows:
-        key = one.one.key
+    for show in shows:
+        key = show.comparison.key
         room = (SMALL_ROOM if small(region, key) else ROOM) if recorded else 1.0
-        if (largest := one.largest(region)) > room * (bound := region.bound(key.mode)):
+        if (largest := show.largest(region)) > room * (bound := region.bound(key.mode)):
             yield f"its error is {largest:.4g} ULP, more than the declared {bound:.4g} ({_where(key)})"
 
 
@@ -174,49 +176,49 @@ def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -
     in one on record, which few samples show, no error is too small.
     """
     measured: dict[str | None, list[Showing]] = {}
-    for one in shows:
-        mode = one.one.key.mode
-        if one.strict and isfinite(region.bound(mode)):
-            measured.setdefault(mode if mode in region.max_ulp_in else None, []).append(one)
+    for show in shows:
+        mode = show.comparison.key.mode
+        if show.strict and isfinite(region.bound(mode)):
+            measured.setdefault(mode if mode in region.max_ulp_in else None, []).append(show)
     for own, of_bound in measured.items():
         bound = region.max_ulp if own is None else region.bound(own)
-        occurs = any(one.measured.any() for one in of_bound)
-        largest = max(one.largest(region, at_anchors=occurs) for one in of_bound)
+        occurs = any(show.measured.any() for show in of_bound)
+        largest = max(show.largest(region, at_anchors=occurs) for show in of_bound)
         room = STALE * (ROOM if recorded else 1.0)
         if largest * room < bound and (region.anchors or (largest > 0 and not recorded)):
             where = "" if own is None else f" ({own})"
             yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
 
 
-def _shown(deviation: Deviation, region: Region, one: ComparisonCauses) -> tuple[BoolArray, BoolArray] | None:
+def _shown(deviation: Deviation, region: Region, comparison: ComparisonCauses) -> tuple[BoolArray, BoolArray] | None:
     """The points that lie in the region, and those of them that show the deviation; None if it need not show."""
-    if region not in regions_of(deviation, one) or not bears_out(deviation, one):
+    if region not in regions_of(deviation, comparison) or not bears_out(deviation, comparison):
         return None
-    inside = lie_in(widen(one.x), region.intervals) & (one.codes != NOT_JUDGED)
+    inside = lie_in(widen(comparison.x), region.intervals) & (comparison.codes != NOT_JUDGED)
     shown = np.zeros(inside.shape, bool)
-    shown[one.failing] = covers(deviation, region, one)
+    shown[comparison.failing] = covers(deviation, region, comparison)
     return (inside, inside & shown) if inside.any() else None
 
 
-def _largest(one: ComparisonCauses, shown: BoolArray) -> float:
-    errors = one.ulp[shown[one.failing]]
+def _largest(comparison: ComparisonCauses, shown: BoolArray) -> float:
+    errors = comparison.ulp[shown[comparison.failing]]
     return float(errors[~np.isnan(errors)].max(initial=0.0))
 
 
 def extents(deviation: Deviation, region: Region, judged: Sequence[ComparisonCauses]) -> list[Extent]:
     """How often a deviation was observed in a region: for each implementation, dtype and mode that was run."""
-    found: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
-    for one in judged:
-        key = (one.key.implementation, one.key.against, one.key.dtype, one.key.mode)
-        if deviation.cause == "error" and region in regions_of(deviation, one):
-            found.setdefault(key, []).append((int(one.message is not None), 1, 0.0))
-        for here in showing(deviation, region, [one]):
-            found.setdefault(key, []).append(
-                (int(here.shown.sum()), int(here.inside.sum()), _largest(here.one, here.measured))
+    by_key: dict[tuple[str, str, str, str], list[tuple[int, int, float]]] = {}
+    for comparison in judged:
+        key = (comparison.key.implementation, comparison.key.against, comparison.key.dtype, comparison.key.mode)
+        if deviation.cause == "error" and region in regions_of(deviation, comparison):
+            by_key.setdefault(key, []).append((int(comparison.message is not None), 1, 0.0))
+        for here in showing(deviation, region, [comparison]):
+            by_key.setdefault(key, []).append(
+                (int(here.shown.sum()), int(here.inside.sum()), _largest(here.comparison, here.measured))
             )
     return [
         Extent(*key, sum(shown for shown, _, _ in some), sum(of for _, of, _ in some), max(ulp for _, _, ulp in some))
-        for key, some in found.items()
+        for key, some in by_key.items()
     ]
 
 
@@ -225,41 +227,43 @@ def _where(key: Key) -> str:
     return f"{who}, {key.dtype}, {ORDER_NAMES[key.order]}, {key.mode}"
 
 
-def bears_out(deviation: Deviation, one: ComparisonCauses) -> bool:
+def bears_out(deviation: Deviation, comparison: ComparisonCauses) -> bool:
     """Whether a deviation must show in this comparison.
 
     It must in each comparison of an implementation with the exact results, unless it is about the layout or a convention
     between two implementations, which only the comparison of the two shows.
     """
-    if one.message is not None:
+    if comparison.message is not None:
         return False
     if deviation.cause == "convention" and len(deviation.implementations) == 2:
-        return set(one.key.implementations) == set(deviation.implementations)
-    return one.key.against == (ALONE if deviation.cause == "layout" else EXACT)
+        return set(comparison.key.implementations) == set(deviation.implementations)
+    return comparison.key.against == (ALONE if deviation.cause == "layout" else EXACT)
 
 
-def _points_at(one: ComparisonCauses, anchor: Anchor) -> IntArray:
+def _points_at(comparison: ComparisonCauses, anchor: Anchor) -> IntArray:
     """The indices of the judged points at an anchor."""
-    return np.flatnonzero(_is_at(one, anchor) & (one.codes != NOT_JUDGED)).astype(np.int64)
+    return np.flatnonzero(_is_at(comparison, anchor) & (comparison.codes != NOT_JUDGED)).astype(np.int64)
 
 
-def _is_at(one: ComparisonCauses, anchor: Anchor) -> BoolArray:
-    return is_number(one.x, float(np.float64(anchor.input).astype(one.x.dtype)))
+def _is_at(comparison: ComparisonCauses, anchor: Anchor) -> BoolArray:
+    return is_number(comparison.x, float(np.float64(anchor.input).astype(comparison.x.dtype)))
 
 
-def _missed(one: ComparisonCauses, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str) -> str | None:
+def _missed(
+    comparison: ComparisonCauses, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str
+) -> str | None:
     """Why a deviation is not as declared at an anchor; None if it is."""
-    here = np.zeros(one.x.shape, bool)
+    here = np.zeros(comparison.x.shape, bool)
     here[at] = True
-    failing = np.flatnonzero(here[one.failing] & covers(*what, one))
+    failing = np.flatnonzero(here[comparison.failing] & covers(*what, comparison))
     if not failing.size:
         return f"it does not occur at its anchor {anchor.input!r} ({where})"
-    declared_results = [anchor.results.get(implementation) for implementation in one.key.implementations]
-    for values, result in zip((one.got, one.expected), declared_results, strict=False):
+    declared_results = [anchor.results.get(implementation) for implementation in comparison.key.implementations]
+    for values, result in zip((comparison.got, comparison.expected), declared_results, strict=False):
         if result is None:
             continue
         got = widen(values[failing])
-        expected = np.float64(result).astype(one.x.dtype).astype(np.float64)
+        expected = np.float64(result).astype(comparison.x.dtype).astype(np.float64)
         same = (got == expected) & (np.signbit(got) == np.signbit(expected)) | np.isnan(got) & np.isnan(expected)
         if not same.any():
             return f"its result at {anchor.input!r} is {float(got[0])!r}, not the declared {result!r} ({where})"

@@ -162,7 +162,7 @@ def count_causes(
     errors: tuple[Float64Array, Float64Array],
 ) -> dict[str, CauseCount]:
     """The count and the worst point of each cause; ``codes``, ``results`` and ``errors`` belong to ``x[indices]``."""
-    found = {}
+    counts = {}
     for code in np.unique(codes[codes != NOT_JUDGED]):
         at = np.flatnonzero(codes == code)
         ulp = np.nan_to_num(errors[0][at], nan=-1.0, posinf=np.inf)
@@ -170,5 +170,5 @@ def count_causes(
         tied = at[ulp == ulp.max()]
         worst = tied[np.abs(np.nan_to_num(widen(x[indices[tied]]), nan=np.inf)).argmin()]
         point = _point(x, int(indices[worst]), results, errors, int(worst))
-        found[CAUSES[code]] = CauseCount(int(at.size), point)
-    return found
+        counts[CAUSES[code]] = CauseCount(int(at.size), point)
+    return counts

@@ -78,7 +78,7 @@ def curves(
     sample = Sample(x, None, x)
     place, row, words = drawn(activation)
     if activation.rows:
-        entries, along = (np.tile(np.array(one, x.dtype), (x.size, 1)) for one in (row, np.eye(len(row))[0]))
+        entries, along = (np.tile(np.array(vector, x.dtype), (x.size, 1)) for vector in (row, np.eye(len(row))[0]))
         entries[:, place] = x
         sample = Sample.of_rows(entries, along, activation)
     task = task_of(activation, parameters, sample, (0, 1), {})
@@ -96,7 +96,7 @@ def curves(
     ]
     panels = []
     for order, at in enumerate(points):
-        found: list[Curve] = []
+        drawn_curves: list[Curve] = []
         missing: dict[str, str] = {}
         for name in chosen:
             ran = tried(task, name, order, "eager", len(sample.x))
@@ -105,6 +105,6 @@ def curves(
                 continue
             got, judgement = ran
             ulp = np.where(task.truths[order].judged, judgement.ulp_of_unit, np.nan)
-            found.append(Curve(name, widen(got)[at], ulp[at]))
-        panels.append(Panel(order, analytic[order], budget(dtype, order), tuple(found), missing))
+            drawn_curves.append(Curve(name, widen(got)[at], ulp[at]))
+        panels.append(Panel(order, analytic[order], budget(dtype, order), tuple(drawn_curves), missing))
     return Curves(activation.name, dict(parameters), dtype, widen(x), tuple(panels), words if activation.rows else "")

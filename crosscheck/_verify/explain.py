@@ -57,8 +57,10 @@ def explanation(what: str | Activation, *, progress: Callable[[str, str, float],
 def explained(activation: Activation, report: Report) -> Explanation:
     """The disagreements in a report on one activation, each run again at one input."""
     with formulas_of(activation):
-        declared = [one for deviation in activation.deviations if (one := _declared(activation, deviation, report))]
-        undeclared = [_undeclared(activation, one) for one in uncovered(activation, report)]
+        declared = [
+            disagreement for deviation in activation.deviations if (disagreement := _declared(activation, deviation, report))
+        ]
+        undeclared = [_undeclared(activation, disagreement) for disagreement in uncovered(activation, report)]
         return Explanation(activation, _source(activation), report, (*declared, *undeclared))
 
 
@@ -68,14 +70,16 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     None if no implementation of it can be run here.
     """
     here, lacking = Environment.of(report.environment, "cpu"), Lacking.of(report.environment)
-    in_use = [one for one in regions_here(deviation, here) if one.anchors] or [
-        one for one in deviation.regions if one.anchors
+    in_use = [region for region in regions_here(deviation, here) if region.anchors] or [
+        region for region in deviation.regions if region.anchors
     ]
-    run = [one for one in in_use if any(runnable_implementations(deviation, lacking, dtype) for dtype in one.dtypes)]
+    run = [
+        region for region in in_use if any(runnable_implementations(deviation, lacking, dtype) for dtype in region.dtypes)
+    ]
     if not run:
         return None
-    examined = [one for one in run if examined_here(one, here)] or run
-    region = next((one for one in examined if seen_here(deviation, here, one)), examined[0])
+    examined = [region for region in run if examined_here(region, here)] or run
+    region = next((region for region in examined if seen_here(deviation, here, region)), examined[0])
     anchor, dtypes = (
         region.anchors[0],
         [dtype for dtype in region.dtypes if runnable_implementations(deviation, lacking, dtype)],
@@ -92,11 +96,11 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
         sighting=sight(activation, Sought.at(activation, deviation, implementations, region, anchor, dtype)),
         seen=deviation.id in report.deviations,
         looked_for=any(
-            one.mode in deviation.modes_of(region) and (deviation.cause != "layout" or one.against == ALONE)
-            for one in report.comparisons
+            comparison.mode in deviation.modes_of(region) and (deviation.cause != "layout" or comparison.against == ALONE)
+            for comparison in report.comparisons
         ),
         seen_in=tuple(seen_in),
-        not_seen_in=tuple(name for name, one in on_record.items() if one.by and seen_in and name not in seen_in),
+        not_seen_in=tuple(name for name, record in on_record.items() if record.by and seen_in and name not in seen_in),
         declared_results=dict(anchor.results),
         reason=deviation.reason,
         link=deviation.link,
@@ -104,17 +108,17 @@ def _declared(activation: Activation, deviation: Deviation, report: Report) -> D
     )
 
 
-def _undeclared(activation: Activation, one: Uncovered) -> Disagreement:
+def _undeclared(activation: Activation, disagreement: Uncovered) -> Disagreement:
     """A disagreement that no deviation covers, at its worst input."""
-    first = one.comparisons[0]
-    count = first.uncovered.get(one.cause)
+    first = disagreement.comparisons[0]
+    count = first.uncovered.get(disagreement.cause)
     return Disagreement(
         id=None,
-        cause=one.cause,
-        implementations=one.implementations,
-        order=one.order,
-        sighting=sight_uncovered(activation, one),
-        elsewhere=tuple(dict.fromkeys(map(_setting, one.comparisons)))[1:],
+        cause=disagreement.cause,
+        implementations=disagreement.implementations,
+        order=disagreement.order,
+        sighting=sight_uncovered(activation, disagreement),
+        elsewhere=tuple(dict.fromkeys(map(_setting, disagreement.comparisons)))[1:],
         inputs=count.count if count else 0,
         message=first.message,
     )

@@ -183,8 +183,8 @@ def verified(
         look=look,
     )
     _arguments.integer("processes", processes, 1)
-    found = list(_each(chosen, judge, 1 if plan.replace else processes, progress))
-    reports = [report for report, _ in found]
+    outcomes = list(_each(chosen, judge, 1 if plan.replace else processes, progress))
+    reports = [report for report, _ in outcomes]
     whole = Report(
         comparisons=tuple(comparison for report in reports for comparison in report.comparisons),
         environment=described,
@@ -194,7 +194,7 @@ def verified(
         recorded=on_record(here),
         compared_with=name_of(nearest(here)),
     )
-    return whole, [seen for _, seen in found]
+    return whole, [seen for _, seen in outcomes]
 
 
 def _declared(without: Iterable[str], chosen: Sequence[Activation]) -> set[str]:

@@ -45,9 +45,9 @@ def main() -> None:
             for part in asked.parts or PARTS:
                 made = MAKE[part]
                 waiting += [beside.submit(made, maker, asked.docs)] if part == "notebooks" else [made(maker, asked.docs)]
-            for one in waiting:
-                if one is not None:
-                    one.result()
+            for future in waiting:
+                if future is not None:
+                    future.result()
     except (examples.ExampleError, notebooks.NotebookError) as error:
         sys.exit(str(error))
 

@@ -50,10 +50,10 @@ def make(maker: Maker) -> None:
         maker.make(f"activation-{record.name}", products.key(files=products.record(source)), partial(files, record))
     maker.forget("activation-")
     rows = {name: (maker.folder / f"activation-{name}" / ROWS).read_text("utf-8") for name in crosscheck.activations}
-    found = {name: json.loads((maker.folder / f"activation-{name}" / TOLERANCES).read_text("utf-8")) for name in rows}
+    by_function = {name: json.loads((maker.folder / f"activation-{name}" / TOLERANCES).read_text("utf-8")) for name in rows}
     more = others.rows(maker, upstream.with_releases_of(described()))
     pages = {
-        f"site/{FOLDER}/index.md": gallery() + verdict.all_tolerances(found, described_here()),
+        f"site/{FOLDER}/index.md": gallery() + verdict.all_tolerances(by_function, described_here()),
         f"site/{disagreements.PAGE}": disagreements.page("".join(rows.values()) + more),
     }
     maker.make("catalogue", products.key(*pages.values()), lambda: pages)
@@ -61,11 +61,11 @@ def make(maker: Maker) -> None:
 
 def files(record: Activation) -> dict[str, Content]:
     made = explanation(record.name)
-    found = tolerances.measured(record)
+    limits = tolerances.measured(record)
     return {
-        f"site/{FOLDER}/{record.name}.md": "\n\n".join(page(made, found)),
+        f"site/{FOLDER}/{record.name}.md": "\n\n".join(page(made, limits)),
         ROWS: "".join(disagreements.rows(record, made)),
-        TOLERANCES: json.dumps([[one.dtype, one.order, str(one)] for one in found]),
+        TOLERANCES: json.dumps([[tolerance.dtype, tolerance.order, str(tolerance)] for tolerance in limits]),
         **{f"site/{FOLDER}/{name}": content for name, content in figures.pictures(record)},
     }
 
@@ -117,18 +117,18 @@ def picture(record: Activation, kind: str = "") -> str:
     )
 
 
-def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
+def page(made: Explanation, limits: list[Tolerance]) -> Iterator[str]:
     """The verdict first, then what to write, then what a reader may want to know."""
     record = made.activation
     here = Environment.of(described())
     yield f"---\ndescription: {json.dumps(summary(record))}\nsearch:\n  boost: {boost(record.name)}\n---"
     yield f"# {record.name}"
     yield summary(record)
-    yield from verdict.verdict(made, found)
+    yield from verdict.verdict(made, limits)
     yield "## What to write"
     yield tabs({side: verdict.what_to_write(record, side) for side in NAMES})
     yield from verdict.how_far(record, described_here())
-    yield table(tolerances.table(found))
+    yield table(tolerances.table(limits))
     yield "## Known disagreements"
     if made.disagreements:
         yield "Here the functions that the frameworks ship deviate from the exact result, or from each other:"
@@ -164,7 +164,7 @@ def page(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
             "Every run of `crosscheck verify` [checks each of them](../method.md#deviations). The results below were "
             "computed when this page was built."
         )
-        seen = {str(one.id): one for one in made.disagreements}
+        seen = {str(evidence.id): evidence for evidence in made.disagreements}
         for deviation in sorted(of_here(record, here).deviations, key=verdict.severest_first):
             yield from disagreement(made, seen[deviation.id], deviation)
 
@@ -231,7 +231,9 @@ def shipped(record: Activation, side: str) -> str:
         return f"{NAMES[side]} ships no such function."
     said = f"`{native.path}`" + (f", called as `{native.call}`" if native.call else "")
     if native.parameters:
-        said += ", where " + ", ".join(f"`{ours}` is called `{theirs}`" for ours, theirs in native.parameters.items())
+        said += ", where " + ", ".join(
+            f"`{name}` is called `{native_name}`" for name, native_name in native.parameters.items()
+        )
     if native.lacks:
         said += f", without {' and '.join(f'`{name}`' for name in native.lacks)}"
     if native.matched:
@@ -240,42 +242,42 @@ def shipped(record: Activation, side: str) -> str:
     return f"{said}."
 
 
-def disagreement(made: Explanation, one: Disagreement, deviation: Deviation) -> Iterator[str]:
+def disagreement(made: Explanation, evidence: Disagreement, deviation: Deviation) -> Iterator[str]:
     """What happens, why, where, and a program that shows it; its id is small, below a heading that people understand."""
-    said = heading(made.activation, deviation, one)
+    said = heading(made.activation, deviation, evidence)
     yield f"### {said} {{ #{deviation.id} }}"
-    bug = "It looks like a bug of the framework. " if one.bug else ""
-    gone = f" It is gone in {upstream.fixed_in(one)}." if upstream.fixed_in(one) else ""
-    who = on_screen(one.implementations)
-    issue = upstream.known(one.link)
-    yield f"{bug}{one.reason}{gone} " + (f"See {issue}." if issue else f"[Source]({one.link})")
-    cause = f"[{one.cause}](../method.md#causes){{ title={SENTENCES[one.cause]!r} }}"
+    bug = "It looks like a bug of the framework. " if evidence.bug else ""
+    gone = f" It is gone in {upstream.fixed_in(evidence)}." if upstream.fixed_in(evidence) else ""
+    who = on_screen(evidence.implementations)
+    issue = upstream.known(evidence.link)
+    yield f"{bug}{evidence.reason}{gone} " + (f"See {issue}." if issue else f"[Source]({evidence.link})")
+    cause = f"[{evidence.cause}](../method.md#causes){{ title={SENTENCES[evidence.cause]!r} }}"
     yield (
-        " ".join([f"`{deviation.id}`, {who}: {cause}.", *(environments(one, deviation) if one.seen_in else ())])
+        " ".join([f"`{deviation.id}`, {who}: {cause}.", *(environments(evidence, deviation) if evidence.seen_in else ())])
         + "\n{ .small }"
     )
-    sighting = one.sighting
+    sighting = evidence.sighting
     if sighting is None:
         return
     yield "<div data-search-exclude markdown>"
-    yield sighted(sighting, one.cause)
+    yield sighted(sighting, evidence.cause)
     code = {result: fenced(made.snippet(sighting, result)) for result in sighting.results}
-    if one.cause == "layout":  # results of one framework
+    if evidence.cause == "layout":  # results of one framework
         shown = "\n\n".join(f"{result.label}:\n\n{text}" for result, text in code.items())
     else:
         shown = tabs({Implementation.of(result.implementation).side: text for result, text in code.items()})
-    if issues.reportable(deviation, one):
-        yield issues.button(made, deviation, one)
-    yield f'???{"+" * one.bug} example "Reproduce it"\n\n{indented(shown)}'
+    if issues.reportable(deviation, evidence):
+        yield issues.button(made, deviation, evidence)
+    yield f'???{"+" * evidence.bug} example "Reproduce it"\n\n{indented(shown)}'
     yield f'??? abstract "Where"\n\n{indented(regions(deviation))}'
     yield "</div>"
 
 
-def environments(one: Disagreement, deviation: Deviation) -> Iterator[str]:
+def environments(evidence: Disagreement, deviation: Deviation) -> Iterator[str]:
     """Where it was seen, where it was looked for in vain, and what a reader can expect of the results on this page."""
-    yield f"Observed in {listed(one.seen_in)}."
-    if one.not_seen_in:
-        yield f"Tried but not observed in {listed(one.not_seen_in)}."
+    yield f"Observed in {listed(evidence.seen_in)}."
+    if evidence.not_seen_in:
+        yield f"Tried but not observed in {listed(evidence.not_seen_in)}."
     here = Environment.of(described())
     if on_record(here) and not any(seen_here(deviation, here, region) for region in deviation.regions):
         yield f"The results below are from the machine that built this page ({here}), where it was not observed."
@@ -305,12 +307,18 @@ def sighted(sighting: Sighting, cause: str) -> str:
 def regions(deviation: Deviation) -> str:
     """A deviation's regions as a table; dtypes that share one stand together."""
     rows: dict[tuple[str, ...], list[str]] = {}
-    for one in deviation.regions:
-        inputs = ", ".join(interval(low, high) for low, high in one.intervals)
-        lengths = ", ".join(map(str, one.lengths))
-        values = ", ".join(f"{name} {value:g}" for name, value in one.parameters.items())
-        key = (ORDER_NAMES[one.order], inputs, lengths, values, "" if isinf(one.bound()) else f"{one.bound():.3g} ULP")
-        rows.setdefault(key, []).extend(one.dtypes)
+    for region in deviation.regions:
+        inputs = ", ".join(interval(low, high) for low, high in region.intervals)
+        lengths = ", ".join(map(str, region.lengths))
+        values = ", ".join(f"{name} {value:g}" for name, value in region.parameters.items())
+        key = (
+            ORDER_NAMES[region.order],
+            inputs,
+            lengths,
+            values,
+            "" if isinf(region.bound()) else f"{region.bound():.3g} ULP",
+        )
+        rows.setdefault(key, []).extend(region.dtypes)
     head = ["", "inputs", "length of the row", "parameters", "error at most", "dtypes"]
     return table([head, *([*key, ", ".join(dtypes)] for key, dtypes in rows.items())])
 

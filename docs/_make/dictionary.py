@@ -96,7 +96,7 @@ def overview(report: TranslationReport) -> Iterator[str]:
     rows = ["| call | what differs | in PyTorch and in JAX | example |", "|---|---|---|---|"]
     for entry in report.entries:
         for pair in entry.contrasts:
-            code = "<br>".join(f"`{in_a_cell(one)}`" for one in (pair.torch, pair.code))
+            code = "<br>".join(f"`{in_a_cell(text)}`" for text in (pair.torch, pair.code))
             link = f"[{short(entry.name)}]({entry.family}.md#{anchor(entry.title)})"
             rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(difference(pair))} |")
     yield "\n".join(rows)
@@ -118,7 +118,7 @@ def page(title: str, entries: list[Translation]) -> Iterator[str]:
     yield front(f"{title}, from PyTorch to JAX: {calls}."[:280])
     yield f"# {title}"
     yield "See [how to read an entry](index.md#how-to-read-it). The code was run as it is shown."
-    for name, uses in groupby(sorted(entries, key=lambda one: order(entries, one)), lambda one: one.name):
+    for name, uses in groupby(sorted(entries, key=lambda entry: order(entries, entry)), lambda entry: entry.name):
         several = list(uses)
         yield heading(2, name, name, short(name))
         for entry in several:
@@ -129,7 +129,7 @@ def page(title: str, entries: list[Translation]) -> Iterator[str]:
 
 def order(entries: list[Translation], entry: Translation) -> tuple[int, int]:
     """The uses of a call stand together, where its first one does."""
-    return next(i for i, one in enumerate(entries) if one.name == entry.name), entries.index(entry)
+    return next(i for i, other in enumerate(entries) if other.name == entry.name), entries.index(entry)
 
 
 def described(entry: Translation) -> Iterator[str]:
@@ -174,8 +174,10 @@ def short(name: str) -> str:
 
 def known_as(report: TranslationReport, name: str) -> str:
     """A call by its last part, and by that of its module, where it has one: people look for either."""
-    names = (one for entry in report.entries if entry.name == name for one in entry.names if one.startswith("torch.nn."))
-    modules = [short(one) for one in names if short(one)[0].isupper()]
+    names = (
+        alias for entry in report.entries if entry.name == name for alias in entry.names if alias.startswith("torch.nn.")
+    )
+    modules = [short(alias) for alias in names if short(alias)[0].isupper()]
     return " / ".join(dict.fromkeys([short(name), *modules][:2]))
 
 

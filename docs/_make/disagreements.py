@@ -44,7 +44,7 @@ def page(rows: str) -> str:
 
 def rows(record: Activation, made: Explanation) -> Iterator[str]:
     """A row for each deviation of an activation, with what was seen of it at one input."""
-    seen = {one.id: one for one in made.disagreements}
+    seen = {disagreement.id: disagreement for disagreement in made.disagreements}
     for deviation in record.deviations:
         yield row(record, deviation, seen[deviation.id])
 
@@ -89,7 +89,7 @@ def table(rows: str) -> Iterator[str]:
     yield "</tbody></table></div>\n"
 
 
-def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
+def row(record: Activation, deviation: Deviation, disagreement: Disagreement) -> str:
     orders = [ORDER_NAMES[order] for order in sorted({region.order for region in deviation.regions})]
     dtypes = [dtype for dtype in DTYPES if any(dtype in region.dtypes for region in deviation.regions)]
     sides = sorted({Implementation.of(implementation).side for implementation in deviation.implementations})
@@ -102,18 +102,18 @@ def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
         "dtype": "|".join(dtypes),
         "mode": "|".join(modes),
         "framework": "|".join(sides),
-        "version": "|".join(one.seen_in),
+        "version": "|".join(disagreement.seen_in),
         "bug": "yes" if deviation.bug else "no",
-        "newest": "no" if upstream.fixed_in(one) else "yes",
+        "newest": "no" if upstream.fixed_in(disagreement) else "yes",
     }
     issue = upstream.known(deviation.link)
     natives = (f"<code>{record.natives[side].path}</code>" for side in sides)
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     page = f"../activations/{record.name}/#{deviation.id}"
     cells = (
-        f'<a href="{page}">{escape(heading(record, deviation, one))}</a>'
+        f'<a href="{page}">{escape(heading(record, deviation, disagreement))}</a>'
         + (" <strong>looks like a bug</strong>" if deviation.bug else "")
-        + (f" <em>gone in {upstream.fixed_in(one)}</em>" if upstream.fixed_in(one) else "")
+        + (f" <em>gone in {upstream.fixed_in(disagreement)}</em>" if upstream.fixed_in(disagreement) else "")
         + (f' <a href="{issue.link}">{issue.name}</a>' if issue and deviation.bug else "")
         + f'<br><small><a href="#row-{deviation.id}" aria-label="link to this row">#</a> {deviation.id}</small>',
         f'<a href="../activations/{record.name}/">{record.name}</a> <br><small>{" <br>".join(natives)}</small>',
@@ -121,7 +121,7 @@ def row(record: Activation, deviation: Deviation, one: Disagreement) -> str:
         ", ".join(orders),
         ", ".join(dtypes),
         "layouts" if deviation.cause == "layout" else ("all" if usual and len(modes) > 2 else ", ".join(modes)),
-        example(one.sighting) if one.sighting else escape(str(one.message)),
+        example(disagreement.sighting) if disagreement.sighting else escape(str(disagreement.message)),
     )
     return f'<tr id="row-{deviation.id}"{attributes}>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 

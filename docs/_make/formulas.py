@@ -82,16 +82,16 @@ def derivative(record: Activation) -> str | None:
         return _latex(expression, parameters)
 
     try:
-        found = sympy.diff(record.definition(NAMESPACE, x, **parameters), x)
+        expression = sympy.diff(record.definition(NAMESPACE, x, **parameters), x)
     except (AttributeError, TypeError, ValueError):
         return None
-    if found.has(sympy.Piecewise):
-        pieces = _pieces(record, found, x, values)
-        inputs = np.concatenate([inputs, [float(one.low.subs(values)) for one in pieces if one.low is not None]])
+    if expression.has(sympy.Piecewise):
+        pieces = _pieces(record, expression, x, values)
+        inputs = np.concatenate([inputs, [float(piece.low.subs(values)) for piece in pieces if piece.low is not None]])
         numbers = [float(_at(pieces, at, values).subs({x: at, **values})) for at in inputs]
         shown = _cases(pieces, latex)
     else:
-        formula, shown = _shown(found, latex)
+        formula, shown = _shown(expression, latex)
         numbers = [float(formula.subs({x: at, **values})) for at in inputs]
     expected = np.broadcast_to(record.derivative(np, inputs, **_numbers(record)), inputs.shape)
     if not np.allclose(numbers, expected, rtol=1e-9, atol=0):
@@ -99,24 +99,24 @@ def derivative(record: Activation) -> str | None:
     return shown
 
 
-def _pieces(record: Activation, found: Any, x: sympy.Symbol, values: dict[sympy.Symbol, float]) -> list[Piece]:
+def _pieces(record: Activation, expression: Any, x: sympy.Symbol, values: dict[sympy.Symbol, float]) -> list[Piece]:
     """Split the derivative into intervals, each with its formula.
 
     The record declares a slope at each kink. The kink is put into the interval that has this slope there; if neither has it,
     the kink is a piece of its own. sympy alone would take the branch of the definition, whose slope may be another one.
     """
-    relations = found.atoms(sympy.core.relational.Relational)
-    places = {end for one in relations for end in sympy.solve(sympy.Eq(one.lhs, one.rhs), x)}
+    relations = expression.atoms(sympy.core.relational.Relational)
+    places = {end for relation in relations for end in sympy.solve(sympy.Eq(relation.lhs, relation.rhs), x)}
     ends = sorted(places, key=lambda end: float(end.subs(values)))
     at = [float(end.subs(values)) for end in ends]
     inside = [at[0] - 1, *((a + b) / 2 for a, b in pairwise(at)), at[-1] + 1]
-    formulas = [_branch(found, {x: point, **values}) for point in inside]
+    formulas = [_branch(expression, {x: point, **values}) for point in inside]
     chosen = {kink.at: kink.chosen[1] for kink in record.kinks_at(_numbers(record)) if 1 in kink.chosen}
 
     made = [Piece(formulas[0], None, ends[0])]
     for number, end in enumerate(ends):
         left, right = formulas[number], formulas[number + 1]
-        slopes = [float(one.subs(x, end).subs(values)) for one in (left, right)]
+        slopes = [float(formula.subs(x, end).subs(values)) for formula in (left, right)]
         choice = chosen.get(at[number], "left")
         slope = slopes[("left", "right").index(choice)] if isinstance(choice, str) else choice
         after = ends[number + 1] if number + 1 < len(ends) else None
@@ -131,30 +131,30 @@ def _pieces(record: Activation, found: Any, x: sympy.Symbol, values: dict[sympy.
     return made
 
 
-def _branch(found: Any, point: dict[sympy.Symbol, float]) -> Any:
+def _branch(expression: Any, point: dict[sympy.Symbol, float]) -> Any:
     """The expression with the branch of each condition that holds at a point."""
 
     def taken(piecewise: Any) -> Any:
         return next(formula for formula, condition in piecewise.args if condition.subs(point) == sympy.true)
 
-    while found.has(sympy.Piecewise):
-        found = found.replace(lambda one: isinstance(one, sympy.Piecewise), taken)
-    return sympy.simplify(found)
+    while expression.has(sympy.Piecewise):
+        expression = expression.replace(lambda node: isinstance(node, sympy.Piecewise), taken)
+    return sympy.simplify(expression)
 
 
 def _at(pieces: list[Piece], at: float, values: dict[sympy.Symbol, float]) -> Any:
     """The formula that is shown for an input."""
-    for one in pieces:
-        low, high = (None if end is None else float(end.subs(values)) for end in (one.low, one.high))
-        above = low is None or low < at or (low == at and (one.low_is_in or low == high))
-        below = high is None or at < high or (high == at and (one.high_is_in or low == high))
+    for piece in pieces:
+        low, high = (None if end is None else float(end.subs(values)) for end in (piece.low, piece.high))
+        above = low is None or low < at or (low == at and (piece.low_is_in or low == high))
+        below = high is None or at < high or (high == at and (piece.high_is_in or low == high))
         if above and below:
-            return one.formula
+            return piece.formula
     raise ValueError(at)
 
 
 def _cases(pieces: list[Piece], latex: Callable[[Any], str]) -> str:
-    lines = (f"{latex(one.formula)} & {one.condition(latex)}" for one in pieces)
+    lines = (f"{latex(piece.formula)} & {piece.condition(latex)}" for piece in pieces)
     return r"\begin{cases} " + r" \\ ".join(lines) + r" \end{cases}" if len(pieces) > 1 else latex(pieces[0].formula)
 
 
@@ -163,12 +163,12 @@ def _numbers(record: Activation) -> dict[str, float]:
     return {name: value if isfinite(value) else SOMEWHERE for name, value in record.parameters.items()}
 
 
-def _shown(found: Any, latex: Callable[[Any], str]) -> tuple[Any, str]:
+def _shown(expression: Any, latex: Callable[[Any], str]) -> tuple[Any, str]:
     """The expression as differentiated, unless sympy knows a form that is clearly shorter."""
-    plain = latex(found)
-    others = [(other, latex(other)) for other in (sympy.factor(found), sympy.simplify(found))]
-    shortest = min(others, key=lambda one: len(one[1]))
-    return shortest if len(shortest[1]) < CLEARLY_SHORTER * len(plain) else (found, plain)
+    plain = latex(expression)
+    others = [(other, latex(other)) for other in (sympy.factor(expression), sympy.simplify(expression))]
+    shortest = min(others, key=lambda form: len(form[1]))
+    return shortest if len(shortest[1]) < CLEARLY_SHORTER * len(plain) else (expression, plain)
 
 
 def _latex(expression: Any, parameters: dict[str, sympy.Symbol]) -> str:

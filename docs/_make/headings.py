@@ -13,28 +13,28 @@ MODES = {"compile": "compiled", "jit": "under jit", "vmap": "under vmap", "forwa
 SIXTEEN = ("bfloat16", "float16")
 
 
-def heading(record: Activation, deviation: Deviation, one: Disagreement) -> str:
+def heading(record: Activation, deviation: Deviation, disagreement: Disagreement) -> str:
     """Who does what, where: ``JAX: the gradient is NaN at x = 1e+300, in float64``."""
-    return f"{who(record, deviation.implementations)}: {what(deviation, one)}{where(deviation)}"
+    return f"{who(record, deviation.implementations)}: {what(deviation, disagreement)}{where(deviation)}"
 
 
 def who(record: Activation, implementations: tuple[str, ...]) -> str:
     """The frameworks; where only the call with matching arguments is meant, with these."""
     chosen = [Implementation.of(name) for name in implementations]
-    sides = dict.fromkeys(one.side for one in chosen)
+    sides = dict.fromkeys(implementation.side for implementation in chosen)
     said = []
     for side in sides:
-        kinds = {one.kind for one in chosen if one.side == side}
+        kinds = {implementation.kind for implementation in chosen if implementation.side == side}
         matched = record.natives[side].matched if kinds == {MATCHED} else {}
         arguments = ", ".join(f"{key}={value!r}" for key, value in matched.items())
         said.append(NAMES[side] + (f" with {arguments}" if matched else ""))
     return " and ".join(said)
 
 
-def what(deviation: Deviation, one: Disagreement) -> str:
+def what(deviation: Deviation, disagreement: Disagreement) -> str:
     results = orders(deviation)
     are = "are" if results.endswith("derivatives") or " and " in results else "is"
-    sighting = one.sighting
+    sighting = disagreement.sighting
     at = place(sighting) if sighting else ""
     match deviation.cause:
         case "error":
@@ -42,7 +42,9 @@ def what(deviation: Deviation, one: Disagreement) -> str:
         case "missing":
             return f"no {results}"
         case "special" if sighting:
-            return f"the {ORDER_NAMES[sighting.order]} is {number(culprit(one).got)}{at}, not {number(sighting.exact)}"
+            return (
+                f"the {ORDER_NAMES[sighting.order]} is {number(culprit(disagreement).got)}{at}, not {number(sighting.exact)}"
+            )
         case "definition":
             return f"the {results} {are} that of another function".replace("are that", "are those")
         case "inaccurate":
@@ -55,10 +57,10 @@ def what(deviation: Deviation, one: Disagreement) -> str:
 
 
 def orders(deviation: Deviation) -> str:
-    found = sorted({region.order for region in deviation.regions})
-    if len(found) == len(ORDER_NAMES):
+    numbers = sorted({region.order for region in deviation.regions})
+    if len(numbers) == len(ORDER_NAMES):
         return "value and derivatives"
-    return "derivatives" if found == [1, 2] else " and ".join(ORDER_NAMES[order] for order in found)
+    return "derivatives" if numbers == [1, 2] else " and ".join(ORDER_NAMES[order] for order in numbers)
 
 
 def where(deviation: Deviation) -> str:
@@ -73,11 +75,11 @@ def where(deviation: Deviation) -> str:
     return said
 
 
-def culprit(one: Disagreement) -> Result:
+def culprit(disagreement: Disagreement) -> Result:
     """The result of the first implementation that deviates."""
-    assert one.sighting is not None
-    results = one.sighting.results
-    return next((result for result in results if result.implementation in one.implementations), results[0])
+    assert disagreement.sighting is not None
+    results = disagreement.sighting.results
+    return next((result for result in results if result.implementation in disagreement.implementations), results[0])
 
 
 def place(sighting: Sighting) -> str:

@@ -24,34 +24,34 @@ VARIABLE = re.compile(r"[A-Z_]+=")
 MODES = {"compile": ", compiled", "jit": ", under jit", "vmap": ", under vmap", "forward": ", in forward mode"}
 
 
-def reportable(deviation: Deviation, one: Disagreement) -> bool:
+def reportable(deviation: Deviation, disagreement: Disagreement) -> bool:
     """Whether there is something to report: it looks like a bug, is in the newest release, and has no issue yet."""
-    sighting = one.sighting
-    wanted = deviation.bug and seen_in_the_newest(one) and known(deviation.link) is None
+    sighting = disagreement.sighting
+    wanted = deviation.bug and seen_in_the_newest(disagreement) and known(deviation.link) is None
     return wanted and sighting is not None and sighting.exact is not None
 
 
-def button(made: Explanation, deviation: Deviation, one: Disagreement) -> str:
+def button(made: Explanation, deviation: Deviation, disagreement: Disagreement) -> str:
     """A button of the theme's: what is in its attribute is copied. One line, so that Markdown leaves it as it is."""
-    copied = escape(text(made, deviation, one)).replace("\n", "&#10;")
+    copied = escape(text(made, deviation, disagreement)).replace("\n", "&#10;")
     attributes = f'type="button" class="md-button" data-clipboard-text="{copied}"'
     return f'<div class="issue"><button {attributes}>Copy as an issue</button></div>'
 
 
-def text(made: Explanation, deviation: Deviation, one: Disagreement) -> str:
+def text(made: Explanation, deviation: Deviation, disagreement: Disagreement) -> str:
     """The symptom in numbers, a program that shows it, what is expected and what is got, versions, and the code."""
-    sighting = one.sighting
+    sighting = disagreement.sighting
     assert sighting is not None
-    result = next(result for result in sighting.results if result.implementation in one.implementations)
+    result = next(result for result in sighting.results if result.implementation in disagreement.implementations)
     side = Implementation.of(result.implementation).side
     got = str(result.message) if result.got is None else repr(result.got)
     blocks = [
         f"# {symptom(made, sighting, result)}",
-        one.reason,
+        disagreement.reason,
         f"```python\n{program(made.snippet(sighting, result), sighting.dtype)}\n```",
         f"**Expected**: {sighting.exact!r}, the exact result rounded to {sighting.dtype}",
         f"**Actual**: {got}",
-        *([f"The code: {one.link}"] if one.link.startswith("https://github.com/") else []),
+        *([f"The code: {disagreement.link}"] if disagreement.link.startswith("https://github.com/") else []),
         f"It is so in {' and '.join(newest(side))} too." if newest(side) else "",
         f"**Versions**\n\n```text\n{versions(side)}\n```",
     ]
@@ -79,7 +79,7 @@ def told(got: float | None, exact: float | None) -> tuple[str, str]:
 
 def program(snippet: str, dtype: str) -> str:
     """A snippet for readers: numbers instead of bits wherever they are the same, and without our results beside its own."""
-    code = BITS.sub(lambda found: readable(found[0], dtype), SAID.sub("", BESIDE.sub(")", snippet)))
+    code = BITS.sub(lambda match: readable(match[0], dtype), SAID.sub("", BESIDE.sub(")", snippet)))
     if not BITS.search(code):
         code = VIEW.sub(r"\1)", ARRAY.sub(r"dtype=torch.\1)", LISTED.sub(".astype(float).tolist()", code)))
     return code.strip()

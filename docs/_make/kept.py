@@ -29,4 +29,4 @@ def newest(paths: Iterable[Path]) -> str:
 
 def as_markdown(said: str) -> str:
     """What a report says, for a cell of a table: names of weights are no links, a bar ends no cell, and code stays code."""
-    return re.sub(r"(`[^`]*`)|([\[|])", lambda found: found[1] or f"\\{found[2]}", said)
+    return re.sub(r"(`[^`]*`)|([\[|])", lambda match: match[1] or f"\\{match[2]}", said)

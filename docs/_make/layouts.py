@@ -44,7 +44,7 @@ def schema(name: str = "report") -> dict[str, Any]:
 
 def _numbers(made: Any) -> Any:
     if isinstance(made, list):
-        return [_numbers(one) for one in made]
+        return [_numbers(part) for part in made]
     if not isinstance(made, dict):
         return made
     inside = {key: _numbers(value) for key, value in made.items() if (key, value) != ("type", "number")}

@@ -73,8 +73,8 @@ OTHERS = {
 
 def sections() -> Iterator[tuple[str, str]]:
     """The titles and the texts of the page."""
-    for found in SECTION.finditer((ROOT / "docs" / PAGE).read_text("utf-8")):
-        yield found["title"], found["text"]
+    for section in SECTION.finditer((ROOT / "docs" / PAGE).read_text("utf-8")):
+        yield section["title"], section["text"]
 
 
 def printed(maker: Maker) -> dict[str, str]:

@@ -95,10 +95,10 @@ def package(folder: Path = PACKAGE) -> list[Path]:
 
 def record(path: Path) -> list[Path]:
     """The package's source without the files of other activations, unless this one's imports them."""
-    others = {one for one in path.parent.glob("*.py") if not one.name.startswith("_")}
-    wanted, found = {path}, set[Path]()
+    others = {file for file in path.parent.glob("*.py") if not file.name.startswith("_")}
+    wanted, needed = {path}, set[Path]()
     while wanted:
-        one = wanted.pop()
-        found.add(one)
-        wanted |= {one.with_name(f"{name}.py") for name in IMPORTED.findall(one.read_text("utf-8"))} - found
-    return [one for one in package() if one not in others or one in found]
+        file = wanted.pop()
+        needed.add(file)
+        wanted |= {file.with_name(f"{name}.py") for name in IMPORTED.findall(file.read_text("utf-8"))} - needed
+    return [file for file in package() if file not in others or file in needed]

@@ -66,9 +66,9 @@ class UndocumentedError(Exception):
 
 def files() -> dict[str, Content]:
     """The page on the Python interface, and each layout of JSON as a schema and an example."""
-    found = pages(crosscheck.__all__)
-    made: dict[str, Content] = {"api.md": overview(found)}
-    for title, names in found.items():
+    by_title = pages(crosscheck.__all__)
+    made: dict[str, Content] = {"api.md": overview(by_title)}
+    for title, names in by_title.items():
         made[f"{PYTHON}/{slug(title)}.md"] = page(title, names)
     for name in LAYOUTS:
         made[f"{name}.schema.json"] = json.dumps(schema(name), indent=2)
@@ -85,17 +85,17 @@ def pages(names: Sequence[str]) -> dict[str, list[str]]:
     rest = [name for name in names if name not in grouped]
     errors = [name for name in rest if name.endswith("Error")]
     others = [name for name in rest if name not in errors]
-    found = {title: [name for name in group if name in names] for title, group in GROUPS.items()}
-    return {title: group for title, group in {**found, "More": others, "Errors": errors}.items() if group}
+    by_title = {title: [name for name in group if name in names] for title, group in GROUPS.items()}
+    return {title: group for title, group in {**by_title, "More": others, "Errors": errors}.items() if group}
 
 
-def overview(found: Mapping[str, Sequence[str]]) -> str:
+def overview(by_title: Mapping[str, Sequence[str]]) -> str:
     """The page that leads to the others: every public name, and what it is in a sentence."""
     blocks = [
         "# Python",
         "Every public name is in the package `crosscheck` itself. `import crosscheck` imports neither framework.",
     ]
-    for title, names in found.items():
+    for title, names in by_title.items():
         blocks.append(f"## {title}")
         rows = [f"| [`{name}`]({PYTHON}/{slug(title)}.md#{full(name)}) | {sentence(name)} |" for name in names]
         blocks.append("\n".join(["| name | what it is |", "|---|---|", *rows]))

@@ -33,7 +33,7 @@ def table() -> str:
     rows = []
     for name in (name for names in lines() for name in names):
         files = sorted((PACKAGE / name).rglob("*.py")) or [PACKAGE / f"{name}.py"]
-        texts = [one.read_text("utf-8") for one in files]
+        texts = [file.read_text("utf-8") for file in files]
         known = {room for text in texts for room in re.findall(r"\bcrosscheck\.(_\w+)", text)} - {name}
         size = sum(text.count("\n") for text in texts)
         rows.append(f"| `{name}` | {purpose(name)} | {len(files)} | {size:,} | {len(known)} |")
@@ -43,8 +43,8 @@ def table() -> str:
 
 def folders(name: str) -> str:
     """The folders of a room, and what each is for."""
-    inside = sorted(one.parent.name for one in (PACKAGE / name).glob("*/__init__.py"))
-    return "\n".join(f"- `{one}`: {purpose(f'{name}/{one}')}" for one in inside)
+    inside = sorted(path.parent.name for path in (PACKAGE / name).glob("*/__init__.py"))
+    return "\n".join(f"- `{folder}`: {purpose(f'{name}/{folder}')}" for folder in inside)
 
 
 def listed() -> str:
@@ -83,9 +83,9 @@ def _docstring(code: CodeType, names: dict[str, Any]) -> str:
     """The first line of the docstring of a function of a module, or of a method, as Markdown."""
     if code.co_name.startswith("__"):
         return ""
-    found: Any = names
+    member: Any = names
     for part in code.co_qualname.split("."):
-        found = found.get(part) if isinstance(found, dict) else inspect.getattr_static(found, part, None)
-    found = getattr(found, "__func__", getattr(found, "fget", found))
-    line = (inspect.getdoc(found) or "").partition("\n")[0] if callable(found) else ""
+        member = member.get(part) if isinstance(member, dict) else inspect.getattr_static(member, part, None)
+    member = getattr(member, "__func__", getattr(member, "fget", member))
+    line = (inspect.getdoc(member) or "").partition("\n")[0] if callable(member) else ""
     return line.replace("``", "`")

@@ -47,7 +47,7 @@ def compared(record: Activation) -> tuple[str, ...]:
 def measured(record: Activation) -> list[Tolerance]:
     """For each dtype, the value and the gradient."""
     names = compared(record)
-    return [one for dtype in DTYPES for one in of(curves(record, names, dtype, LOW, HIGH, COUNT), kinks(record))]
+    return [tolerance for dtype in DTYPES for tolerance in of(curves(record, names, dtype, LOW, HIGH, COUNT), kinks(record))]
 
 
 def kinks(record: Activation) -> list[float]:
@@ -65,9 +65,9 @@ def of(drawn: Curves, left_out: list[float]) -> Iterator[Tolerance]:
             yield Tolerance(drawn.dtype, panel.order, float(np.nanmax(relative)), float(np.nanmax(apart)))
 
 
-def table(found: list[Tolerance]) -> list[list[str]]:
+def table(tolerances: list[Tolerance]) -> list[list[str]]:
     """A row for each order, a column for each dtype."""
-    cells = {(one.order, one.dtype): str(one) for one in found}
-    orders = sorted({one.order for one in found})
+    cells = {(tolerance.order, tolerance.dtype): str(tolerance) for tolerance in tolerances}
+    orders = sorted({tolerance.order for tolerance in tolerances})
     rows = [[ORDER_NAMES[order], *(cells.get((order, dtype), "") for dtype in DTYPES)] for order in orders]
     return [["", *DTYPES], *rows]

@@ -35,15 +35,15 @@ class Upstream(NamedTuple):
 
 def known(link: str) -> Upstream | None:
     """The issue that a link leads to; None if it leads to code or a page."""
-    found = ISSUE.fullmatch(link)
-    return Upstream(f"{found[1]}#{found[2]}", link, STATES.get(link, "")) if found else None
+    match = ISSUE.fullmatch(link)
+    return Upstream(f"{match[1]}#{match[2]}", link, STATES.get(link, "")) if match else None
 
 
 @cache
 def releases() -> dict[str, tuple[Version, Version]]:
     """The versions of PyTorch and JAX of each environment on record."""
-    found = by_name()
-    return {name: (version(one.seen.torch), version(one.seen.jax)) for name, one in found.items()}
+    records = by_name()
+    return {name: (version(record.seen.torch), version(record.seen.jax)) for name, record in records.items()}
 
 
 def version(range_: str) -> Version:
@@ -53,7 +53,7 @@ def version(range_: str) -> Version:
 def with_releases_of(described: Mapping[str, Any]) -> str:
     """The environments on record that have the releases of this one, whatever the CPU: with ``|`` between them."""
     here = tuple(Version(described[side]["version"]).release[:2] for side in ("torch", "jax"))
-    return "|".join(name for name, pair in releases().items() if tuple(one.release[:2] for one in pair) == here)
+    return "|".join(name for name, pair in releases().items() if tuple(release.release[:2] for release in pair) == here)
 
 
 @cache
@@ -63,9 +63,9 @@ def newest_environments() -> frozenset[str]:
     return frozenset(name for name, pair in releases().items() if pair == last)
 
 
-def seen_in_the_newest(one: Disagreement) -> bool:
+def seen_in_the_newest(disagreement: Disagreement) -> bool:
     """Whether a disagreement is in the newest releases on record; what was not looked for there counts as seen."""
-    return not (set(one.not_seen_in) >= newest_environments())
+    return not (set(disagreement.not_seen_in) >= newest_environments())
 
 
 def newest(side: str) -> list[str]:
@@ -77,9 +77,9 @@ def newest(side: str) -> list[str]:
     return [] if installed(side).startswith(f"{said}.") else [f"{side} {said}"]
 
 
-def fixed_in(one: Disagreement) -> str:
+def fixed_in(disagreement: Disagreement) -> str:
     """The releases in which a disagreement is gone, "" if it is not."""
-    if seen_in_the_newest(one):
+    if seen_in_the_newest(disagreement):
         return ""
     torch, jax = max(releases().values())
     return f"torch {torch.major}.{torch.minor} and jax {jax.major}.{jax.minor}"

@@ -26,36 +26,40 @@ KINDS = {
 }
 
 
-def verdict(made: Explanation, found: list[Tolerance]) -> Iterator[str]:
+def verdict(made: Explanation, limits: list[Tolerance]) -> Iterator[str]:
     """Two lines: whether the two are the same function, and how large a difference is normal."""
     record = made.activation
     yield '!!! abstract "The verdict"'
-    lines = (f"{same(record)} {known(record)}", usual(record, found))
+    lines = (f"{same(record)} {known(record)}", usual(record, limits))
     yield "\n\n".join(f"    {line}" for line in lines if line)
 
 
 def same(record: Activation) -> str:
     if lacking := [NAMES[side] for side in NAMES if side not in record.natives]:
         return f"**{' and '.join(lacking)} has no such function.** crosscheck has one for both frameworks."
-    others = [one for one in record.deviations if one.cause == "definition"]
-    by_default = [one for one in others if any(Implementation.of(name).kind != MATCHED for name in one.implementations)]
+    others = [deviation for deviation in record.deviations if deviation.cause == "definition"]
+    by_default = [
+        deviation
+        for deviation in others
+        if any(Implementation.of(name).kind != MATCHED for name in deviation.implementations)
+    ]
     if not by_default:
         return "**PyTorch and JAX compute the same function.**"
-    what = " and ".join(another(record, one) for one in by_default)
+    what = " and ".join(another(record, deviation) for deviation in by_default)
     mends = [f"`{call(record, side)}`" for side, native in record.natives.items() if native.matched]
     write = f" Write {' and '.join(mends)}." if mends else ""
     return f"**PyTorch and JAX compute different functions by default.** {what}.{write}"
 
 
-def another(record: Activation, one: Deviation) -> str:
+def another(record: Activation, deviation: Deviation) -> str:
     """Who computes another function, which leads to what is known of it."""
-    name = who(record, one.implementations)
+    name = who(record, deviation.implementations)
     verb = "compute" if " and " in name else "computes"
-    return f"[{name} {verb} another function than this page's](#{one.id}), in the {orders(one)}"
+    return f"[{name} {verb} another function than this page's](#{deviation.id}), in the {orders(deviation)}"
 
 
 def known(record: Activation) -> str:
-    count, bugs = len(record.deviations), sum(one.bug for one in record.deviations)
+    count, bugs = len(record.deviations), sum(deviation.bug for deviation in record.deviations)
     if not count:
         return "No disagreement is known."
     ones = "disagreements](#known-disagreements) are" if count > 1 else "disagreement](#known-disagreements) is"
@@ -63,9 +67,9 @@ def known(record: Activation) -> str:
     return f"[{count} {ones} known" + (f"; {look}." if bugs else ".")
 
 
-def usual(record: Activation, found: list[Tolerance]) -> str:
+def usual(record: Activation, limits: list[Tolerance]) -> str:
     """The tolerance of float32."""
-    cells = {one.order: str(one) for one in found if one.dtype == "float32"}
+    cells = {tolerance.order: str(tolerance) for tolerance in limits if tolerance.dtype == "float32"}
     if set(cells) != {0, 1}:
         return ""
     value, gradient = ("none" if text == "equal" else f"up to {text}" for _, text in sorted(cells.items()))
@@ -111,7 +115,7 @@ def how_far(record: Activation, built: str) -> Iterator[str]:
     )
 
 
-def all_tolerances(found: Mapping[str, Sequence[tuple[str, int, str]]], built: str) -> str:
+def all_tolerances(by_function: Mapping[str, Sequence[tuple[str, int, str]]], built: str) -> str:
     """The tolerances of every function, by dtype."""
     lines = [
         "\n\n## Tolerances",
@@ -121,7 +125,7 @@ def all_tolerances(found: Mapping[str, Sequence[tuple[str, int, str]]], built: s
         "| function | derivative | " + " | ".join(DTYPES) + " |\n|---|---|" + "---|" * len(DTYPES),
     ]
     rows = []
-    for name, cells in found.items():
+    for name, cells in by_function.items():
         said = {(dtype, order): text for dtype, order, text in cells}
         for order in sorted({order for _, order in said}):
             texts = (said.get((dtype, order), "").replace(" or ", "<br>") for dtype in DTYPES)
@@ -136,7 +140,7 @@ def severest_first(deviation: Deviation) -> tuple[int, bool]:
 
 def listed(made: Explanation) -> list[list[str]]:
     """The disagreements as rows of a table, each leading to what is known of it."""
-    seen = {one.id: one for one in made.disagreements}
+    seen = {disagreement.id: disagreement for disagreement in made.disagreements}
     rows = [["disagreement, severest first", "kind"]]
     for deviation in sorted(made.activation.deviations, key=severest_first):
         said = heading(made.activation, deviation, seen[deviation.id])

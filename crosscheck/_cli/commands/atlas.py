@@ -141,11 +141,11 @@ def _atlas_diff(
         after = None if new is None else read(new, "NEW.json")
         total = len(before.coverage.functions)
         with activations_done(total) as progress:
-            found = _atlases.atlas_diff(before, after, progress=progress, processes=processes or sharing.among(total))
-    show(terminal.layout(text.printed(found)))
-    save(json_path, found.to_json)
-    save(markdown_path, found.to_markdown, "--markdown")
-    finish(not found.changed)
+            diff = _atlases.atlas_diff(before, after, progress=progress, processes=processes or sharing.among(total))
+    show(terminal.layout(text.printed(diff)))
+    save(json_path, diff.to_json)
+    save(markdown_path, diff.to_markdown, "--markdown")
+    finish(not diff.changed)
 
 
 def _record(out: Path, processes: int | None, json_path: str | None, markdown_path: str | None) -> NoReturn:

@@ -61,7 +61,7 @@ def compare(
     with one_message(), working("comparing the functions"):
         if orders:
             options["order"] = max(numbers(orders), key=lambda order: (order not in ORDERS, str(order)))
-        options["accept"] = [acceptable(one) for one in accept]
+        options["accept"] = [acceptable(acceptance) for acceptance in accept]
         inputs = described(ends, shapes)
         functions = loaded("the torch function", torch_fn), loaded("the JAX function", jax_fn)
         paths.of_this_command().read_modules()

@@ -28,9 +28,9 @@ def env(device: str, json_path: str | None) -> None:
         refuse(f"unknown device {device!r}; known: cpu, gpu")
     with one_message():
         described = environment(device)
-    found = settings()
+    framework_settings = settings()
     lines = list(_nested(described))
-    for setting in found:
+    for setting in framework_settings:
         values = ", ".join(f"{side} {value}" for side, value in (("torch", setting.torch), ("jax", setting.jax)) if value)
         lines += ["", f"{setting.name}: {values or 'no framework is installed'}"]
         lines += [f"  changes    {setting.changes}", f"  set alike  {setting.alike}"]
@@ -38,7 +38,7 @@ def env(device: str, json_path: str | None) -> None:
     data = {
         "schema": "crosscheck.env/1",
         "environment": described,
-        "settings": found,
+        "settings": framework_settings,
     }
     save(json_path, lambda path: write_json(path, data))
 

@@ -76,8 +76,8 @@ def models(
     if figure_path is not None and report.layers:
         save_figure(figure_path, report.plot())
     if segments is not None:
-        for one in report.segments:
-            for name in one.files:
+        for segment in report.segments:
+            for name in segment.files:
                 paths.of_this_command().write("--segments", os.path.join(segments, name))
                 echo(os.path.join(segments, name))
         save(segments, lambda folder: report.save_segments(folder, force=True), "--segments")

@@ -110,7 +110,7 @@ class Sample:
         formulas = {1: activation.derivative, 2: activation.second_derivative}
         if activation.result == "one":  # this is a sum, too: its terms may cancel
             formulas[0] = activation.definition
-        found = {}
+        sizes = {}
         for order in orders:
             if order not in formulas:
                 continue
@@ -120,8 +120,8 @@ class Sample:
                 directions = [Terms(widen(self.cotangent)), Terms(widen(self.v))][:order]
                 formula = partial(_along, partial(formula, axis=-1), directions)
                 shape = self.x.shape if order else self.cotangent.shape
-            found[order] = scale(formula, widen(self.x), shape).ravel()
-        return found
+            sizes[order] = scale(formula, widen(self.x), shape).ravel()
+        return sizes
 
     def rows(self, chosen: IntArray, factor: float) -> Sample:
         """Some of the rows, in float64, multiplied by a factor."""

@@ -39,22 +39,22 @@ def worst(errors: Errors, effort: Effort, at_once: int, seed: int) -> list[RowSh
     """The ``at_once`` worst rows that were tried: first the worst for each of the results, then the next."""
     rng = np.random.default_rng(seed)
     tried: list[RowShape] = []
-    found: dict[object, list[float]] = {}
+    by_result: dict[object, list[float]] = {}
     while len(tried) < effort.rows:
         batch = list(STARTS[len(tried) : len(tried) + at_once])
-        parents = [tried[i] for i in worst_first(found)] if len(batch) < at_once else []
+        parents = [tried[i] for i in worst_first(by_result)] if len(batch) < at_once else []
         batch += [parents[i % len(parents)].mutated(rng) for i in range(at_once - len(batch))]
         for result, of_rows in errors(batch).items():
-            found.setdefault(result, []).extend(np.nan_to_num(of_rows, nan=np.inf).tolist())
+            by_result.setdefault(result, []).extend(np.nan_to_num(of_rows, nan=np.inf).tolist())
         tried += batch
-    return [tried[i] for i in worst_first(found)[:at_once]]
+    return [tried[i] for i in worst_first(by_result)[:at_once]]
 
 
-def worst_first(found: Mapping[object, Sequence[float] | Float64Array]) -> list[int]:
+def worst_first(by_result: Mapping[object, Sequence[float] | Float64Array]) -> list[int]:
     """The number of every input, once: the worst for each result, beginning with results nearest to their budgets; then the
     second worst, and so on, so that every result has its inputs.
     """
-    errors = [np.nan_to_num(np.asarray(of, np.float64), nan=np.inf) for of in found.values()]
+    errors = [np.nan_to_num(np.asarray(of, np.float64), nan=np.inf) for of in by_result.values()]
     errors.sort(key=lambda of: -of.max())
     ranked = np.stack([np.argsort(-of, kind="stable") for of in errors], axis=1)
     return list(dict.fromkeys(ranked.ravel().tolist()))

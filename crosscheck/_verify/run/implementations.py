@@ -21,14 +21,14 @@ from crosscheck._verify.inputs.sample import Sample
 
 def implementations_of(activation: Activation, parameters: Mapping[str, float]) -> tuple[Implementation, ...]:
     """The implementations that exist for an activation at these values of its parameters."""
-    found = [Implementation("torch"), Implementation("jax")]
+    implementations = [Implementation("torch"), Implementation("jax")]
     for side in activation.natives:
         plain, matched = (activation.native_arguments(side, parameters, matched=matched) for matched in (False, True))
         if plain is not None:
-            found.append(Implementation(side, NATIVE))
+            implementations.append(Implementation(side, NATIVE))
         if matched != plain:
-            found.append(Implementation(side, MATCHED))
-    return (*found, Implementation("analytic"))
+            implementations.append(Implementation(side, MATCHED))
+    return (*implementations, Implementation("analytic"))
 
 
 class Run(Protocol):
@@ -119,8 +119,8 @@ def runner(
     def pull(sample: Sample, factors: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         cotangent = factors if sample.cotangent is None else sample.cotangent * factors
         x, v = (sample.x.T, cotangent.T) if along_first else (sample.x, cotangent)
-        found = derivatives(function, x, (0, 1), "eager", device, v, shape=v.shape)
-        value, gradient = found[0], found[1]
+        results = derivatives(function, x, (0, 1), "eager", device, v, shape=v.shape)
+        value, gradient = results[0], results[1]
         assert value is not None
         if along_first:
             value, gradient = value.T, None if gradient is None else gradient.T

@@ -70,16 +70,16 @@ def layouts(
     First the sample in each of the views, then ``COUNT`` inputs, or rows, in the lengths of ``LENGTHS`` at each position:
     the ``anchors``, the first of the sample, some that a view changed, and others. None if it gave no derivative.
     """
-    found = LayoutResults(whole.copy(), whole.copy(), np.zeros(whole.shape, bool))
-    differs = found.differs
+    results = LayoutResults(whole.copy(), whole.copy(), np.zeros(whole.shape, bool))
+    differs = results.differs
     for view in VIEWS:
         seen = run.run(sample, order, mode, view=view)
         if seen is None:
             return None
         others = _differ(seen, whole)
         if others.any():
-            found.views[view] = int(others.sum())
-            found.got[others & ~differs] = seen[others & ~differs]
+            results.views[view] = int(others.sum())
+            results.got[others & ~differs] = seen[others & ~differs]
             differs |= others
     width = sample.width(order) if sample.length is not None else 1
     changed = np.asarray(differs.reshape(-1, width).any(axis=1))
@@ -89,8 +89,8 @@ def layouts(
     points = chosen[:, None] * width + np.arange(width)
     alone = np.stack([_results(run, sample.taken([i]), order, mode)[0] for i in chosen])
     whole_again = _differ(alone, whole[points])
-    found.expected[points] = alone
-    found.got[points] = np.where(whole_again, whole[points], np.where(differs[points], found.got[points], alone))
+    results.expected[points] = alone
+    results.got[points] = np.where(whole_again, whole[points], np.where(differs[points], results.got[points], alone))
     differs[points] |= whole_again
     for length in LENGTHS:
         for start in range(len(chosen)):
@@ -98,13 +98,13 @@ def layouts(
             got = _results(run, sample.taken(chosen[at]), order, mode).reshape(length, width)
             changed = _differ(got, alone[at])
             for position in np.flatnonzero(changed.any(axis=1)):
-                found.places.add((length, int(position)))
+                results.places.add((length, int(position)))
                 here = points[at[position]][changed[position]]
-                found.got[here] = got[position][changed[position]]
+                results.got[here] = got[position][changed[position]]
                 differs[here] = True
     # a change in a view is about the whole array; for inputs that ran alone, it is about that result
-    differs[points] &= _differ(found.got[points], found.expected[points])
-    return found
+    differs[points] &= _differ(results.got[points], results.expected[points])
+    return results
 
 
 def _results(run: Runner, sample: Sample, order: int, mode: str) -> FloatArray:

@@ -81,16 +81,20 @@ def _one_dtype(
     for number, sample in enumerate(samples(activation, parameters, dtype, lengths, **sampling)):
         task = Task.of(activation, case, parameters, sample, plan, runners)
         results: Results = {}
-        implementations = [one for one in implementations_of(activation, parameters) if plan.runs(one.name, dtype)]
+        implementations = [
+            implementation
+            for implementation in implementations_of(activation, parameters)
+            if plan.runs(implementation.name, dtype)
+        ]
         runs = sum(len(settings(task, implementation)) for implementation in implementations)
         count = itertools.count()
 
-        def one(order: int, number: int = number, runs: int = runs, count: Iterator[int] = count) -> None:
+        def order_begun(order: int, number: int = number, runs: int = runs, count: Iterator[int] = count) -> None:
             begun(ORDER_NAMES[order], (number + next(count) / runs) / parts)
 
         # JAX's compiler takes most of the time, and does not hold Python's lock
         with ThreadPoolExecutor(len(implementations) or 1) as pool:
-            runs_of = pool.map(partial(run_implementation, task, begun=one), implementations)
+            runs_of = pool.map(partial(run_implementation, task, begun=order_begun), implementations)
             for implementation, ran in zip(implementations, runs_of, strict=True):
                 yield from judge_implementation(task, implementation, ran, results)
         for pair in PAIRS:
@@ -139,15 +143,17 @@ def _layouts(task: Task, implementation: Implementation, results: Results) -> It
                 if region.order == order and task.dtype in region.dtypes
                 for anchor in region.anchors
             ]
-            found = layout.layouts(task.runner(implementation), task.sample, order, mode, whole, anchors)
+            of_layouts = layout.layouts(task.runner(implementation), task.sample, order, mode, whole, anchors)
         except Exception as error:
             yield failed(task, key, said(error), implementation.side)
             continue
-        if found is None:
+        if of_layouts is None:
             continue
         true = task.truths[order]
         with np.errstate(invalid="ignore"):
-            apart = np.abs(in_units(found.got, true.exponent, true.fmt) - in_units(found.expected, true.exponent, true.fmt))
-        codes = np.where(found.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
-        side, notes = (implementation.side, (str(found),)) if found.differs.any() else (None, ())
-        yield task.judged(key, codes, (found.got, found.expected), (apart, apart), side, notes)
+            apart = np.abs(
+                in_units(of_layouts.got, true.exponent, true.fmt) - in_units(of_layouts.expected, true.exponent, true.fmt)
+            )
+        codes = np.where(of_layouts.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
+        side, notes = (implementation.side, (str(of_layouts),)) if of_layouts.differs.any() else (None, ())
+        yield task.judged(key, codes, (of_layouts.got, of_layouts.expected), (apart, apart), side, notes)

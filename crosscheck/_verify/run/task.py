@@ -207,7 +207,7 @@ def settings(task: Task, implementation: Implementation) -> list[tuple[str, int]
 
 def run_implementation(task: Task, implementation: Implementation, begun: Callable[[int], None] | None = None) -> list[Ran]:
     """Its results in each setting; ``begun`` is called with each order before it runs."""
-    found = []
+    runs = []
     for mode, order in settings(task, implementation):
         if begun is not None:
             begun(order)
@@ -216,10 +216,10 @@ def run_implementation(task: Task, implementation: Implementation, begun: Callab
             got = run.run(task.sample, order, mode)
             twice = mode == MODE and implementation.side != "analytic" and not task.sample.shapes
             once_more = second_run(run, order, task.plan.orders) if twice else None
-            found.append(Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
+            runs.append(Ran(order, mode, run, got, once_more, once_more.run(task.sample, got) if once_more else None))
         except Exception as error:
-            found.append(Ran(order, mode, error=error))
-    return found
+            runs.append(Ran(order, mode, error=error))
+    return runs
 
 
 def judge_implementation(
@@ -228,14 +228,14 @@ def judge_implementation(
     ran: Sequence[Ran],
     results: Results,
 ) -> Iterator[ComparisonCauses]:
-    for one in ran:
-        order, mode = one.order, one.mode
+    for outcome in ran:
+        order, mode = outcome.order, outcome.mode
         key = task.key(implementation.name, EXACT, order, mode)
-        error = one.error
+        error = outcome.error
         notes: tuple[str, ...] = ()
-        if one.runner is not None:
+        if outcome.runner is not None:
             try:
-                judgement, got, notes = _judge_twice(task, one.runner, one, implementation.own)
+                judgement, got, notes = _judge_twice(task, outcome.runner, outcome, implementation.own)
             except Exception as raised:  # it raised only in float64
                 error = raised
         if error is not None:
@@ -264,20 +264,22 @@ def _worst_row(task: Task, judgement: Judgement, order: int) -> str:
     return f"worst row: {task.sample.shapes[worst]}: {of_rows[worst]:.3g} ULP"
 
 
-def _judge_twice(task: Task, run: Runner, one: Ran, own: bool) -> tuple[Judgement, FloatArray, tuple[str, ...]]:
+def _judge_twice(task: Task, run: Runner, outcome: Ran, own: bool) -> tuple[Judgement, FloatArray, tuple[str, ...]]:
     """The judgement of a result; at each point where a second run is worse, the judgement of that."""
-    order, mode = one.order, one.mode
+    order, mode = outcome.order, outcome.mode
     # shorter rows show whether what a framework ships is another function; here it would take most of the time
     rerun = None if task.sample.shapes and not own else lambda sample: run.run(sample, order, mode)
-    first = _judge(task, run, one.got, order, mode, rerun)
-    if one.again is None or one.got_again is None:
+    first = _judge(task, run, outcome.got, order, mode, rerun)
+    if outcome.again is None or outcome.got_again is None:
         return *first, ()
-    differs = differ(first[1], one.got_again)
+    differs = differ(first[1], outcome.got_again)
     if not differs.any():
         return *first, ()
-    second = _judge(task, run, np.where(differs, one.got_again, first[1]), order, mode, partial(one.again.run, got=None))
+    second = _judge(
+        task, run, np.where(differs, outcome.got_again, first[1]), order, mode, partial(outcome.again.run, got=None)
+    )
     judgement, got, at = worse(first, second)
-    return judgement, got, (f"at {at.sum():,} inputs {one.again.why}",) if at.any() else ()
+    return judgement, got, (f"at {at.sum():,} inputs {outcome.again.why}",) if at.any() else ()
 
 
 Rerun = Callable[[Sample], FloatArray | None]
@@ -329,8 +331,8 @@ def _definition(task: Task, rerun: Rerun, got: FloatArray, bad: Any, order: int)
     if task.sample.length is not None:
         length = task.sample.width(order)
         rows = _probed_rows(bad, relative, np.abs(relative * expected), length)
-        found = [errors_of(task.sample.rows(rows, 1 + offset)) for offset in (0.0, *causes.NEARBY)]
-        signed, exact = np.stack([signed for signed, _ in found]), found[0][1]
+        at_offsets = [errors_of(task.sample.rows(rows, 1 + offset)) for offset in (0.0, *causes.NEARBY)]
+        signed, exact = np.stack([signed for signed, _ in at_offsets]), at_offsets[0][1]
         return causes.systematic_in_rows(bad, relative, rows, length, signed, exact, magnitude, in_float64=in_float64)
 
     def errors(at: Float64Array) -> tuple[Float64Array, Float64Array]:

@@ -74,8 +74,8 @@ def _inputs(sample: Sample, plan: Plan, own: Own, make: Make) -> Iterator[Task]:
     x, share = sample.x, _share(make(sample), own)
     for number in range(plan.search.rounds - 1):
         near = neighbours(x, share, plan.seed + number)
-        found = _share(make(_inputs_of(near)), own)
-        x, share = _worst(x, near, share, found)
+        near_share = _share(make(_inputs_of(near)), own)
+        x, share = _worst(x, near, share, near_share)
     near = neighbours(x, share, plan.seed + plan.search.rounds)
     near[: x.size // 2] = x[: x.size // 2]  # the worst inputs that were found are judged too
     yield make(_inputs_of(near))
@@ -86,10 +86,10 @@ def _inputs_of(x: FloatArray) -> Sample:
 
 
 def _worst(
-    x: FloatArray, near: FloatArray, share: Mapping[object, Float64Array], found: Mapping[object, Float64Array]
+    x: FloatArray, near: FloatArray, share: Mapping[object, Float64Array], near_share: Mapping[object, Float64Array]
 ) -> tuple[FloatArray, dict[object, Float64Array]]:
     """The worst of the tried inputs and those near them, as many as of either; the worst for each result come first."""
-    joined = {key: np.concatenate([share[key], found[key]]) for key in share}
+    joined = {key: np.concatenate([share[key], near_share[key]]) for key in share}
     order = worst_first(joined)[: x.size]
     return np.concatenate([x, near])[order], {key: of[order] for key, of in joined.items()}
 

@@ -113,13 +113,16 @@ class Explanation:
             },
             "disagreements": [
                 {
-                    **vars(one),
-                    "explanation": SENTENCES[one.cause],
-                    "snippets": {r.implementation + r.layout: self.snippet(one.sighting, r) for r in one.sighting.results}
-                    if one.sighting
+                    **vars(disagreement),
+                    "explanation": SENTENCES[disagreement.cause],
+                    "snippets": {
+                        r.implementation + r.layout: self.snippet(disagreement.sighting, r)
+                        for r in disagreement.sighting.results
+                    }
+                    if disagreement.sighting
                     else {},
                 }
-                for one in self.disagreements
+                for disagreement in self.disagreements
             ],
             "summary": {"passed": self.passed, "headline": headline(self.report)},
         }
@@ -128,7 +131,7 @@ class Explanation:
 def render(explanation: Explanation) -> str:
     """The explanation as plain text; snippets begin at the margin, so that they can be pasted."""
     blocks = [_definition(explanation.activation), _verdict(explanation)]
-    blocks += [_disagreement(explanation, i, one) for i, one in enumerate(explanation.disagreements, 1)]
+    blocks += [_disagreement(explanation, i, disagreement) for i, disagreement in enumerate(explanation.disagreements, 1)]
     refuted = [f"{finding.deviation}: {finding.message}" for finding in explanation.report.findings if finding.failed]
     skipped = [f"{what}: {why}" for what, why in explanation.report.skipped.items()]
     for title, lines in (("Declared deviations that this run refutes:", refuted), ("Not run here:", skipped)):
@@ -170,7 +173,7 @@ def _limits(values: tuple[float, float, float], end: float) -> str:
 
 
 def _verdict(explanation: Explanation) -> str:
-    declared = sum(one.id is not None for one in explanation.disagreements)
+    declared = sum(disagreement.id is not None for disagreement in explanation.disagreements)
     undeclared = len(explanation.disagreements) - declared
     if not explanation.disagreements:
         both = ", and PyTorch and JAX agree" * (not {"torch", "jax"} & explanation.report.skipped.keys())
@@ -184,33 +187,36 @@ def _verdict(explanation: Explanation) -> str:
     return f"{said} {headline(explanation.report)} ({', '.join(versions)}, {environment.get('device')})"
 
 
-def _disagreement(explanation: Explanation, number: int, one: Disagreement) -> str:
-    unseen = ", not seen in this run" if one.looked_for else ", in another mode or layout than this run's"
-    status = "NOT DECLARED" if one.id is None else "declared" + ("" if one.seen else unseen)
-    title = one.id or f"{on_screen(one.implementations)}: {one.cause} in the {ORDER_NAMES[one.order]}"
-    lines = [f"{number}. {title} ({one.cause}, {status})" if one.id else f"{number}. {title} ({status})"]
-    sighting = one.sighting
+def _disagreement(explanation: Explanation, number: int, disagreement: Disagreement) -> str:
+    unseen = ", not seen in this run" if disagreement.looked_for else ", in another mode or layout than this run's"
+    status = "NOT DECLARED" if disagreement.id is None else "declared" + ("" if disagreement.seen else unseen)
+    title = (
+        disagreement.id
+        or f"{on_screen(disagreement.implementations)}: {disagreement.cause} in the {ORDER_NAMES[disagreement.order]}"
+    )
+    lines = [f"{number}. {title} ({disagreement.cause}, {status})" if disagreement.id else f"{number}. {title} ({status})"]
+    sighting = disagreement.sighting
     if sighting is not None:
         where = f"{sighting.dtype}, {ORDER_NAMES[sighting.order]}, {sighting.mode}"
         parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
         at = f"x = {sighting.input!r} ({sighting.input_bits})" if sighting.row is None else _place(sighting, sighting.row)
         lines.append(_field("input", f"{at}: {where}{parameters}"))
-        lines += [_field(result.label, _result(result, one)) for result in sighting.results]
+        lines += [_field(result.label, _result(result, disagreement)) for result in sighting.results]
         rows = f" and in rows whose {sighting.row.known_by} entry has no limit" if sighting.row else ""
         rows = " and where a pair has no limit" if sighting.row and sighting.row.known_by == "gate" else rows
         nothing = f"none (at NaN{rows} the frameworks' derivatives are compared with each other)"
         lines.append(_field("exact", nothing if sighting.exact is None else f"{sighting.exact!r}, correctly rounded"))
-    more = len(one.elsewhere) - MOST_SETTINGS
+    more = len(disagreement.elsewhere) - MOST_SETTINGS
     fields = {
-        "raised": one.message,
-        "inputs": f"{one.inputs:,} show it" if one.inputs else "",
-        "also in": "; ".join([*one.elsewhere[:MOST_SETTINGS], *([f"and {more} more"] if more > 0 else [])]),
-        "cause": f"{one.cause}: {SENTENCES[one.cause]}",
-        "seen in": ", ".join(one.seen_in),
-        "not seen in": ", ".join(one.not_seen_in),
-        "reason": one.reason,
-        "bug": "it looks like a bug of the framework; the snippet below is ready for a report" if one.bug else "",
-        "link": one.link,
+        "raised": disagreement.message,
+        "inputs": f"{disagreement.inputs:,} show it" if disagreement.inputs else "",
+        "also in": "; ".join([*disagreement.elsewhere[:MOST_SETTINGS], *([f"and {more} more"] if more > 0 else [])]),
+        "cause": f"{disagreement.cause}: {SENTENCES[disagreement.cause]}",
+        "seen in": ", ".join(disagreement.seen_in),
+        "not seen in": ", ".join(disagreement.not_seen_in),
+        "reason": disagreement.reason,
+        "bug": "it looks like a bug of the framework; the snippet below is ready for a report" if disagreement.bug else "",
+        "link": disagreement.link,
     }
     lines += [_field(name, text) for name, text in fields.items() if text]
     for result in sighting.results if sighting else ():
@@ -245,12 +251,12 @@ def _place(sighting: Sighting, row: SightedRow) -> str:
     return f"{known}: x[{row.position}] = {row.entry!r} ({bits}) in a row of {length}"
 
 
-def _result(result: Result, one: Disagreement) -> str:
+def _result(result: Result, disagreement: Disagreement) -> str:
     if result.got is None:
         return str(result.message)
-    measured = one.cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
+    measured = disagreement.cause in ("definition", "inaccurate", "layout") and not isnan(result.ulp)
     said = repr(result.got) + (f", error {result.ulp:.4g} ULP" if measured else "")
-    declared = one.declared_results.get(result.implementation)
+    declared = disagreement.declared_results.get(result.implementation)
     return said if declared is None or repr(declared) == repr(result.got) else f"{said} (declared: {declared!r})"
 
 

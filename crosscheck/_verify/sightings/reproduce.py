@@ -324,7 +324,7 @@ def _call(shown: _Reproduced) -> tuple[tuple[str, ...], str]:
     arguments = shown.activation.native_arguments(framework, parameters, matched=implementation.kind == MATCHED) or {}
     if native.call:
         values = {name: repr(value) for name, value in arguments.items()}
-        return (), re.sub(r"(?<!\.)\b[a-z_]+\b(?!=)", lambda found: values.get(found[0], found[0]), native.call)
+        return (), re.sub(r"(?<!\.)\b[a-z_]+\b(?!=)", lambda match: values.get(match[0], match[0]), native.call)
     module, _, name = native.path.rpartition(".")
     imports = () if module.partition(".")[0] == framework else (f"import {module}",)
     made = "()" if name[:1].isupper() else ""  # a class, made without arguments

@@ -171,8 +171,10 @@ class Sought:
 
 def runnable_implementations(deviation: Deviation, lacking: Lacking, dtype: str | None = None) -> tuple[str, ...]:
     """The implementations of a deviation that can be run here; none if it shows only between two, and one is missing."""
-    found = tuple(name for name in deviation.implementations if lacking.runs(name, dtype))
-    return () if deviation.cause == "convention" and len(found) < len(deviation.implementations) else found
+    implementations = tuple(name for name in deviation.implementations if lacking.runs(name, dtype))
+    return (
+        () if deviation.cause == "convention" and len(implementations) < len(deviation.implementations) else implementations
+    )
 
 
 def sight(
@@ -195,11 +197,11 @@ def sight(
     runs = [(name, mode, copies, "") for name in sought.implementations]
     if sought.layouts:
         runs += [(name, mode, *layout) for layout in ((1, ""), (copies, GAPS)) for name in sought.implementations]
-    results = [_result(task, order, position, *one) for one in runs]
-    for view in (one for one in VIEWS if one != GAPS and sought.layouts and row is None):
+    results = [_result(task, order, position, *run) for run in runs]
+    for view in (view for view in VIEWS if view != GAPS and sought.layouts and row is None):
         seen = [_result(task, order, position, name, mode, copies, view) for name in sought.implementations]
-        results += [one for one, whole in zip(seen, results, strict=False) if repr(one.got) != repr(whole.got)]
-    results += [_result(task, order, position, name, one, copies, "") for name, one in beside]
+        results += [result for result, whole in zip(seen, results, strict=False) if repr(result.got) != repr(whole.got)]
+    results += [_result(task, order, position, name, mode_beside, copies, "") for name, mode_beside in beside]
     true = task.truths[order]
     return Sighting(
         dtype=str(x.dtype),
@@ -238,10 +240,10 @@ def _in_a_row(activation: Activation, sought: Sought, runners: Runners) -> tuple
             at = np.flatnonzero(is_number(some.known(order), number))
             error = _disagreement(task_of(activation, case, some, [order], runners), sought, len(sample.x))[at]
             i, position = divmod(int(at[np.argmax(error)]), sample.width(order))
-            found = *_place(sample, int(rows[i]), None if whole else position), case
+            candidate = *_place(sample, int(rows[i]), None if whole else position), case
             if error.max() > -np.inf:
-                return found
-            first = first or found
+                return candidate
+            first = first or candidate
     if first is None:
         gated = activation.known_by == "gate"
         pair = np.array([[1, number] if gated else [number, -np.inf if whole else 0]]).astype(dtype)
@@ -287,20 +289,20 @@ def _apart(task: Task, sought: Sought, count: int) -> Float64Array:
     size = task.truths[sought.order].rounded.size
     if together is None:
         return np.zeros(size)
-    gap = np.abs(widen(together[:size]) - widen(np.concatenate([one for one in alone if one is not None])))
+    gap = np.abs(widen(together[:size]) - widen(np.concatenate([result for result in alone if result is not None])))
     return np.where(gap > 0, gap, -np.inf)
 
 
 def _place(sample: Sample, number: int, position: int | None) -> tuple[Sample, SightedRow]:
-    one = sample.taken([number])
-    assert one.v is not None
-    return one, SightedRow(
-        bits=tuple(bits_of(entry) for entry in one.x[0]),
-        direction=tuple(bits_of(entry) for entry in one.v[0]),
+    row_sample = sample.taken([number])
+    assert row_sample.v is not None
+    return row_sample, SightedRow(
+        bits=tuple(bits_of(entry) for entry in row_sample.x[0]),
+        direction=tuple(bits_of(entry) for entry in row_sample.v[0]),
         position=position,
-        entry=float(widen(one.x).max() if position is None else one.x[0, position]),
+        entry=float(widen(row_sample.x).max() if position is None else row_sample.x[0, position]),
         known_by=sample.known_by,
-        extreme=_extreme(sample, widen(one.x[0]), position),
+        extreme=_extreme(sample, widen(row_sample.x[0]), position),
         number=number,
         sampled=len(sample.x),
         made=sample.lines(number),

@@ -40,20 +40,22 @@ def uncovered(activation: Activation, report: Report) -> list[Uncovered]:
             alone = any(((implementation,), comparison.order, cause) in groups for implementation in implementations)
             if len(implementations) == 1 or not alone:
                 groups.setdefault((implementations, comparison.order, cause), []).append(comparison)
-    found = []
+    disagreements = []
     for (implementations, order, cause), comparisons in sorted(groups.items(), key=lambda item: CAUSES.index(item[0][2])):
         # float32 first, then eager, then the default parameters
         comparisons.sort(key=lambda c: (c.dtype != "float32", c.mode != "eager", c.parameters != activation.parameters))
-        found.append(Uncovered(implementations, order, cause, tuple(comparisons)))
-    return found
+        disagreements.append(Uncovered(implementations, order, cause, tuple(comparisons)))
+    return disagreements
 
 
-def sight_uncovered(activation: Activation, one: Uncovered, beside: Sequence[tuple[str, str]] = ()) -> Sighting | None:
+def sight_uncovered(
+    activation: Activation, disagreement: Uncovered, beside: Sequence[tuple[str, str]] = ()
+) -> Sighting | None:
     """The worst input in the first setting, with others ``beside``; None if an implementation raised at every input."""
-    first = one.comparisons[0]
-    count = first.uncovered.get(one.cause)
+    first = disagreement.comparisons[0]
+    count = first.uncovered.get(disagreement.cause)
     if count is None:
         return None
-    x, layouts = from_bits([count.worst.input_bits], first.dtype), one.cause == "layout"
-    sought = Sought(one.implementations, x, one.order, first.mode, first.parameters, layouts=layouts)
+    x, layouts = from_bits([count.worst.input_bits], first.dtype), disagreement.cause == "layout"
+    sought = Sought(disagreement.implementations, x, disagreement.order, first.mode, first.parameters, layouts=layouts)
     return sight(activation, sought, beside)

@@ -9,8 +9,6 @@ import numpy as np
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 
-FEWEST = 8
-"""Fewer numbers may have the same ratio by chance."""
 SAME = 1e-9
 """The largest relative difference of ratios that count as one."""
 FILLED = 16.0
@@ -24,7 +22,7 @@ UNEVEN = 2.0**-6
 LEAST = 2.0**-17
 """They count as at least that much of all, or of ``FILLED``: of smaller ones, float64 may have no digit, as far below 0."""
 FEWEST = 4
-"""The root mean square of fewer numbers may be small by chance."""
+"""Fewer numbers may be small together, or have one ratio, by chance."""
 BLOCK = 2**20
 """So many numbers are compared together, where those around them do not count."""
 WHOLE = 2.0**-20

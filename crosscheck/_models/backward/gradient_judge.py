@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,8 @@ from crosscheck._models.run.places import Places
 from crosscheck._models.values.distances import blank, distance
 from crosscheck._models.values.spilled import Stored
 
+BLOCK = 2**20
+"""So many numbers are looked at together."""
 FLOOR = 1e-8
 """The error of a gradient that is due to float64, relative to its size."""
 
@@ -29,16 +31,16 @@ class _Gathered:
 
     Attributes:
         gradient: The gradients, added up: JAX may hold a number several times.
-        spread: How far rounding moves them.
+        spread: How far rounding may move them.
         known: The numbers that JAX holds.
     """
 
     gradient: Array
-    spread: Array
+    spread: float
     known: BoolArray
 
 
-class Judging:
+class GradientJudge:
     """Judges the gradient by a parameter as soon as those by all its arrays in JAX are there, and keeps none of them."""
 
     def __init__(
@@ -73,36 +75,50 @@ class Judging:
             return self._accounted.sums[leaf].first, self._accounted.sums[leaf].second
         return (self._accounted.places[leaf],) if leaf in self._accounted.places else ()
 
-    def add(self, position: int, gradient: Array, spread: Array | None = None) -> None:
-        """Take JAX's gradient by one of its arrays, and how far rounding moves it."""
+    def add(self, position: int, gradient: Array, noisy: Array | None = None, allowance: float = 1.0) -> None:
+        """Take JAX's gradient by one of its arrays, and the same under noise: they may differ so many times as much."""
         leaf = self._model.names[position]
         whole = self._accounted.whole.get(leaf)
         if whole is not None and len(self._holders[whole.torch]) == 1:
             everything = np.ones(whole.shape, bool)
-            moved = None if spread is None else whole.back(spread)
+            moved = 0.0 if noisy is None else allowance * _furthest(gradient, noisy)
             self._judge(whole.torch, whole.back(gradient), moved, everything)
             return
         for where in self._where(leaf):
             for owner, mask, places in self._places.split(where):
                 size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
                 if owner not in self._gathered:
-                    self._gathered[owner] = _Gathered(np.zeros(size), np.zeros(size), np.zeros(size, bool))
+                    self._gathered[owner] = _Gathered(np.zeros(size), 0.0, np.zeros(size, bool))
                 there = self._gathered[owner]
                 np.add.at(there.gradient, places, gradient[mask])
-                if spread is not None:
-                    np.add.at(there.spread, places, spread[mask])
+                if noisy is not None:
+                    there.spread += allowance * _furthest(gradient[mask], noisy[mask])
                 there.known[places] = True
                 self._left[owner] -= 1
                 if not self._left[owner]:
                     del self._gathered[owner]
                     self._judge(owner, there.gradient, there.spread, there.known)
 
+    def judged(self, gradients: Iterable[tuple[int, Array]]) -> list[Gradient]:
+        """Take all of JAX's gradients, and judge those by every parameter."""
+        for position, gradient in gradients:
+            self.add(position, gradient)
+        return self.found()
+
+    def differs(self, gradients: Iterable[tuple[int, Array]], limit: float) -> bool:
+        """Whether a gradient differs by more than this; those behind it are not computed."""
+        for position, gradient in gradients:
+            self.add(position, gradient)
+            if any(known.cause and known.error > limit for known in self._found.values()):
+                return True
+        return False
+
     def found(self) -> list[Gradient]:
         """The gradients by every parameter; also by those of which JAX holds no number."""
         alone = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
         return [self._found.get(name, alone[name]) for name in self._names]
 
-    def _judge(self, name: str, jax_gradient: Array, spread: Array | None, known: BoolArray) -> None:
+    def _judge(self, name: str, jax_gradient: Array, spread: float, known: BoolArray) -> None:
         if name not in self._names:  # a buffer, or a parameter that is not trained
             return
         given, holders = self._torch_gradients[name], self._holders[name]
@@ -132,22 +148,25 @@ def larger(first: Gradient, second: Gradient) -> Gradient:
     return replace(first, tolerance=second.tolerance, explanation=first.explanation or second.explanation)
 
 
+def _furthest(gradient: Array, noisy: Array) -> float:
+    """The largest change of a number under noise."""
+    first, second = gradient.reshape(-1), noisy.reshape(-1)
+    starts = range(0, first.size, BLOCK)  # an embedding has many numbers
+    return max((float(np.abs(first[k : k + BLOCK] - second[k : k + BLOCK]).max()) for k in starts), default=0.0)
+
+
 def _judged(
-    name: str, torch_gradient: Array, jax_gradient: Array, spread: Array | None, known: BoolArray, holders: list[str]
+    name: str, torch_gradient: Array, jax_gradient: Array, spread: float, known: BoolArray, holders: list[str]
 ) -> Gradient:
     share = float(known.mean()) if known.size else 0.0
     if not known.any():
         return Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE)
     if not known.all():
-        torch_gradient, jax_gradient, spread = (
-            torch_gradient[known],
-            jax_gradient[known],
-            None if spread is None else spread[known],
-        )
+        torch_gradient, jax_gradient = torch_gradient[known], jax_gradient[known]
     a, b = torch_gradient.reshape(-1, 1), jax_gradient.reshape(-1, 1)
     tolerance = FLOOR
-    if spread is not None and (size := float(np.sqrt(np.mean(a**2)))):
-        tolerance = max(FLOOR, float(spread.max()) / size)
+    if spread and (size := float(np.linalg.norm(a.reshape(-1)) / np.sqrt(a.size))):
+        tolerance = max(FLOOR, spread / size)
     # no mask fills a gradient, and what cancels to nearly 0 is judged with the numbers beside it
     error = distance(b, a, in_parts=False)
     if blank(a) and np.isfinite(error):

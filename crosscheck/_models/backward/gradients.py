@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.backward.exchanges import CLOSE, evaluated, exchanged
-from crosscheck._models.backward.gradient_judge import Judging, larger
+from crosscheck._models.backward.gradient_judge import GradientJudge, larger
 from crosscheck._models.backward.stops import stopped
 from crosscheck._models.cut.landmarks import axes_of
 from crosscheck._models.judge.tolerances import allowed
@@ -31,14 +31,14 @@ from crosscheck._models.record.torch_recording import TorchRecord, widened
 from crosscheck._models.report.records import Gradient
 from crosscheck._models.run.constant_folding import Fixed
 from crosscheck._models.run.interpreter import ModelRun, on_the_cpu
-from crosscheck._models.values.spilled import Store, Stored
+from crosscheck._models.values.spilled import Spilled, Store, Stored
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch.lift import TorchLifted
 
-BLOCK = 2**20
-"""So many numbers are looked at together."""
 DRAWS = 2
 """The most draws of noise that show how far rounding moves a gradient."""
+PLAIN = 8.0
+"""A second draw does not excuse an error of so many times what the first one allows."""
 
 
 class BackwardError(Exception):
@@ -47,6 +47,30 @@ class BackwardError(Exception):
     def __init__(self, side: str) -> None:
         super().__init__(side)
         self.side = side
+
+
+class _JaxBackward:
+    """JAX's backward pass of the outputs times cotangents, as a program that runs in float64."""
+
+    def __init__(
+        self,
+        model: JaxModel,
+        leaves: Sequence[Array],
+        cotangents: Sequence[Array],
+        floats: Sequence[int],
+        dtype: str,
+        loose: frozenset[str] = frozenset(),
+    ) -> None:
+        self.flat = _jax_program(model, leaves, cotangents, floats, dtype)
+        self._weights, self._given, self._loose = model.weights, [*leaves, *cotangents], loose
+        self._fixed = Fixed(self.flat, model.weights)  # weights are widened one by one, where they are used
+
+    def run(self, noise: Noise | None = None, *, constants_only: bool = False) -> Iterator[tuple[int, Array]]:
+        """The position of each weight, and its gradient as soon as it is there."""
+        known = self._fixed.values(wide=True, noisy=noise is not None, loose=self._loose)
+        options: dict[str, Any] = {"loose": self._loose, "known": known, "keep": False, "results_first": True}
+        running = ModelRun(self.flat, wide=True, noise=noise, constants_only=constants_only, **options)
+        return running.one_by_one(self._weights, self._given)
 
 
 def gradients(
@@ -71,76 +95,69 @@ def gradients(
     except Exception as error:
         raise BackwardError("torch") from error
     trim()
+    dtype = program.inputs.fmt.name
     try:
-        flat = _jax_program(model, jax_leaves, cotangents, floats, program.inputs.fmt.name)
+        backward = _JaxBackward(model, jax_leaves, cotangents, floats, dtype, loose)
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
-    fixed, function = Fixed(flat, model.weights), program.function
-
-    def run(noise: Noise | None = None, *, constants_only: bool = False) -> Iterator[tuple[int, Array]]:
-        known = fixed.values(wide=True, noisy=noise is not None, loose=loose)
-        options: dict[str, Any] = {"loose": loose, "known": known, "keep": False, "results_first": True}
-        running = ModelRun(flat, wide=True, noise=noise, constants_only=constants_only, **options)
-        return running.one_by_one(model.weights, [*jax_leaves, *cotangents])
-
-    unit = 2.0**-program.inputs.fmt.precision
+    judging = partial(GradientJudge, program.function, record, model, accounted, torch_gradients)
     with on_the_cpu(wide=True):
-        judging = Judging(program.function, record, model, accounted, torch_gradients)
-        for place, clear in run():
-            judging.add(place, clear)
-        judged = judging.found()
-        for draw in range(DRAWS):
-            if not any(gradient.cause for gradient in judged):
-                break  # more draws only allow more
-            noise = Noise(seed * 1000 + draw, unit)
-            # if some operations of torch were rounded to the dtype, the limit is that of rounded constants
-            runs = run(), run(noise, constants_only=not rounded), run(noise)
-            judging = Judging(program.function, record, model, accounted, torch_gradients)
-            for (place, clear), (_, constants), (_, operations) in zip(*runs, strict=True):
-                judging.add(place, clear, _spread(clear, constants, operations, unit))
-            judged = [larger(*pair) for pair in zip(judged, judging.found(), strict=True)]
+        judged = judging().judged(backward.run())
+        judged = _under_noise(backward, judging, judged, seed, 2.0**-program.inputs.fmt.precision, rounded=rounded)
     if not any(gradient.cause for gradient in judged):
         return judged
 
     def agrees(other: JaxModel) -> bool:
         try:
-            traced = _jax_program(other, jax_leaves, cotangents, floats, flat.dtype)
+            changed = _JaxBackward(other, jax_leaves, cotangents, floats, dtype)
         except UntraceableError:
             return False
         with on_the_cpu(wide=True):
-            judging = Judging(function, record, model, accounted, torch_gradients)
-            for place, array in ModelRun(traced, wide=True, keep=False, results_first=True).one_by_one(
-                model.weights, [*jax_leaves, *cotangents]
-            ):
-                judging.add(place, array)
-            return not any(gradient.cause and gradient.error > CLOSE for gradient in judging.found())
+            return not judging().differs(changed.run(), CLOSE)
 
-    if words := stopped(model, jax_leaves, agrees):
-        return [replace(gradient, explanation=words) if gradient.cause else gradient for gradient in judged]
-    if flat.shared is None:
-        return judged
+    words = stopped(model, jax_leaves, agrees)
+    if not words and (shared := backward.flat.shared) is not None:
 
-    def wrong(closed: ClosedJaxpr) -> frozenset[str]:
-        judging = Judging(program.function, record, model, accounted, torch_gradients)
-        results = evaluated(closed, flat.dtype, [*model.weights, *jax_leaves, *cotangents])
-        for place, array in enumerate(results):
-            judging.add(place, array)
-        return frozenset(gradient.parameter for gradient in judging.found() if gradient.cause and gradient.error > CLOSE)
+        def wrong(closed: ClosedJaxpr) -> frozenset[str]:
+            results = evaluated(closed, dtype, [*model.weights, *jax_leaves, *cotangents])
+            changed = judging().judged(enumerate(results))
+            return frozenset(gradient.parameter for gradient in changed if gradient.cause and gradient.error > CLOSE)
 
-    mistake = exchanged(flat.shared, wrong)
-    if mistake is None:
-        return judged
-    return [replace(gradient, explanation=mistake.words) if gradient.cause else gradient for gradient in judged]
+        mistake = exchanged(shared, wrong)
+        words = "" if mistake is None else mistake.words
+    return [replace(gradient, explanation=words) if words and gradient.cause else gradient for gradient in judged]
 
 
-def _spread(clear: Array, constants: Array, operations: Array, unit: float) -> Array:
-    """The limit for each number of a gradient, from its values without noise, with noise on constants, and on operations."""
-    limits = np.empty(clear.size)
-    values = [array.reshape(-1) for array in (clear, constants, operations)]
-    for start in range(0, clear.size, BLOCK):  # an embedding has many numbers
-        base, of_constants, of_operations = (array[start : start + BLOCK] for array in values)
-        limits[start : start + BLOCK] = allowed(np.abs(of_constants - base), np.abs(of_operations - base), unit)
-    return limits.reshape(clear.shape)
+def _under_noise(
+    backward: _JaxBackward,
+    judging: Callable[[], GradientJudge],
+    judged: list[Gradient],
+    seed: int,
+    unit: float,
+    *,
+    rounded: bool,
+) -> list[Gradient]:
+    """The gradients, judged by how far rounding moves those that differ."""
+    clear = Spilled()
+    for draw in range(DRAWS):
+        # more draws only allow more
+        if not any(gradient.cause and (not draw or gradient.error <= PLAIN * gradient.tolerance) for gradient in judged):
+            break
+        noise = Noise(seed * 1000 + draw, unit)
+        # if some operations of torch were rounded to the dtype, the limit is that of rounded constants
+        noisy_runs = (
+            (backward.run(noise, constants_only=not rounded), float(allowed(1.0, 0.0, unit))),
+            (backward.run(noise), float(allowed(0.0, 1.0, unit))),
+        )
+        for noisy_run, allowance in noisy_runs:
+            judge = judging()
+            # each result of a run is as large as a weight: no more than two runs go on together
+            for (place, gradient), (_, noisy) in zip(clear.items() if clear else backward.run(), noisy_run, strict=True):
+                judge.add(place, gradient, noisy, allowance)
+                if place not in clear:
+                    clear[place] = gradient
+            judged = [larger(*pair) for pair in zip(judged, judge.found(), strict=True)]
+    return judged
 
 
 def _of_torch(

@@ -175,7 +175,6 @@ def verified(
     judge = partial(
         _judge,
         plan=plan,
-        here=here,
         described=described,
         without=left_out,
         strict=strict or bool(left_out) or bool(set(plan.replace) & set(NATIVES)),
@@ -235,7 +234,6 @@ def lacks(mode: str) -> str | None:
 def _judge(
     what: str | Activation,
     plan: Plan,
-    here: Environment,
     described: Mapping[str, object],
     without: set[str],
     strict: bool,
@@ -245,6 +243,7 @@ def _judge(
 ) -> tuple[Report, Any]:
     """Judge one activation; given by its name in another process, since a record is not sent there."""
     given = activations[what] if isinstance(what, str) else what
+    here = Environment.of(described, plan.device)
     activation = of_here(given, here)
     with formulas_of(given):
         judged = list(run(activation, plan, progress))

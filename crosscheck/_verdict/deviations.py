@@ -16,7 +16,7 @@ from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.coverage import NEAR_INPUTS, covers, excuses, lies_near, regions_of
 from crosscheck._verdict.environments import Environment, regions_here
 from crosscheck._verdict.examination import examine
-from crosscheck._verdict.judged import ComparisonCauses, count_causes
+from crosscheck._verdict.judged import ComparisonCauses, JudgedPoints
 from crosscheck._verdict.records import Comparison, Finding
 
 
@@ -66,14 +66,9 @@ def _compare(
         for deviation in active
         if deviation.cause == "error" and judged.message and regions_of(deviation, judged)
     ]
-    open_ = ~covered
-    uncovered = count_causes(
-        judged.x,
-        judged.codes[judged.failing][open_],
-        judged.failing[open_],
-        (judged.got[open_], judged.expected[open_]),
-        (judged.ulp[open_], judged.ulp_of_truth[open_]),
-    )
+    at = judged.failing
+    failing = JudgedPoints(judged.x[at], judged.codes[at], judged.got, judged.expected, judged.ulp, judged.ulp_of_truth)
+    uncovered = failing.among(~covered).causes()
     worst = next(iter(judged.causes), None)
     points = int((judged.codes != NOT_JUDGED).sum())
     key = judged.key

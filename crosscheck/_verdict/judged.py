@@ -44,6 +44,61 @@ class Key:
 
 
 @dataclass(frozen=True)
+class JudgedPoints:
+    """Points of a comparison, as arrays with an entry for each.
+
+    Attributes:
+        x: The inputs.
+        codes: The codes of the causes.
+        got: The results.
+        expected: What was expected.
+        ulp: The errors in the unit of the judgement.
+        ulp_of_truth: The errors in ULP of the truth.
+    """
+
+    x: FloatArray
+    codes: Codes
+    got: FloatArray
+    expected: FloatArray
+    ulp: Float64Array
+    ulp_of_truth: Float64Array
+
+    def among(self, chosen: BoolArray | IntArray) -> JudgedPoints:
+        """Some of the points."""
+        return JudgedPoints(
+            x=self.x[chosen],
+            codes=self.codes[chosen],
+            got=self.got[chosen],
+            expected=self.expected[chosen],
+            ulp=self.ulp[chosen],
+            ulp_of_truth=self.ulp_of_truth[chosen],
+        )
+
+    def point(self, i: int) -> Point:
+        """One of the points, as a record."""
+        return Point(
+            input=float(self.x[i]),
+            input_bits=bits_of(self.x[i : i + 1]),
+            got=float(self.got[i]),
+            expected=float(self.expected[i]),
+            ulp=float(self.ulp[i]),
+            ulp_of_truth=float(self.ulp_of_truth[i]),
+        )
+
+    def causes(self) -> dict[str, CauseCount]:
+        """The count and the worst point of each cause."""
+        counts = {}
+        for code in np.unique(self.codes[self.codes != NOT_JUDGED]):
+            at = np.flatnonzero(self.codes == code)
+            ulp = np.nan_to_num(self.ulp[at], nan=-1.0, posinf=np.inf)
+            # the largest error; among equals, or if none can be measured, the input of least magnitude
+            tied = at[ulp == ulp.max()]
+            worst = tied[np.abs(np.nan_to_num(widen(self.x[tied]), nan=np.inf)).argmin()]
+            counts[CAUSES[code]] = CauseCount(int(at.size), self.point(int(worst)))
+        return counts
+
+
+@dataclass(frozen=True)
 class ComparisonCauses:
     """The causes of the points of one comparison, and its summary figures.
 
@@ -75,100 +130,52 @@ class ComparisonCauses:
 def summarise(
     key: Key,
     parameters: Mapping[str, float],
-    x: FloatArray,
-    codes: Codes,
-    results: tuple[FloatArray, FloatArray],
-    errors: tuple[Float64Array, Float64Array],
+    points: JudgedPoints,
     truth: Truth,
     side: str | None,
     columns: Columns,
     notes: tuple[str, ...] = (),
 ) -> ComparisonCauses:
-    """Count the causes, find the worst points and keep the failing ones.
-
-    ``results`` are the results and the expected ones; ``errors`` the errors in the unit and in ULP of the truth; ``columns``
-    the columns of the inputs.
-    """
-    got, expected = results
-    ulp, ulp_of_truth = errors
-    failing = np.flatnonzero(codes < FIRST_PASSING).astype(np.int64)
+    """Count the causes, find the worst points and keep the failing ones; ``columns`` are the columns of the inputs."""
+    codes, ulp = points.codes, points.ulp
+    indices = np.flatnonzero(codes < FIRST_PASSING).astype(np.int64)
+    failing = points.among(indices)
     counted = counts_for_maximum(codes, truth)
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.abs(widen(got) - widen(expected))
+        difference = np.abs(widen(points.got) - widen(points.expected))
     finite = np.isfinite(difference) & (codes != NOT_JUDGED)
     return ComparisonCauses(
         key=key,
         parameters=parameters,
-        x=x,
+        x=points.x,
         codes=codes,
-        failing=failing,
-        got=got[failing],
-        expected=expected[failing],
-        ulp=ulp[failing],
-        ulp_of_truth=ulp_of_truth[failing],
-        causes=count_causes(x, codes, np.arange(x.size, dtype=np.int64), results, errors),
+        failing=indices,
+        got=failing.got,
+        expected=failing.expected,
+        ulp=failing.ulp,
+        ulp_of_truth=failing.ulp_of_truth,
+        causes=points.causes(),
         side=side,
         max_ulp=float(ulp[counted].max(initial=0.0)),
-        max_ulp_of_truth=float(ulp_of_truth[counted].max(initial=0.0)),
+        max_ulp_of_truth=float(points.ulp_of_truth[counted].max(initial=0.0)),
         max_abs=float(difference[finite].max(initial=0.0)),
         undecided=int(truth.undecided.sum()),
         profile=profile(columns, ulp, codes == CODE["special"], codes != NOT_JUDGED),
         notes=notes,
-        excepted=_excepted(key, x, counted, results, errors) if key.against == EXACT else None,
+        excepted=_excepted(key, points, counted) if key.against == EXACT else None,
     )
 
 
-def _excepted(
-    key: Key,
-    x: FloatArray,
-    counted: BoolArray,
-    results: tuple[FloatArray, FloatArray],
-    errors: tuple[Float64Array, Float64Array],
-) -> CauseCount | None:
+def _excepted(key: Key, points: JudgedPoints, counted: BoolArray) -> CauseCount | None:
     """The inputs within the budget only because their errors are in ULP of the terms that cancel there."""
     limit = budget(key.dtype, key.order)
-    at = np.flatnonzero(counted & (errors[0] <= limit) & (errors[1] > limit))
+    at = np.flatnonzero(counted & (points.ulp <= limit) & (points.ulp_of_truth > limit))
     if not at.size:
         return None
-    worst = int(at[errors[1][at].argmax()])
-    return CauseCount(int(at.size), _point(x, worst, results, errors, worst))
-
-
-def _point(
-    x: FloatArray, i: int, results: tuple[FloatArray, FloatArray], errors: tuple[Float64Array, Float64Array], place: int
-) -> Point:
-    """The point at the input ``x[i]``; ``place`` indexes its results and errors."""
-    return Point(
-        input=float(x[i]),
-        input_bits=bits_of(x[i : i + 1]),
-        got=float(results[0][place]),
-        expected=float(results[1][place]),
-        ulp=float(errors[0][place]),
-        ulp_of_truth=float(errors[1][place]),
-    )
+    return CauseCount(int(at.size), points.point(int(at[points.ulp_of_truth[at].argmax()])))
 
 
 def counts_for_maximum(codes: Codes, truth: Truth) -> BoolArray:
     size = np.abs(widen(truth.rounded))
     normal = (size >= truth.fmt.smallest_normal) & np.isfinite(size) | (size == 0)
     return normal & np.isin(codes, [CODE["exact"], CODE["rounding"], CODE["inaccurate"]])
-
-
-def count_causes(
-    x: FloatArray,
-    codes: Codes,
-    indices: IntArray,
-    results: tuple[FloatArray, FloatArray],
-    errors: tuple[Float64Array, Float64Array],
-) -> dict[str, CauseCount]:
-    """The count and the worst point of each cause; ``codes``, ``results`` and ``errors`` belong to ``x[indices]``."""
-    counts = {}
-    for code in np.unique(codes[codes != NOT_JUDGED]):
-        at = np.flatnonzero(codes == code)
-        ulp = np.nan_to_num(errors[0][at], nan=-1.0, posinf=np.inf)
-        # the largest error; among equals, or if none can be measured, the input of least magnitude
-        tied = at[ulp == ulp.max()]
-        worst = tied[np.abs(np.nan_to_num(widen(x[indices[tied]]), nan=np.inf)).argmin()]
-        point = _point(x, int(indices[worst]), results, errors, int(worst))
-        counts[CAUSES[code]] = CauseCount(int(at.size), point)
-    return counts

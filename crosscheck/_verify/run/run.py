@@ -17,7 +17,7 @@ from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
-from crosscheck._verdict.judged import ALONE, ComparisonCauses
+from crosscheck._verdict.judged import ALONE, ComparisonCauses, JudgedPoints
 from crosscheck._verify.inputs.sample import samples
 from crosscheck._verify.run import layout
 from crosscheck._verify.run.implementations import implementations_of
@@ -123,7 +123,8 @@ def _one_pair(task: Task, pair: tuple[str, str], results: Results) -> Iterator[C
         failing = judged.codes < causes.FIRST_PASSING
         sides = [side for side, wrong in zip(FRAMEWORKS, judged.at_fault, strict=True) if (wrong & failing).any()]
         side = "both" if len(sides) == 2 else next(iter(sides), None)
-        yield task.judged(task.key(*pair, order, mode), judged.codes, (got, other), (apart, apart), side)
+        points = JudgedPoints(task.known(order), judged.codes, got, other, apart, apart)
+        yield task.judged(task.key(*pair, order, mode), points, side)
 
 
 def _layouts(task: Task, implementation: Implementation, results: Results) -> Iterator[ComparisonCauses]:
@@ -156,4 +157,5 @@ def _layouts(task: Task, implementation: Implementation, results: Results) -> It
             )
         codes = np.where(of_layouts.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
         side, notes = (implementation.side, (str(of_layouts),)) if of_layouts.differs.any() else (None, ())
-        yield task.judged(key, codes, (of_layouts.got, of_layouts.expected), (apart, apart), side, notes)
+        points = JudgedPoints(task.known(order), codes, of_layouts.got, of_layouts.expected, apart, apart)
+        yield task.judged(key, points, side, notes)

@@ -21,7 +21,7 @@ from crosscheck._records.records import LONGEST, VOCABULARY, Activation
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, Judgement, JudgingSetting
-from crosscheck._verdict.judged import EXACT, ComparisonCauses, Key, counts_for_maximum, summarise
+from crosscheck._verdict.judged import EXACT, ComparisonCauses, JudgedPoints, Key, counts_for_maximum, summarise
 from crosscheck._verdict.scale import judged_by
 from crosscheck._verify.inputs.sample import Sample
 from crosscheck._verify.inputs.search import USUAL_EFFORT, Effort
@@ -164,19 +164,10 @@ class Task:
         name, device, sample = self.activation.name, self.plan.device, self.sample
         return Key(name, self.case, implementation, against, self.dtype, order, mode, device, sample.length, sample.searched)
 
-    def judged(
-        self,
-        key: Key,
-        codes: causes.Codes,
-        results: tuple[FloatArray, FloatArray],
-        errors: tuple[Float64Array, Float64Array],
-        side: str | None,
-        notes: tuple[str, ...] = (),
-    ) -> ComparisonCauses:
-        """A comparison, from the causes of its points, its two results and its errors in the unit and in ULP."""
-        order = key.order
-        known, truth, columns = self.known(order), self.truths[order], self._columns[min(order, 1)]
-        return summarise(key, self.parameters, known, codes, results, errors, truth, side, columns, notes)
+    def judged(self, key: Key, points: JudgedPoints, side: str | None, notes: tuple[str, ...] = ()) -> ComparisonCauses:
+        """A comparison, from its points."""
+        truth, columns = self.truths[key.order], self._columns[min(key.order, 1)]
+        return summarise(key, self.parameters, points, truth, side, columns, notes)
 
 
 @dataclass(frozen=True)
@@ -245,14 +236,9 @@ def judge_implementation(
         if task.sample.shapes:
             notes = (*notes, _worst_row(task, judgement, order))
         at_fault = (judgement.codes < causes.FIRST_PASSING).any() and implementation.side != "analytic"
-        yield task.judged(
-            key,
-            judgement.codes,
-            (got, task.truths[order].rounded),
-            (judgement.ulp_of_unit, judgement.ulp),
-            implementation.side if at_fault else None,
-            notes,
-        )
+        expected, errors = task.truths[order].rounded, (judgement.ulp_of_unit, judgement.ulp)
+        points = JudgedPoints(task.known(order), judgement.codes, got, expected, *errors)
+        yield task.judged(key, points, implementation.side if at_fault else None, notes)
 
 
 def _worst_row(task: Task, judgement: Judgement, order: int) -> str:

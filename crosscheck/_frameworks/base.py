@@ -33,6 +33,23 @@ class Flush:
     outputs: bool
 
 
+@dataclass(frozen=True)
+class Cotangents:
+    """What derivatives are multiplied with; ones by default.
+
+    Attributes:
+        v: The cotangent of each differentiation in reverse mode; of the first alone if ``w`` is given.
+        w: The cotangent of all others, for a function whose result has the shape of ``v``. In the mode ``forward``, the
+            direction of each differentiation.
+    """
+
+    v: FloatArray | None = None
+    w: FloatArray | None = None
+
+
+ONES = Cotangents()
+
+
 class Backend(Protocol):
     """One framework."""
 
@@ -49,20 +66,17 @@ class Backend(Protocol):
         orders: tuple[int, ...],
         mode: str,
         device: str,
-        v: FloatArray | None = None,
-        w: FloatArray | None = None,
+        along: Cotangents = ONES,
         *,
         shape: tuple[int, ...] | None = None,
     ) -> dict[int, FloatArray | None]:
         """The derivatives of these orders of an elementwise function at each element of ``x``, in x's dtype and shape.
 
-        Two successive orders come from one run, in eager mode and compiled: the value that comes with a gradient. In reverse
-        mode, ``v`` is the cotangent of each differentiation, ones by default. If ``w`` is given, it is the cotangent of all
-        differentiations but the first, and the function's result has the shape of ``v``. In the mode ``forward``, ``w`` is
-        the direction of each. In the mode ``vmap``, the function gets one entry of the first axis at a time. ``shape`` is
-        the shape of the function's result if it is neither that of ``x`` nor that of ``v``, as for a view. A derivative is
-        None if the framework finds no path from the result to the input. Exceptions of the function pass through; a result
-        of another shape or dtype raises ``WrongOutputError``.
+        Two successive orders come from one run, in eager mode and compiled: the value that comes with a gradient. In the
+        mode ``vmap``, the function gets one entry of the first axis at a time. ``shape`` is the shape of the function's
+        result if it is neither that of ``x`` nor that of the first cotangent, as for a view. A derivative is None if the
+        framework finds no path from the result to the input. Exceptions of the function pass through; a result of another
+        shape or dtype raises ``WrongOutputError``.
         """
 
     def threads(self, number: int) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
-from crosscheck._frameworks.base import Flush, Function, NoDeviceError, check_output
+from crosscheck._frameworks.base import ONES, Cotangents, Flush, Function, NoDeviceError, check_output
 from crosscheck._records.implementations import MODES_OF
 
 name = "jax"
@@ -91,13 +91,12 @@ def derivatives(
     orders: tuple[int, ...],
     mode: str,
     device: str,
-    v: FloatArray | None = None,
-    w: FloatArray | None = None,
+    along: Cotangents = ONES,
     *,
     shape: tuple[int, ...] | None = None,
 ) -> dict[int, FloatArray | None]:
     with scope(str(x.dtype), device):
-        arrays = (None if array is None else jax.device_put(array) for array in (x, v, w))
+        arrays = (None if array is None else jax.device_put(array) for array in (x, along.v, along.w))
         return {k: np.asarray(derivative) for k, derivative in _program(function, orders, mode, shape)(*arrays).items()}
 
 

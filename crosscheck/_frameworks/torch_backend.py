@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
-from crosscheck._frameworks.base import Flush, Function, NoDeviceError, WrongOutputError, check_output
+from crosscheck._frameworks.base import ONES, Cotangents, Flush, Function, NoDeviceError, WrongOutputError, check_output
 from crosscheck._records.implementations import MODES_OF
 
 name = "torch"
@@ -95,12 +95,12 @@ def derivatives(
     orders: tuple[int, ...],
     mode: str,
     device: str,
-    v: FloatArray | None = None,
-    w: FloatArray | None = None,
+    along: Cotangents = ONES,
     *,
     shape: tuple[int, ...] | None = None,
 ) -> dict[int, FloatArray | None]:
-    first = to_tensor(np.ones(shape or x.shape, x.dtype) if v is None else v, device)
+    w = along.w
+    first = to_tensor(np.ones(shape or x.shape, x.dtype) if along.v is None else along.v, device)
     if w is None and shape is not None:
         w = np.ones_like(x)
     cotangents = (first, first if w is None else to_tensor(w, device))

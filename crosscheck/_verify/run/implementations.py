@@ -12,7 +12,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array, FloatArray
 from crosscheck._frameworks import backend
-from crosscheck._frameworks.base import THREADS, Flush
+from crosscheck._frameworks.base import THREADS, Cotangents, Flush
 from crosscheck._records.implementations import MATCHED, NATIVE, Implementation
 from crosscheck._records.interface import native_function
 from crosscheck._records.records import Activation
@@ -107,19 +107,19 @@ def runner(
         x, v, w = arrays
         assert x is not None
         if view is None:
-            result = derivatives(function, x, (order,), mode, device, v, w)[order]
+            result = derivatives(function, x, (order,), mode, device, Cotangents(v, w))[order]
         else:
             base, part = VIEWS[view].base, VIEWS[view].part
             shape = x.shape if v is None else v.shape
-            along = None if w is None else base(w)
-            result = derivatives(of_views[view], base(x), (order,), mode, device, v, along, shape=shape)[order]
+            along = Cotangents(v, None if w is None else base(w))
+            result = derivatives(of_views[view], base(x), (order,), mode, device, along, shape=shape)[order]
             result = part(result) if order and result is not None else result
         return None if result is None else (result.T if turned else result).ravel()
 
     def pull(sample: Sample, factors: FloatArray) -> tuple[FloatArray, FloatArray | None]:
         cotangent = factors if sample.cotangent is None else sample.cotangent * factors
         x, v = (sample.x.T, cotangent.T) if along_first else (sample.x, cotangent)
-        results = derivatives(function, x, (0, 1), "eager", device, v, shape=v.shape)
+        results = derivatives(function, x, (0, 1), "eager", device, Cotangents(v), shape=v.shape)
         value, gradient = results[0], results[1]
         assert value is not None
         if along_first:

@@ -60,6 +60,7 @@ class JaxSide:
         numbers: The numbers that stand in it, sorted.
         arrays: The constant arrays in it.
         alone: Its weights for which PyTorch has none, by name.
+        doubtful: Of the values that are known before the segment, those of which it may have other numbers.
     """
 
     def __init__(
@@ -68,11 +69,12 @@ class JaxSide:
         numbers: Iterable[float] = (),
         arrays: Sequence[Array] = (),
         alone: Mapping[str, Array] = MappingProxyType({}),
+        doubtful: Container[int] = (),
     ) -> None:
         self.moments = np.array([moments(value) for value in values]).reshape(-1, 5)
         self.orders = {order(value) for value in values}
         self.numbers = sorted({float(number) for number in numbers})
-        self.arrays, self.alone = arrays, alone
+        self.arrays, self.alone, self.doubtful = arrays, alone, doubtful
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,15 @@ class GraphSegment:
         weights: Callable[[str], Any],
         jax: JaxSide | None = None,
         goal: Goal = Goal(),
-        doubtful: Container[int] = (),
         edits: Edits | None = None,
     ) -> None:
         """``known`` are values of nodes in float64, ``weights`` gives a weight by name.
-
-        Of the known values, JAX may have other numbers of those that are ``doubtful``.
 
         Raises:
             RuntimeError: If an operation cannot run in float64, or if a value that it needs is not known.
         """
         self.graph, self.targets, self._known, self._weights = graph, tuple(targets), known, weights
-        self.jax, self.goal, self.doubtful = jax or JaxSide(), goal, doubtful
+        self.jax, self.goal = jax or JaxSide(), goal
         self.edits = dict(edits or {})
         inside = graph.ancestors(targets, known, self.edits)
         self.nodes = [node for node in self._in_order(inside) if node not in known and graph.call(node) is not None]
@@ -207,7 +206,6 @@ class GraphSegment:
             weights=self._weights,
             jax=self.jax,
             goal=self.goal,
-            doubtful=self.doubtful,
             edits={**self.edits, **edits},
         )
 

@@ -80,7 +80,7 @@ def _is_shared(segment: GraphSegment, value: int) -> bool:
     """Whether JAX has the same numbers, in the same order: they are known before the segment, or a view of such."""
     while value not in segment.given and (call := segment.call(value)) is not None and call.name in MOVING:
         value = next(refs(call))
-    return value not in segment.doubtful and (value in segment.given or value in segment.inputs)
+    return value not in segment.jax.doubtful and (value in segment.given or value in segment.inputs)
 
 
 def _for(segment: GraphSegment, users: Sequence[int]) -> str:

@@ -213,12 +213,12 @@ class EditSearch:
                 _numbers(results, steps),
                 list(_tables(results, steps)),
                 self._alone,
+                self._doubtful,
             ),
             goal=Goal(
                 lambda tensors: fits.fits(tensors[0], jax_values),
                 Proof(results, fault.landmark, fits, values, known, self._nodes),
             ),
-            doubtful=self._doubtful,
         )
 
     @cached_property

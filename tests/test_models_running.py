@@ -14,7 +14,7 @@ from ports import compared, linear, normal
 from crosscheck._models.record.jax_recording import JaxProgramFlat, trace
 from crosscheck._models.run.compiling import REPEATED, repeated
 from crosscheck._models.run.constant_folding import Fixed
-from crosscheck._models.run.interpreter import ModelRun, Watch
+from crosscheck._models.run.interpreter import ModelRun, Perturbation, Schedule, Watch
 from crosscheck._shadow.base import Noise
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -45,7 +45,9 @@ def seen(count: int, *, whole: bool, noise: Noise | None = None, replaced: float
     stretches = repeated(flat, (), set(sums)) if whole else ()
     assert len(stretches) == (count if whole and count >= REPEATED else 0)
     watched = {step: Watch({}, look) for step in sums}
-    results = ModelRun(flat, wide=True, watched=watched, noise=noise, keep=False, stretches=stretches)(WEIGHTS[:count], [X])
+    results = ModelRun(
+        flat, wide=True, watched=watched, perturbation=Perturbation(noise), keep=False, schedule=Schedule(stretches)
+    )(WEIGHTS[:count], [X])
     return [*found, *results]
 
 
@@ -74,7 +76,7 @@ def test_each_stretch_has_noise_of_its_own() -> None:
     stretches = repeated(flat, products, ())
     assert len(stretches) >= REPEATED - 1  # the last one ends with the outputs
     noise = Noise(3, 1e-6)
-    found = ModelRun(flat, wide=True, noise=noise, stretches=stretches)(weights, [X])
+    found = ModelRun(flat, wide=True, perturbation=Perturbation(noise), schedule=Schedule(stretches))(weights, [X])
     clean = ModelRun(flat, wide=True)(weights, [X])
     errors = np.array([one / exact - 1 for one, exact in zip(found, clean, strict=True)])
     assert len(np.unique(errors)) == errors.size
@@ -122,7 +124,7 @@ def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixt
         flat = trace(lambda _, inputs: [function(inputs[0])], [], [], [x], "float32")
         caplog.clear()
         with jax.log_compiles(True):
-            ModelRun(flat, wide=True, noise=Noise(1, 1e-7))([], [x])
+            ModelRun(flat, wide=True, perturbation=Perturbation(Noise(1, 1e-7)))([], [x])
         said = [record.getMessage() for record in caplog.records]
         # What puts the input on the device is compiled too.
         return [one for one in said if "Finished XLA compilation" in one and "jit(stage)" not in one]
@@ -146,7 +148,8 @@ def test_a_compiled_stretch_may_hold_a_constant_that_was_rounded() -> None:
     stretches = repeated(flat, (), sums)
     assert len(stretches) == REPEATED
     clean, noisy = (
-        ModelRun(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7))
+        ModelRun(flat, wide=True, perturbation=Perturbation(noise), schedule=Schedule(stretches))(WEIGHTS, [X])
+        for noise in (None, Noise(1, 1e-7))
     )
     assert 1e-9 < np.abs(noisy[0] / clean[0] - 1).max() < 1e-5
 
@@ -165,7 +168,8 @@ def test_a_quotient_of_integers_is_an_integer_under_noise() -> None:
     stretches = repeated(flat, (), sums)
     assert any(step.operation.name == "div" for one in stretches for step in one.steps)
     clean, noisy = (
-        ModelRun(flat, wide=True, noise=noise, stretches=stretches)(WEIGHTS, [X]) for noise in (None, Noise(1, 1e-7))
+        ModelRun(flat, wide=True, perturbation=Perturbation(noise), schedule=Schedule(stretches))(WEIGHTS, [X])
+        for noise in (None, Noise(1, 1e-7))
     )
     np.testing.assert_allclose(noisy[0], clean[0], rtol=1e-4)
 
@@ -244,7 +248,8 @@ def test_known_values_change_no_number(wide: bool, noise: Noise | None, loose: t
     fixed = Fixed(flat, PARTS)
     named = frozenset(loose)
     known = fixed.values(wide=wide, noisy=noise is not None, loose=named)
-    runs = (ModelRun(flat, wide=wide, noise=noise, loose=named, keep=False, known=one) for one in ({}, known))
+    perturbation = Perturbation(noise, loose=named)
+    runs = (ModelRun(flat, wide=wide, perturbation=perturbation, keep=False, known=one) for one in ({}, known))
     for one, other in zip(*(run(PARTS, [X]) for run in runs), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
 from itertools import chain
@@ -23,7 +23,7 @@ from crosscheck._models.copy.value_matching import PRODUCTS
 from crosscheck._models.cut.landmarks import Landmark, landmarks
 from crosscheck._models.cut.returned_values import ends
 from crosscheck._models.judge.fault_search import locate
-from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing, Progress
+from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, Measuring, Progress
 from crosscheck._models.judge.quantities import other_quantities
 from crosscheck._models.judge.rounding_jumps import without_jumps
 from crosscheck._models.judge.tolerances import DRAWS, DRAWS_IN_DOUBT, tolerances
@@ -38,7 +38,7 @@ from crosscheck._models.report import uncompared
 from crosscheck._models.report.records import Gradient
 from crosscheck._models.run import memory
 from crosscheck._models.run.constant_folding import Fixed
-from crosscheck._models.run.interpreter import ModelRun
+from crosscheck._models.run.interpreter import ModelRun, Perturbation
 from crosscheck._models.run.kept_runs import KeptRuns, comparison_of
 from crosscheck._models.run.recording import fitting, returned
 from crosscheck._models.run.step_arithmetic import has_few_digits
@@ -127,7 +127,7 @@ class ModelResults:
     @cached_property
     def kept(self) -> ModelRun:
         """A forced run of JAX in float64 with all its values; the landmarks of faults keep JAX's values."""
-        run = self.forcing.replaced(self.located.left, wide=True, keep=True).run
+        run = self.forcing.replaced(self.located.left, ForcedRun(wide=True, keep=True)).run
         assert run is not None
         return run
 
@@ -284,9 +284,10 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     """
     wrong = {number for number, error in located.errors.items() if not error <= forcing.tolerances[number]}
     unit = 2.0**-precision
-    options: dict[str, Any] = {"wide": True, "narrow_values": True, "in_parts": False}
-    truth = forcing.replaced(located.left, **options, values=True)
-    jax = forcing.replaced(located.left, wide=False, keep=bool(located.faults), against=truth, in_parts=False)
+    setup = ForcedRun(wide=True, narrow_values=True)
+    truth = forcing.replaced(located.left, setup, Measuring(values=True, in_parts=False))
+    against = Measuring(against=truth, in_parts=False)
+    jax = forcing.replaced(located.left, ForcedRun(wide=False, keep=bool(located.faults)), against)
     free = forcing.free(wide=False)
     # where all is equal in float64, torch's values are those of a clean run of JAX
     equal = not located.left and all(error <= FLOOR for error in located.errors.values())
@@ -304,7 +305,8 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     for draw in range(DRAWS if forcing.mends else DRAWS_IN_DOUBT):
         noise = Noise(seed * 1000 + draw, unit)
         if doubtful is None or doubtful:
-            noisy = forcing.replaced(located.left, **options, noise=noise, against=truth, only=doubtful)
+            moved = replace(setup, perturbation=Perturbation(noise), only=doubtful)
+            noisy = forcing.replaced(located.left, moved, against)
             for number, error in noisy.errors.items():
                 spread[number], least_spread[number] = max(spread[number], error), min(least_spread[number], error)
         if drifts:

@@ -30,7 +30,7 @@ from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.torch_recording import TorchRecord, widened
 from crosscheck._models.report.records import Gradient
 from crosscheck._models.run.constant_folding import Fixed
-from crosscheck._models.run.interpreter import ModelRun, on_the_cpu
+from crosscheck._models.run.interpreter import ModelRun, Perturbation, on_the_cpu
 from crosscheck._models.values.spilled import Spilled, Store, Stored
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.torch.lift import TorchLifted
@@ -68,8 +68,8 @@ class _JaxBackward:
     def run(self, noise: Noise | None = None, *, constants_only: bool = False) -> Iterator[tuple[int, Array]]:
         """The position of each weight, and its gradient as soon as it is there."""
         known = self._fixed.values(wide=True, noisy=noise is not None, loose=self._loose)
-        options: dict[str, Any] = {"loose": self._loose, "known": known, "keep": False, "results_first": True}
-        running = ModelRun(self.flat, wide=True, noise=noise, constants_only=constants_only, **options)
+        perturbation = Perturbation(noise, constants_only, self._loose)
+        running = ModelRun(self.flat, wide=True, perturbation=perturbation, known=known, keep=False)
         return running.one_by_one(self._weights, self._given)
 
 

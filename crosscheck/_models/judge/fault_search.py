@@ -7,6 +7,7 @@ landmark contains that operation, it is wrong for the same reason, and is not a 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,9 +17,9 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.cut.landmarks import Landmark, orders_of, reordered
 from crosscheck._models.cut.reordered_modules import crossings, is_in
-from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing, LocatedFault, Replacement
+from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, LocatedFault, Replacement
 from crosscheck._models.judge.tolerances import CONSTANTS
-from crosscheck._models.run.interpreter import ModelRun
+from crosscheck._models.run.interpreter import ModelRun, Perturbation
 from crosscheck._models.values.distances import are_proportional, distance, holds, same_numbers
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
@@ -426,10 +427,11 @@ class FaultSearch:
     def _constants_move(self, number: int) -> float:
         """How far rounded constants may move a value of JAX, even if what follows does not depend on them."""
         if self._moves is None:
-            options: dict[str, Any] = {"wide": True, "mended": False, "keep": True}
+            setup = ForcedRun(wide=True, keep=True, mended=False)
             unit = 2.0 ** -FORMATS[self.flat.dtype].precision
-            clean = self.forcing.replaced(set(), **options).run
-            noisy = self.forcing.replaced(set(), **options, noise=Noise(0, unit), constants_only=True).run
+            clean = self.forcing.replaced(set(), setup).run
+            perturbation = Perturbation(Noise(0, unit), constants_only=True)
+            noisy = self.forcing.replaced(set(), replace(setup, perturbation=perturbation)).run
             assert clean is not None
             assert noisy is not None
             floats = ((n, np.asarray(value)) for n, value in clean.values.each() if value.dtype == np.float64)

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.run.compiling import repeated
 from crosscheck._models.run.constant_folding import Fixed
-from crosscheck._models.run.interpreter import ModelRun, Seen, Watch
+from crosscheck._models.run.interpreter import CLEAN, ModelRun, Perturbation, Schedule, Seen, Watch
 from crosscheck._models.run.kept_runs import KeptRuns
 from crosscheck._models.values.distances import distance, distances
 from crosscheck._models.values.spilled import Spilled
@@ -109,9 +108,13 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Measuring:
-    """Takes the error at each landmark, also that of each of its ``parts``, and keeps the ``values``.
+    """Takes the error at each landmark.
 
-    An error is relative to torch's values, or to those of the run ``against``.
+    Attributes:
+        values: Whether JAX's values at the landmarks are there afterwards.
+        against: The run to whose values errors are relative; None for torch's.
+        parts: Whether the error of each row and of each feature is taken, too.
+        in_parts: Whether an error is that of the worst row or feature.
     """
 
     values: bool = False
@@ -131,20 +134,23 @@ class Measuring:
 
 @dataclass(frozen=True)
 class ForcedRun:
-    """How JAX runs, with torch's values at the landmarks ``put``; None if it is decided on the way.
+    """How JAX runs with torch's values at landmarks.
 
-    With ``only``, JAX computes what these landmarks need, and no others are looked at. ``rounded`` are operands of steps.
+    Attributes:
+        wide: Whether it runs in float64; otherwise in the dtype of the model.
+        narrow_values: Whether the values that it gets are those of torch in the dtype.
+        perturbation: What makes its numbers inexact.
+        keep: Whether every value is there afterwards, in ``run``.
+        mended: Whether the corrections of the fault search are made, if all landmarks are judged.
+        only: The landmarks that are judged; what they do not need is not computed. None for all.
     """
 
-    put: frozenset[int] | None
     wide: bool
     narrow_values: bool = False
-    noise: Noise | None = None
-    constants_only: bool = False
+    perturbation: Perturbation = CLEAN
     keep: bool = False
-    mends: Mapping[int, Replacement] = field(default_factory=dict)
-    only: frozenset[int] | None = None
-    rounded: Mapping[int, Collection[int]] = field(default_factory=dict)
+    mended: bool = True
+    only: Collection[int] | None = None
 
 
 class Forcing:
@@ -182,40 +188,16 @@ class Forcing:
 
     def free(self, *, wide: bool, noise: Noise | None = None, values: bool = False, against: Forced | None = None) -> Forced:
         """A run without replacements: the errors that have accumulated at each landmark, relative to all numbers there."""
-        return self._run(Measuring(values, against, in_parts=False), ForcedRun(frozenset(), wide, noise=noise))
+        setup = ForcedRun(wide, perturbation=Perturbation(noise), mended=False)
+        return self._run(Measuring(values, against, in_parts=False), setup, frozenset())
 
-    def replaced(
-        self,
-        skipped: set[int],
-        *,
-        wide: bool,
-        narrow_values: bool = False,
-        noise: Noise | None = None,
-        constants_only: bool = False,
-        keep: bool = False,
-        values: bool = False,
-        against: Forced | None = None,
-        mended: bool = True,
-        parts: bool = False,
-        in_parts: bool = True,
-        only: Collection[int] | None = None,
-        rounded: Mapping[int, Collection[int]] = MappingProxyType({}),
-    ) -> Forced:
-        """A run with torch's values at every landmark except these; ``mended``: with the corrections of the fault search.
-
-        With ``values``, JAX's values at the landmarks are there afterwards; with ``keep``, every value, in ``run``. With
-        ``against``, errors are relative to the values of that run, otherwise to torch's. With ``only``, these landmarks
-        alone are judged, without corrections, and what they do not need is not computed. Of the steps in ``rounded``, the
-        operands at these positions are rounded to the dtype of the model.
-        """
-        mends = self.mends if mended and only is None else {}
-        chosen = None if only is None else frozenset(only)
-        setup = ForcedRun(self._every - skipped, wide, narrow_values, noise, constants_only, keep, mends, chosen, rounded)
-        return self._run(Measuring(values, against, parts, in_parts), setup)
+    def replaced(self, skipped: set[int], setup: ForcedRun, measuring: Measuring = Measuring()) -> Forced:
+        """A run with torch's values at every landmark except these."""
+        return self._run(measuring, setup, self._every - skipped)
 
     def watched(self, look: Look) -> Forced:
         """A clean run in float64 in which a function decides where JAX gets torch's values; every value is kept."""
-        return self._run(look, ForcedRun(None, wide=True, keep=True))
+        return self._run(look, ForcedRun(wide=True, keep=True, mended=False), None)
 
     @cached_property
     def everywhere(self) -> Forced:
@@ -224,7 +206,7 @@ class Forcing:
         tried: list[tuple[int, Forced, dict[int, tuple[int, ...] | None]]] = []
         for orders, swapped in ((dict.fromkeys(self._every), False), ({}, False), ({}, True)):
             self.orders, self._seen_orders, self._swapped = dict(orders), {}, swapped
-            forced = self._run(Measuring(), ForcedRun(self._every, wide=True))
+            forced = self._run(Measuring(), ForcedRun(wide=True, mended=False), self._every)
             wrong = sum(not error < CLOSE for error in forced.errors.values())
             if not wrong:
                 return forced
@@ -251,19 +233,23 @@ class Forcing:
             self.orders[number] = order if fits else self._seen_orders.get(like, swapped)
         return self.orders[number]
 
-    def _run(self, seen: Look, setup: ForcedRun) -> Forced:
-        """A run, or what a file keeps of the same run in an earlier process."""
-        if self.kept is None or not isinstance(seen, Measuring) or setup.keep or setup.mends or setup.rounded:
-            return self._made(seen, setup)
+    def _run(self, seen: Look, setup: ForcedRun, put: frozenset[int] | None) -> Forced:
+        """A run with torch's values at the landmarks ``put``; None if ``seen`` decides on the way.
+
+        Or what a file keeps of the same run in an earlier process.
+        """
+        mends = self.mends if setup.mended and setup.only is None else {}
+        if self.kept is None or not isinstance(seen, Measuring) or setup.keep or mends or setup.perturbation.rounded:
+            return self._made(seen, setup, put, mends)
         against = "" if seen.against is None else seen.against.key
         if seen.against is not None and not against:  # it was not kept
-            return self._made(seen, setup)
-        chosen = (sorted(setup.put or ()), None if setup.only is None else sorted(setup.only))
-        what = (replace(seen, against=None), against, chosen, replace(setup, put=None, only=None))
+            return self._made(seen, setup, put, mends)
+        chosen = (sorted(put or ()), None if setup.only is None else sorted(setup.only))
+        what = (replace(seen, against=None), against, chosen, replace(setup, mended=False, only=None))
         state = (sorted(self.orders.items()), self._swapped, sorted(self.local))
         key = hashlib.sha256(repr((what, state)).encode()).hexdigest()
         if (kept_run := self.kept.get(key)) is None:
-            forced = self._made(seen, setup)
+            forced = self._made(seen, setup, put, mends)
             orders = [list(self.orders.items()), [[*like, order] for like, order in self._seen_orders.items()], self._unfit]
             self.kept.put(key, packed(forced), orders)
         else:
@@ -274,12 +260,12 @@ class Forcing:
         forced.key = key
         return forced
 
-    def _made(self, seen: Look, setup: ForcedRun) -> Forced:
-        """A run with torch's values at landmarks."""
-        put, wide, narrow_values, mends = setup.put, setup.wide, setup.narrow_values, setup.mends
-        how = "in float64" if setup.noise is None and wide else "under noise" if wide else f"in {self.flat.dtype}"
-        judged = self._every if setup.only is None else setup.only
-        given, needed = (self._every, None) if setup.only is None else self._needed(setup.only, put or frozenset())
+    def _made(self, seen: Look, setup: ForcedRun, put: frozenset[int] | None, mends: Mapping[int, Replacement]) -> Forced:
+        wide, narrow_values, perturbation = setup.wide, setup.narrow_values, setup.perturbation
+        noisy = perturbation.noise is not None
+        how = f"in {self.flat.dtype}" if not wide else "under noise" if noisy else "in float64"
+        judged = self._every if setup.only is None else frozenset(setup.only)
+        given, needed = (self._every, None) if setup.only is None else self._needed(judged, put or frozenset())
         forced = Forced()
         later: deque[Callable[[], bool]] = deque()
         operands: dict[int, dict[int, Seen]] = {}
@@ -322,23 +308,20 @@ class Forcing:
                 operands.setdefault(landmark.step, {})[landmark.place] = callback(number, landmark)
         watched = {step: Watch(operands.get(step, {}), results.get(step)) for step in {*operands, *results}}
         # a search looks at every value, a mend replaces one anywhere or for one step, and constants alone seldom get noise
-        whole = wide and not (setup.keep or mends or self.local or setup.constants_only or setup.rounded)
+        single = setup.keep or mends or self.local or perturbation.constants_only or perturbation.rounded
+        whole = self._stretches if wide and not single else ()
         # whoever looks at every value finds those too that no step on data needs
-        known = self.fixed.values(wide=wide, every=setup.keep, noisy=setup.noise is not None, loose=self.loose)
+        known = self.fixed.values(wide=wide, every=setup.keep, noisy=noisy, loose=self.loose)
         run = ModelRun(
             self.flat,
             wide=wide,
             watched=watched,
-            noise=setup.noise,
-            constants_only=setup.constants_only,
-            loose=self.loose,
+            perturbation=replace(perturbation, loose=self.loose),
             keep=setup.keep,
             known=known,
-            stretches=[stretch for stretch in self._stretches if needed is None or needed.issuperset(stretch.indices)]
-            if whole
-            else (),
-            needed=needed,
-            rounded=setup.rounded,
+            schedule=Schedule(
+                [stretch for stretch in whole if needed is None or needed.issuperset(stretch.indices)], needed
+            ),
         )
         run(self.weights, self.inputs)
         while later:

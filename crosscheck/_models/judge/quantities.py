@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from crosscheck._models.judge.forcing import Forced, Forcing
+from crosscheck._models.judge.forcing import Forced, ForcedRun, Forcing
 
 CLEARLY = 16.0
 """What follows is wrong if its difference is this many times as large as it may be."""
@@ -20,7 +20,7 @@ def other_quantities(forcing: Forcing, located: Forced) -> set[int]:
         left = located.left | numbers
         after = _following(forcing, number, left) - left
         if any(not located.errors[follower] <= CLEARLY * forcing.tolerances[follower] for follower in after):
-            own = forcing.replaced(left | {number}, wide=True).errors
+            own = forcing.replaced(left | {number}, ForcedRun(wide=True)).errors
             if all(own[follower] <= forcing.tolerances[follower] for follower in after):
                 numbers.add(number)
     return numbers

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing
+from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, Measuring
 from crosscheck._models.judge.tolerances import UNITS, allowed
+from crosscheck._models.run.interpreter import Perturbation
 from crosscheck._models.values.distances import sizes
 from crosscheck._shadow.base import Noise
 
@@ -56,15 +56,16 @@ def _moved(
     forcing: Forcing, clean: Forced, numbers: list[int], unit: float, seed: int
 ) -> tuple[Mapping[int, Array], Mapping[int, Array]]:
     """How far noise on the constants, and on all operations, moves each number, relative to the numbers beside it."""
-    clear = forcing.replaced(clean.left, wide=True, values=True, only=numbers)
-    base = {number: _floats(values) for number, values in clear.values.items()}
+    setup, values = ForcedRun(wide=True, only=numbers), Measuring(values=True)
+    clear = forcing.replaced(clean.left, setup, values)
+    base = {number: _floats(own) for number, own in clear.values.items()}
     size = {number: sizes(base[number]) for number in numbers}
     moves: tuple[dict[int, Array], dict[int, Array]] = ({}, {})
     for draw in range(DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
         for kind, constants_only in enumerate((True, False)):
-            noisy: dict[str, Any] = {"noise": noise, "constants_only": constants_only, "only": numbers}
-            run = forcing.replaced(clean.left, wide=True, values=True, **noisy)
+            noisy = replace(setup, perturbation=Perturbation(noise, constants_only))
+            run = forcing.replaced(clean.left, noisy, values)
             for number in numbers:
                 apart = np.abs(_floats(run.values[number]) - base[number]) / size[number]
                 apart = np.where(np.isnan(apart), np.inf, apart)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.judge.forcing import Forced, Forcing
+from crosscheck._models.judge.forcing import Forced, ForcedRun, Forcing, Measuring
 from crosscheck._models.record.jax_recording import JaxProgramFlat
+from crosscheck._models.run.interpreter import Perturbation
 from crosscheck._models.values.uses import DATA
 
 ARITHMETIC = frozenset(["add", "sub", "mul", "div"])
@@ -57,15 +57,16 @@ def roundings(forcing: Forcing, located: Forced) -> list[Rounding]:
 
 
 def _roundings(forcing: Forcing, located: Forced, unit: float) -> Iterator[Rounding]:
-    options: dict[str, Any] = {"wide": True, "narrow_values": True, "values": True, "in_parts": False}
+    setup, values = ForcedRun(wide=True, narrow_values=True), Measuring(values=True, in_parts=False)
     right = {number for number, error in located.errors.items() if error <= forcing.tolerances[number]}
     every = {side: _sites(forcing.flat, held=side == "jax") for side in ("torch", "jax")}
     if not any(every.values()):
         return
-    truth = forcing.replaced(located.left, **options).values
-    narrow = forcing.replaced(located.left, wide=False, values=True, in_parts=False).values
+    truth = forcing.replaced(located.left, setup, values).values
+    narrow = forcing.replaced(located.left, ForcedRun(wide=False), values).values
     for side, sites in every.items():
-        moved = forcing.replaced(located.left, **options, rounded=sites).values if sites else {}
+        rounded = replace(setup, perturbation=Perturbation(rounded=sites))
+        moved = forcing.replaced(located.left, rounded, values).values if sites else {}
         for number in sorted(right & moved.keys()):
             landmark = forcing.landmarks[number]
             if landmark.expected.wide.dtype != np.float64:

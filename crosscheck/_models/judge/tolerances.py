@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.judge.forcing import FLOOR, Forced, Forcing
+from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, Measuring
+from crosscheck._models.run.interpreter import Perturbation
 from crosscheck._shadow.base import Noise
 
 DRAWS = 3
@@ -58,8 +60,8 @@ def tolerances(
     unit = 2.0**-precision
     factor, draws = factor_and_draws(precision)
     # a replaced value would hide how far constants move it
-    options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
-    base = forcing.replaced(clean.left, **options, values=True, only=among)
+    setup = ForcedRun(wide=True, mended=False)
+    base = forcing.replaced(clean.left, replace(setup, only=among), Measuring(values=True, parts=True))
     moved = {number: (np.zeros(parts.shape), np.zeros(parts.shape)) for number, parts in base.parts.items()}
     rounded = without_float64(forcing, clean.left) & moved.keys()
     bounds: dict[int, float] = {}
@@ -68,8 +70,8 @@ def tolerances(
     for draw in range(MORE_DRAWS):
         noise = Noise(seed * 1000 + draw, unit)
         for kind, constants_only in enumerate((True, False)):
-            noisy: dict[str, Any] = {"noise": noise, "constants_only": constants_only, "against": base, "only": doubtful}
-            for number, parts in forcing.replaced(clean.left, **options, **noisy).parts.items():
+            noisy = replace(setup, perturbation=Perturbation(noise, constants_only), only=doubtful)
+            for number, parts in forcing.replaced(clean.left, noisy, Measuring(against=base, parts=True)).parts.items():
                 np.maximum(moved[number][kind], finite(parts), out=moved[number][kind])
         for number in rounded:  # there, torch's operations are rounded as constants are
             np.maximum(*moved[number], out=moved[number][0])

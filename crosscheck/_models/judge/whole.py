@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ import torch
 from crosscheck._frameworks.programs import Array, Inputs, Outputs
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.cut.returned_values import ends
-from crosscheck._models.judge.forcing import Forced, Forcing
+from crosscheck._models.judge.forcing import Forced, ForcedRun, Forcing, Measuring
 from crosscheck._models.judge.fresh import other_inputs, other_weights
 from crosscheck._models.judge.tolerances import UNITS, allowed, factor_and_draws, finite, tolerances
 from crosscheck._models.pair.pairing import WeightPair
@@ -27,7 +26,7 @@ from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.record.torch_recording import TorchRecord, ending
 from crosscheck._models.run.constant_folding import Fixed
-from crosscheck._models.run.interpreter import ModelRun
+from crosscheck._models.run.interpreter import ModelRun, Perturbation
 from crosscheck._models.values.distances import distance
 from crosscheck._models.values.uses import Use, Values
 from crosscheck._shadow.base import Noise
@@ -88,7 +87,7 @@ def without_hidden(models: Models, forcing: Forcing, located: Forced, seed: int)
     forcing.tolerances = tolerances(forcing, first, precision, seed)
     left, results = forcing.watched(partial(_is_equal, forcing)).left, _results(forcing)
     # results are right where JAX runs by itself
-    return forcing.replaced(set(first.errors) - results if left & results else left, wide=True)
+    return forcing.replaced(set(first.errors) - results if left & results else left, ForcedRun(wide=True))
 
 
 def _is_equal(forcing: Forcing, forced: Forced, number: int, matrix: Array, expected: Array, run: ModelRun) -> bool:
@@ -104,7 +103,8 @@ def _results(forcing: Forcing) -> set[int]:
 def _is_hidden(forcing: Forcing, numbers: Collection[int]) -> bool:
     """Whether no result changes where torch's values replace JAX's at these landmarks."""
     free = forcing.free(wide=True, values=True)
-    forced = forcing.replaced(set(free.errors) - set(numbers), wide=True, mended=False, in_parts=False, against=free)
+    setup, against = ForcedRun(wide=True, mended=False), Measuring(against=free, in_parts=False)
+    forced = forcing.replaced(set(free.errors) - set(numbers), setup, against)
     return all(forced.errors[number] <= EXACT for number in _results(forcing))
 
 
@@ -168,8 +168,8 @@ def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
     """Whether rounding explains the difference in every row and every feature of the results, where JAX runs by itself."""
     every, unit = set(range(len(whole.landmarks))), 2.0**-precision
     factor, draws = factor_and_draws(precision)
-    options: dict[str, Any] = {"wide": True, "mended": False, "parts": True}
-    base = whole.replaced(every, **options, values=True)
+    setup = ForcedRun(wide=True, mended=False)
+    base = whole.replaced(every, setup, Measuring(values=True, parts=True))
     if any((parts > UNITS * unit).any() for parts in base.parts.values()):
         return Agreement.NOTHING  # rounded constants do not make so much
     operations, constants = ({number: np.zeros(parts.shape) for number, parts in base.parts.items()} for _ in range(2))
@@ -179,7 +179,8 @@ def _explained(whole: Forcing, precision: int, seed: int) -> Agreement:
             noise = Noise(seed * 1000 + draw, size)
             # torch's operations without float64 are rounded as constants are
             alone = moved is constants and not whole.torch.narrow
-            run = whole.replaced(every, **options, noise=noise, constants_only=alone, against=base)
+            noisy = replace(setup, perturbation=Perturbation(noise, constants_only=alone))
+            run = whole.replaced(every, noisy, Measuring(against=base, parts=True))
             for number, parts in moved.items():
                 np.maximum(parts, finite(run.parts[number]), out=parts)
         for agreement, share in ((Agreement.FLOAT64, 0.0), (Agreement.CONSTANTS, 1.0)):

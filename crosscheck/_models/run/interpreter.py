@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +36,42 @@ class Watch:
 
     operands: Mapping[int, Seen]
     result: Seen | None = None
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What makes the numbers of a run inexact.
+
+    Attributes:
+        noise: The noise on every operation and on every constant; None for a clean run.
+        constants_only: Whether operations get no noise.
+        loose: The names of weights that get noise too: torch does not hold them, and they were rounded for JAX.
+        rounded: The operands of steps, by position, that are rounded to the program's dtype in a run in float64.
+    """
+
+    noise: Noise | None = None
+    constants_only: bool = False
+    loose: frozenset[str] = frozenset()
+    rounded: Mapping[int, Collection[int]] = field(default_factory=dict)
+
+
+CLEAN = Perturbation()
+"""That of a run in which nothing is inexact but the arithmetic."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which steps run, and which of them together.
+
+    Attributes:
+        stretches: The stretches that are run as a whole, if all noise is wanted or none; only the values that they make
+            are there.
+        needed: Of the steps on data, those that run; None for all. At the others, what is watched is replaced, with None
+            for the value that is not there; the run has no results.
+    """
+
+    stretches: Sequence[Stretch] = ()
+    needed: Container[int] | None = None
 
 
 class Widened(Mapping[int, Any]):
@@ -100,36 +136,22 @@ class ModelRun:
         *,
         wide: bool,
         watched: Mapping[int, Watch] | None = None,
-        noise: Noise | None = None,
-        constants_only: bool = False,
-        loose: frozenset[str] = frozenset(),
+        perturbation: Perturbation = CLEAN,
         keep: bool | Container[int] = True,
         known: Mapping[int, Any] = MappingProxyType({}),
-        stretches: Sequence[Stretch] = (),
-        results_first: bool = False,
-        rounded: Mapping[int, Collection[int]] = MappingProxyType({}),
-        needed: Container[int] | None = None,
+        schedule: Schedule = Schedule(),
     ) -> None:
-        """``loose`` names weights that get noise too: torch does not hold them, and they were rounded for JAX.
+        """A value is dropped when no later step needs it, unless it is one of ``keep``; True keeps all.
 
-        A value is dropped when no later step needs it, unless it is one of ``keep``; True keeps all. Values that are
-        ``known`` are not computed.
-        Stretches are run as a whole, if all noise is wanted or none, and only the values that they make are there.
-        ``rounded``: the operands of steps, by position, that are rounded to the program's dtype in a run in float64.
-        ``results_first``: each result is made as early as possible, for ``one_by_one``.
-        Of the steps on data, only those that are ``needed`` run. At the others, what is watched is replaced, with None for
-        the value that is not there; the run has no results.
+        Values that are ``known`` are not computed.
         """
-        self._rounded = rounded
-        self._known, self._noise, self._needed = known, noise, needed
+        noise, stretches = perturbation.noise, schedule.stretches
+        self._perturbation, self._known, self._needed = perturbation, known, schedule.needed
         self._first = {stretch.steps[0].operation.index: stretch for stretch in stretches}
         self._inside = {step.operation.index for stretch in stretches for step in stretch.steps}
         # a stretch on data may need what is computed from constants between its steps
-        ordered = flat.results_first() if results_first else flat.steps
-        self._steps = sorted(ordered, key=lambda step: step.operation.kind == DATA) if stretches else ordered
-        self._keeps_all = keep is True
-        self._last = flat.last_uses(self._steps, () if keep is True else keep or ())
-        self.flat, self.wide, self._loose = flat, wide, loose
+        self._steps = sorted(flat.steps, key=lambda step: step.operation.kind == DATA) if stretches else flat.steps
+        self.flat, self.wide, self._keep = flat, wide, keep
         self._watched = watched or {}
         self.values = _RunValues(known)
         self.unmended: dict[int, Any] = {}
@@ -142,7 +164,7 @@ class ModelRun:
             flat.exact,
             wide=wide,
             noisy=noise is not None,
-            constants_only=constants_only,
+            constants_only=perturbation.constants_only,
             rounded=flat.rounded,
         )
 
@@ -153,26 +175,29 @@ class ModelRun:
 
     def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
         """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
-        for _ in self._running(weights, inputs, only):
+        for _ in self._running(self._steps, weights, inputs, only):
             pass
         self._watched = {}  # functions that hold this run would keep all its values
         whole = only is None and self._needed is None
         return [self.values[number] for number in self.flat.results] if whole else []
 
     def one_by_one(self, weights: Sequence[Array], inputs: Sequence[Array]) -> Iterator[tuple[int, Array]]:
-        """The position of each result, and the result, as soon as it is there. It is not kept.
+        """The position of each result, and the result, as soon as it is there: as early as possible. It is not kept.
 
         The caller has set whether float64 exists, so that several runs may go on together.
         """
         places = {number: place for place, number in enumerate(self.flat.results)}
-        for step in self._running(weights, inputs, None):
+        for step in self._running(self.flat.results_first(), weights, inputs):
             for number in places.keys() & step.outputs:
                 yield places[number], np.asarray(self.values[number])
                 self.values.pop(number, None)  # unless it is known
 
-    def _running(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None) -> Iterator[Step]:
+    def _running(
+        self, steps: Sequence[Step], weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None
+    ) -> Iterator[Step]:
         """Run step by step; gives each step that has run."""
-        flat = self.flat
+        flat, keeps_all = self.flat, self._keep is True
+        last = flat.last_uses(steps, () if isinstance(self._keep, bool) else self._keep)
         for number, value in flat.constants.items():
             if number not in self._known:
                 self.values[number] = self._arithmetic.constant(value, value)
@@ -181,9 +206,9 @@ class ModelRun:
                 continue
             dtype = flat.avals[number].dtype  # integers have the dtype in which they were traced
             value = jnp.asarray(_given(array, wide_of(dtype) if self.wide else dtype))
-            disturbed = flat.origins.get(number, frozenset()) & self._loose
+            disturbed = flat.origins.get(number, frozenset()) & self._perturbation.loose
             self.values[number] = self._arithmetic.doubtful(value, dtype) if disturbed else value
-        for step in self._steps:
+        for step in steps:
             if only is not None and step.operation.kind > only:
                 continue
             if self._needed is not None and step.operation.kind == DATA and step.operation.index not in self._needed:
@@ -194,8 +219,8 @@ class ModelRun:
                 self._together(self._first[step.operation.index])
             elif step.operation.index not in self._inside and not self._is_known(step):
                 self._step(step)
-            for number in self._last.get(step.operation.index, ()):
-                if not self._keeps_all:
+            for number in last.get(step.operation.index, ()):
+                if not keeps_all:
                     self.values.pop(number, None)
                 elif flat.kinds[number] == DATA:
                     self.values.spill(number)
@@ -214,7 +239,7 @@ class ModelRun:
         made = self._of_large(step) if self.wide else None
         if made is None:
             given = [self.read(operand) for operand in step.inputs]
-            for place in self._rounded.get(step.operation.index, ()):
+            for place in self._perturbation.rounded.get(step.operation.index, ()):
                 given[place] = _as_held(given[place], self.flat.dtype)
             made = self.results(step, given)
         self._undo()
@@ -239,7 +264,7 @@ class ModelRun:
 
     def _together(self, stretch: Stretch) -> None:
         self._before(stretch.steps[0])
-        self.values.update(stretch.run(self.values.as_held, self._noise))
+        self.values.update(stretch.run(self.values.as_held, self._perturbation.noise))
         self._after(stretch.steps[-1])
 
     def _before(self, step: Step) -> None:

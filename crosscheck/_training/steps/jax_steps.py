@@ -18,7 +18,7 @@ from crosscheck._models.pair.listing import used_in_jax
 from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.run.interpreter import ModelRun, Seen, Watch
+from crosscheck._models.run.interpreter import ModelRun, Perturbation, Seen, Watch
 from crosscheck._models.run.recording import traceable
 from crosscheck._records.errors import UsageError, said
 from crosscheck._shadow.base import Noise
@@ -314,7 +314,7 @@ class TracedStep:
 
     def noisy(self, state: Mapping[str, Array], batch: Sequence[Array], noise: Noise, *, constants_only: bool) -> JaxStep:
         """One step in float64 with noise."""
-        run = ModelRun(self.flat, wide=True, noise=noise, constants_only=constants_only)
+        run = ModelRun(self.flat, wide=True, perturbation=Perturbation(noise, constants_only))
         results = run([state[name] for name in self.names], batch)
         return self.as_step(results, {name: np.asarray(run.values[number]) for name, number in self.gradients.items()})
 

@@ -62,6 +62,16 @@ class Measured:
     flushed: Float64Array
     sources: IntArray
 
+    @property
+    def wide(self) -> tuple[Float64Array, Float64Array]:
+        """The lifted results of both sides."""
+        return self.torch_wide, self.jax_wide
+
+    @property
+    def spreads(self) -> tuple[Float64Array, Float64Array]:
+        """How much each of them moves under noise."""
+        return self.torch_spread, self.jax_spread
+
 
 class ProgramRuns:
     """The lifted programs of both sides, and their runs so far."""

@@ -12,6 +12,7 @@ from crosscheck._arithmetic.formats import BoolArray, Float64Array, widen
 from crosscheck._compare.judge.comparisons import EVALUATE, ComparisonPlace, Excerpt, Judged, Request, comparison
 from crosscheck._compare.judge.contradict import Contradiction
 from crosscheck._compare.judge.evidence import Measured, ProgramRuns, is_float
+from crosscheck._compare.judge.known_truth import GivenTruth
 from crosscheck._compare.judge.results import NAMES, SideResults
 from crosscheck._compare.judge.verdict import JAX, NEITHER, TORCH, Question, judge
 from crosscheck._compare.truth.jax_balls import enclose
@@ -81,10 +82,12 @@ def judge_results(
                 measured[i],
                 request.inputs.fmt,
                 ask,
-                exact=exact[i] * factors[i] if i in exact else None,
-                enclosed=enclosed[i] if enclosed and is_float(enclosed[i]) else None,
-                not_judged=nan if order else None,
-                at_nan=None if order else nan,
+                GivenTruth(
+                    exact=exact[i] * factors[i] if i in exact else None,
+                    enclosed=enclosed[i] if enclosed and is_float(enclosed[i]) else None,
+                    not_judged=nan if order else None,
+                    at_nan=None if order else nan,
+                ),
                 count=excerpt.total(jax.size) if excerpt else None,
                 elementwise=single,
             )

@@ -25,6 +25,7 @@ from crosscheck._compare.judge.evidence import (
     to_float64,
     zeros_of_other_sign,
 )
+from crosscheck._compare.judge.known_truth import GivenTruth, settle
 from crosscheck._compare.judge.terms import common_size
 from crosscheck._frameworks.programs import Array
 from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
@@ -34,7 +35,6 @@ SIDES = (None, "torch", "jax", "both")
 
 CHANCE = 1e-4
 """The chance that rounding alone exceeds its bound somewhere in a result, if it were normally distributed."""
-FLOAT64_ULPS = 8
 VISIBLE_ULPS = 2
 """Functions that differ in float64, but whose results are this near in the dtype, show no difference there."""
 SHOWS = 4
@@ -103,33 +103,26 @@ def judge(
     measured: Measured,
     fmt: Format,
     ask: Question,
+    given: GivenTruth,
     *,
-    exact: Float64Array | None = None,
-    enclosed: Float64Array | None = None,
-    not_judged: BoolArray | None = None,
-    at_nan: BoolArray | None = None,
-    count: int | None = None,
-    elementwise: bool = False,
+    count: int | None,
+    elementwise: bool,
 ) -> ElementVerdict:
     """Judge one result, given in the dtype by both sides.
 
-    ``exact`` is the proven truth, NaN where there is none. ``enclosed`` is what JAX's program gives in exact arithmetic, NaN
-    where unknown; it is the truth where the two functions agree. ``not_judged`` marks elements without a truth, ``at_nan``
-    those at a NaN input, whose value is NaN. ``count`` is the number of elements from which these were chosen. If elements
-    of one result depend on the same inputs, the rounding of large ones reaches small ones; ``elementwise`` excludes this.
+    ``count`` is the number of elements from which these were chosen. If elements of one result depend on the same inputs,
+    the rounding of large ones reaches small ones; ``elementwise`` excludes this.
     """
-    x, y = to_float64(torch), to_float64(jax)
-    rule = _Rule(
-        x, y, measured, fmt, ask, floats=is_float(torch), exact=exact, enclosed=enclosed, k=quantile(count or x.size)
-    )
+    rule = _Rule(torch, jax, measured, fmt, ask, given, quantile(count or torch.size))
+    x, y = rule.x, rule.y
     if not elementwise and rule.floats:
         rule.share_rounding()
     same = same_bits(x, y)
     codes = np.full(x.shape, CODE["rounding"])
     sides = np.zeros(x.shape, np.uint8)
     rule.special(codes, sides, same)
-    if at_nan is not None and rule.floats:
-        swallowed = at_nan & (codes == CODE["special"])
+    if given.at_nan is not None and rule.floats:
+        swallowed = given.at_nan & (codes == CODE["special"])
         sides[swallowed] = np.where(np.isnan(x), JAX, TORCH)[swallowed]
         rule.truth = np.where(swallowed, np.nan, rule.truth)
     rule.finite(codes, sides, same)
@@ -138,8 +131,8 @@ def judge(
     # rounding may leave a zero of either sign; the sign of a derivative's zero is that of what it was multiplied with
     opposite = signs & zeros_of_other_sign(*rule.wide) & (ask.contradicted is None)
     codes[opposite & (codes == CODE["rounding"])] = CODE["convention"]
-    if not_judged is not None:
-        codes[not_judged], sides[not_judged] = NOT_JUDGED, NEITHER
+    if given.not_judged is not None:
+        codes[given.not_judged], sides[given.not_judged] = NOT_JUDGED, NEITHER
     errors = rule.torch_error, rule.jax_error
     return ElementVerdict(codes, sides, rule.truth, *errors, rule.terms, opposite, rule.notes, rule.jumps)
 
@@ -147,64 +140,27 @@ def judge(
 class _Rule:
     def __init__(
         self,
-        x: Float64Array,
-        y: Float64Array,
+        torch: Array,
+        jax: Array,
         measured: Measured,
         fmt: Format,
         ask: Question,
-        *,
-        floats: bool,
-        exact: Float64Array | None,
-        enclosed: Float64Array | None,
+        given: GivenTruth,
         k: float,
     ) -> None:
-        self.x, self.y, self.measured, self.fmt, self.ask = x, y, measured, fmt, ask
-        self.floats = floats
-        self.common: Float64Array = np.zeros(x.shape)
-        self.terms: Float64Array = np.zeros(x.shape)
+        self.x, self.y, self.floats = to_float64(torch), to_float64(jax), is_float(torch)
+        self.measured, self.fmt, self.ask, self.k = measured, fmt, ask, k
+        self.wide, self.spreads = measured.wide, measured.spreads
+        self.common: Float64Array = np.zeros(self.x.shape)
+        self.terms: Float64Array = np.zeros(self.x.shape)
         self.notes: list[str] = []
         self.jumps = False
-        self.k = k
-        self.wide = (measured.torch_wide, measured.jax_wide)
-        self.spreads = (measured.torch_spread, measured.jax_spread)
         with np.errstate(invalid="ignore", over="ignore"):
-            self._settle_truth(exact, enclosed)
-            self.torch_error, self.jax_error = np.abs(x - self.truth), np.abs(y - self.truth)
-            self.unit = unit_of(fmt, np.abs(np.nan_to_num(self.truth))) if floats else np.zeros(x.shape)
-
-    def _settle_truth(self, exact: Float64Array | None, enclosed: Float64Array | None) -> None:
-        """The truth, where it is known, and its uncertainty.
-
-        ``wrong`` marks, per side, the float64 results that the exact truth contradicts.
-        """
-        a, b = self.wide
-        finite = np.isfinite(a), np.isfinite(b)
-        ratio = 2.0**-53 * 2.0**self.fmt.precision
-        largest = np.maximum(np.abs(np.where(finite[0], a, 0)), np.abs(np.where(finite[1], b, 0)))
-        ulp = np.spacing(np.maximum(largest, np.finfo(np.float64).tiny)) * FLOAT64_ULPS
-        self.tolerance = self.k * ratio * (self.spreads[0] + self.spreads[1]) + ulp
-        same = same_bits(a, b)
-        self.agree = same | (finite[0] & finite[1] & (np.abs(a - b) <= self.tolerance))
-        better = np.where(self.spreads[0] <= self.spreads[1], a, b)
-        better = np.where(self.agree, better, np.nan)
-        # if a side overflows or divides by zero even in float64, the other gives the truth
-        alone = finite[0] != finite[1]
-        self.truth = np.where(alone, np.where(finite[0], a, b), better)
-        self.known = self.agree | alone
-        # in float64, the truth has only the digits of the better side
-        self.unsure = min_of(self.spreads) if self.fmt.precision == 53 else np.zeros(a.shape)
-        if enclosed is not None:
-            decided = self.agree & ~np.isnan(enclosed)
-            self.truth = np.where(decided, enclosed, self.truth)
-            self.unsure = np.where(decided, 0.0, self.unsure)
-        self.wrong = (np.zeros(a.shape, bool), np.zeros(a.shape, bool))
-        if exact is not None:
-            given = ~np.isnan(exact)
-            bounds = [self.k * ratio * s + ulp for s in self.spreads]
-            off = [given & ~(np.abs(w - exact) <= bound) for w, bound in zip(self.wide, bounds, strict=True)]
-            self.wrong = off[0], off[1]
-            self.truth = np.where(given, exact, self.truth)
-            self.known |= given
+            settled = settle(measured, fmt, given, k)
+            self.truth, self.known, self.unsure = settled.values, settled.known, settled.unsure
+            self.tolerance, self.wrong = settled.tolerance, settled.wrong
+            self.torch_error, self.jax_error = np.abs(self.x - self.truth), np.abs(self.y - self.truth)
+            self.unit = unit_of(fmt, np.abs(np.nan_to_num(self.truth))) if self.floats else np.zeros(self.x.shape)
 
     def share_rounding(self) -> None:
         """Allow each element some roundoffs of those that may have terms in common with it: see ``common_size``."""
@@ -222,7 +178,7 @@ class _Rule:
         if not differ.any():
             return
         with np.errstate(over="ignore"):
-            moves = self.k * (self.measured.conditioning + min_of(self.spreads))
+            moves = self.k * (self.measured.conditioning + np.minimum(*self.spreads))
             reach = np.abs(np.nan_to_num(self.truth)) + moves + self.unit
         signs = np.sign(np.nan_to_num(self.x)) == np.sign(np.nan_to_num(self.y))
         overflow = self.known & (reach >= self.fmt.largest) & signs & ~np.isnan(self.x) & ~np.isnan(self.y)
@@ -385,7 +341,7 @@ class _Rule:
             sides[outside & ~inside[1]] |= JAX
         rest = differ & ~vanishes
         # constants are rounded too: they move results that inputs such as ids do not
-        shows = np.maximum(SHOWS * self.measured.conditioning, SHOWS_INSIDE * min_of(self.spreads))
+        shows = np.maximum(SHOWS * self.measured.conditioning, SHOWS_INSIDE * np.minimum(*self.spreads))
         hidden = rest & (gap <= np.where(self._jumps_under_noise(around), 0.0, shows) + size)
         if hidden.any():
             self.notes.append(
@@ -442,7 +398,3 @@ def _within(got: Float64Array, hull: Hull, size: Float64Array) -> BoolArray:
 def _outside(got: Float64Array, hull: Hull) -> Float64Array:
     with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(np.fmax(np.fmax(hull[0] - got, got - hull[1]), 0.0))
-
-
-def min_of(arrays: tuple[Float64Array, Float64Array]) -> Float64Array:
-    return np.minimum(arrays[0], arrays[1])

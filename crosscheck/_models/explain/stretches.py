@@ -11,7 +11,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import ModelResults
-from crosscheck._models.judge.fault_search import FOUND
+from crosscheck._models.judge.held_results import FOUND
 from crosscheck._models.record.jax_code import Form, NoCodeError, code, result
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.record.torch_code import FunctionCode, TorchCode, identifier, unused

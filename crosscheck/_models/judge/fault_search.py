@@ -7,29 +7,21 @@ landmark contains that operation, it is wrong for the same reason, and is not a 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.cut.landmarks import Landmark, orders_of, reordered
+from crosscheck._models.cut.landmarks import orders_of, reordered
 from crosscheck._models.cut.reordered_modules import crossings, is_in
-from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, LocatedFault, Replacement
-from crosscheck._models.judge.tolerances import CONSTANTS
-from crosscheck._models.run.interpreter import ModelRun, Perturbation
+from crosscheck._models.judge.forcing import Forced, Forcing, LocatedFault, Replacement
+from crosscheck._models.judge.held_results import FOUND, HeldResults
+from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.values.distances import are_proportional, distance, holds, same_numbers
 from crosscheck._models.values.uses import DATA
-from crosscheck._shadow.base import Noise
 
-FOUND = 1e-7
-"""JAX has the result of an operation if it has all of its numbers, in any order, up to this relative difference."""
 CLEARLY = 16.0
 """A difference is this many times larger than that of the same numbers, sorted, if only their order is wrong."""
-MOST_FOUND = 1e-5
-"""The same limit where rounded constants, such as tables of positions, explain larger differences."""
 NEAR = 16
 """So many operations before a wrong one are looked at."""
 MOST_TRIED = 40
@@ -53,22 +45,12 @@ class FaultSearch:
     def __init__(self, forcing: Forcing, other: Container[int] = ()) -> None:
         self.forcing, self._other = forcing, other
         self.torch, self.flat = forcing.torch, forcing.flat
-        self._right: set[int] = set()
-        """Operations of torch whose results JAX has, by itself or by a replacement."""
-        self._settled: set[int] = set()
-        """Steps of JAX whose results torch has."""
+        self._held = HeldResults(forcing)
         self._faults: dict[tuple[int, str], LocatedFault] = {}
         """Faults by operation, and by how it is wrong."""
-        self._sizes = {value.wide.size for value in self.torch.values.values()}
-        self._sorted: dict[int, Array] = {}
-        self._moves: dict[int, float] | None = None
         self._crossings = crossings(forcing.torch, forcing.flat, forcing.landmarks)
         self._moved = {crossing.operation: crossing for crossing in self._crossings.values()}
         """Modules in another order in JAX, by their first operation."""
-        self._misplaced: set[int] = set()
-        """Operations of torch whose numbers JAX has, in a wrong order."""
-        self._changed: set[int] = set()
-        """Operations whose results JAX has, and changes before it uses them."""
 
     def seen(self, forced: Forced, number: int, matrix: Array, expected: Array, run: ModelRun) -> bool:
         landmark = self.forcing.landmarks[number]
@@ -77,8 +59,8 @@ class FaultSearch:
         if error <= self.forcing.tolerances[number]:
             if landmark.operation is not None and landmark.known is None:
                 # what leads here is right, such as a mask that later layers use too
-                self._right.update(self._stretch(landmark.operation, *landmark.beside))
-            self._settle(landmark)
+                self._held.right.update(self._held.stretch(landmark.operation, *landmark.beside))
+            self._held.settle(landmark)
             return True
         if number in self._other:
             return False
@@ -86,25 +68,25 @@ class FaultSearch:
         if own is not None and self.torch.operations[own].kind == DATA:
             if same_numbers(matrix, expected, min(FOUND, error / CLEARLY)):
                 first = self._first_misplaced(own, number, run)
-                self._misplaced.add(first)
-                self._right.discard(first)
-            elif error > CLEARLY * FOUND and not landmark.beside and self._has(own, number, run):
-                self._changed.add(own)
-                self._right.discard(own)
+                self._held.misplaced.add(first)
+                self._held.right.discard(first)
+            elif error > CLEARLY * FOUND and not landmark.beside and self._held.has(own, number, run):
+                self._held.changed.add(own)
+                self._held.right.discard(own)
         with np.errstate(invalid="ignore"):  # infinity minus infinity, where a mask hides numbers
             apart = matrix - expected if matrix.dtype == np.float64 else expected
         operation = self._cause(number, own, apart, run)
         if (operation, self._how(operation)) in self._faults or landmark.strong:
             self._blame(operation, self._how(operation), number)
-            known = operation in self._moved or own in self._changed
+            known = operation in self._moved or own in self._held.changed
             if operation >= 0 and not known and (hidden := self._hidden(number, operation, expected, run)):
                 self._blame(*hidden, number)
             if landmark.place >= 0 and self._needed(own, matrix):
                 self.forcing.local.add(number)  # the value is not settled: it is another one than torch's
-                self._right.update((own,) if own is not None else ())
+                self._held.right.update((own,) if own is not None else ())
                 return True
             self._mend(number, operation, expected, run)
-            self._settle(landmark)
+            self._held.settle(landmark)
             return True
         return False  # in another order, or visible at the next landmark that both sides must have
 
@@ -112,7 +94,7 @@ class FaultSearch:
         """The operation of torch that is wrong; a negative number if no other landmark can share its fault."""
         if (crossing := self._crossings.get(number)) is not None:
             return crossing.operation
-        if own is not None and own in self._changed:
+        if own is not None and own in self._held.changed:
             later = self._added_later(own, apart)
             return own if later is None else later
         operation = self.first_missing(number, run)
@@ -122,7 +104,7 @@ class FaultSearch:
 
     def _first_misplaced(self, own: int, number: int, run: ModelRun) -> int:
         """The first operation on the way to a landmark whose numbers JAX uses in another order."""
-        jax_values, stretch = self._jax_values(number, run), self._stretch(own)
+        jax_values, stretch = self._held.jax_values(number, run), self._held.stretch(own)
         before = {operand for operation in stretch for operand in self.torch.operations[operation].inputs}
         for operation in sorted({*stretch, *before} - {own}):
             value = self.torch.values.get(operation)
@@ -208,7 +190,7 @@ class FaultSearch:
         candidates: list[tuple[int, str]] = []
         always: set[int] | None = None
         for mend, here, matrix in self._trials(at, fault, run):
-            if distance(matrix, expected) <= self._limit(at):
+            if distance(matrix, expected) <= self._held.limit(at):
                 return None
             assert landmark.operation is not None
             if len(self.flat.avals[mend.value].shape) != self.torch.values[fault].wide.ndim:
@@ -216,10 +198,10 @@ class FaultSearch:
             if same_numbers(matrix, expected, FOUND):
                 candidates.append((landmark.operation, "misplaced"))
                 continue
-            first, missing = self._lacking(at, self._jax_values(at, run, here), given=fault)
+            first, missing = self._held.lacking(at, self._held.jax_values(at, run, here), given=fault)
             always = missing if always is None else always & missing
             operation = self.torch.operations[first]
-            behind = first != fault and fault in self._stretch(first)
+            behind = first != fault and fault in self._held.stretch(first)
             if behind and operation.path != path and not missing & set(operation.inputs):
                 candidates.append((first, ""))
         # What is right after some replacement is not wrong, nor is what its operands correct after some replacement.
@@ -235,7 +217,7 @@ class FaultSearch:
     def _mending(self, at: int, operation: int, expected: Array, run: ModelRun) -> Replacement | None:
         """A replacement of a value of JAX by torch's result of an operation that makes a landmark right."""
         trials = self._trials(at, operation, run)
-        return next((mend for mend, _, matrix in trials if distance(matrix, expected) <= self._limit(at)), None)
+        return next((mend for mend, _, matrix in trials if distance(matrix, expected) <= self._held.limit(at)), None)
 
     def _trials(self, at: int, operation: int, run: ModelRun) -> Iterator[tuple[Replacement, Mapping[int, Any], Array]]:
         """Replace one value of JAX after the other by torch's result of an operation, with its axes in all orders that fit.
@@ -249,7 +231,7 @@ class FaultSearch:
             return
         like = self.torch.values[operation].wide
         dtype = np.complex128 if like.dtype.kind == "c" else np.float64
-        for number in sorted(self._numbers(landmark), reverse=True)[:MOST_TRIED]:
+        for number in sorted(self._held.numbers(landmark), reverse=True)[:MOST_TRIED]:
             there = run.values.get(number) if number in self.flat.maker or number in self.flat.inputs else None
             if there is None or number == target or there.dtype != dtype or there.size != like.size:
                 continue
@@ -267,44 +249,28 @@ class FaultSearch:
         landmark = self.forcing.landmarks[at]
         if landmark.operation is None or fault < 0:
             return
-        for operation in reversed(self._stretch(landmark.operation)):
+        for operation in reversed(self._held.stretch(landmark.operation)):
             used = sum(operation in reader.inputs for reader in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
                 continue
             if mend := self._mending(at, operation, expected, run):
                 run.put(mend.value, self.forcing.mended(mend, wide=True))
                 self.forcing.mends[at] = mend
-                self._right.add(operation)
-                self._settle_value(mend.value)
+                self._held.right.add(operation)
+                self._held.settle_value(mend.value)
                 return
 
     def _how(self, operation: int) -> str:
         if operation in self._moved:
             return "moved"
-        return "misplaced" if operation in self._misplaced else "changed" if operation in self._changed else ""
-
-    def _settle(self, landmark: Landmark) -> None:
-        if landmark.operation is not None:
-            self._right.update((landmark.operation, *landmark.beside))
-        step = self.flat.steps[landmark.step]
-        if landmark.known is not None:
-            return  # features that torch does not have here are still to be searched
-        if landmark.place < 0:
-            self._settled.add(landmark.step)
-        else:
-            self._settle_value(step.inputs[landmark.place])
-
-    def _settle_value(self, number: Any) -> None:
-        """Mark as known a value that was replaced, and the values from which it was moved."""
-        makers = (self.flat.maker.get(source) for source in self.flat.moved_from(number))
-        self._settled.update(maker for maker in makers if maker is not None)
+        return "misplaced" if operation in self._held.misplaced else "changed" if operation in self._held.changed else ""
 
     def first_missing(self, number: int, run: ModelRun) -> int | None:
         """The first operation of torch on the way to a landmark whose result JAX does not have."""
         landmark = self.forcing.landmarks[number]
         if landmark.operation is None:
             return None
-        first, missing = self._lacking(number, self._jax_values(number, run))
+        first, missing = self._held.lacking(number, self._held.jax_values(number, run))
         expected = landmark.compared(landmark.expected.wide)
         # JAX may lack others without a fault, such as torch's mask, or have a later one by chance: it is the one that
         # corrects all, if there is one whose operands JAX has
@@ -316,7 +282,7 @@ class FaultSearch:
 
     def _proportional(self, at: int, missing: set[int], expected: Array, run: ModelRun) -> int | None:
         """An operation of which JAX has the result times a constant, if that is all that is wrong."""
-        values = [(n, run.values[n]) for n in self._numbers(self.forcing.landmarks[at]) if n in run.values]
+        values = [(n, run.values[n]) for n in self._held.numbers(self.forcing.landmarks[at]) if n in run.values]
         for operation in sorted(missing):
             like = self.torch.values[operation].wide
             there = [np.asarray(array) for _, array in values if array.size == like.size and array.dtype == np.float64]
@@ -329,116 +295,3 @@ class FaultSearch:
             if proportional and self._mending(at, operation, expected, run):
                 return operation
         return None
-
-    def _lacking(
-        self, number: int, jax_values: Mapping[int, list[tuple[int, Array]]], given: int | None = None
-    ) -> tuple[int, set[int]]:
-        """The first operation on the way to a landmark whose result JAX does not have, and all such operations."""
-        landmark = self.forcing.landmarks[number]
-        assert landmark.operation is not None
-        stretch = self._stretch(landmark.operation, *landmark.beside)
-        missing = {
-            operation for operation in stretch if operation != given and not self._is_there(operation, jax_values, number)
-        }
-        # JAX computed in another order what it has later on: it scaled, for example, before the product and not after it.
-        reached = set(stretch) - missing
-        for operation in reversed(stretch):
-            if operation in reached:
-                reached.update(self.torch.operations[operation].inputs)
-        wrong = missing - reached
-        return next((operation for operation in stretch if operation in wrong), landmark.operation), missing
-
-    def _stretch(self, *operations: int) -> list[int]:
-        """The operations on data between the known values and these operations, in order."""
-        indices: set[int] = set()
-        left = list(operations)
-        while left:
-            index = left.pop()
-            if index in indices or (index in self._right and index not in operations):
-                continue
-            if self.torch.operations[index].kind != DATA or index not in self.torch.values:
-                continue
-            indices.add(index)
-            left += self.torch.operations[index].inputs
-        return sorted(indices)
-
-    def _jax_values(
-        self, at: int, run: ModelRun, here: Mapping[int, Any] = MappingProxyType({})
-    ) -> dict[int, list[tuple[int, Array]]]:
-        """JAX's values between the known values and a landmark, sorted, by size; those in ``here`` replace its own."""
-        jax_values: dict[int, list[tuple[int, Array]]] = {}
-        for number in self._numbers(self.forcing.landmarks[at]):
-            value = here.get(number, run.values.get(number))
-            fits = self.flat.kinds[number] == DATA or np.size(value) in self._sizes  # a large weight takes long to sort
-            if value is not None and value.dtype == np.float64 and fits:
-                jax_values.setdefault(int(value.size), []).append((number, np.sort(np.asarray(value), axis=None)))
-        return jax_values
-
-    def _numbers(self, landmark: Landmark) -> set[int]:
-        """JAX's values between the known values and this landmark: of data, and what is computed from weights alone."""
-        flat, step = self.flat, self.flat.steps[landmark.step]
-        if landmark.place >= 0:
-            data = flat.ancestors([step.inputs[landmark.place]], self._settled)
-        else:
-            data = {step.outputs[0]} | flat.ancestors(step.inputs, self._settled)
-        makers = [
-            flat.steps[flat.maker[number]]
-            for number in data
-            if number in flat.maker and flat.maker[number] not in self._settled
-        ]
-        return data | {
-            number for maker in makers for number in maker.inputs if isinstance(number, int) and number in flat.maker
-        }
-
-    def _is_there(self, operation: int, jax_values: Mapping[int, list[tuple[int, Array]]], number: int) -> bool:
-        """Whether JAX has the result of an operation on the way to a landmark."""
-        if operation in self._misplaced | self._changed:
-            return False
-        value = self.torch.values[operation].wide
-        if value.dtype != np.float64:
-            return True
-        if operation not in self._sorted:
-            self._sorted[operation] = np.sort(value, axis=None)
-        torch_numbers = self._sorted[operation]
-        limit = self._limit(number)
-        before = (
-            self.torch.values[operand].wide
-            for operand in self.torch.operations[operation].inputs
-            if operand in self.torch.values
-        )
-        # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
-        picks = any(
-            array.size > torch_numbers.size and holds(np.sort(array, axis=None), torch_numbers, limit) for array in before
-        )
-        count = torch_numbers.size
-        sizes = [count] if picks else [size for size in jax_values if size and not size % max(count, 1)]
-        values = [pair for size in sizes for pair in jax_values.get(size, [])]
-        if any(holds(array, torch_numbers, limit) for _, array in values):
-            return True
-        nearly = [(number, array) for number, array in values if holds(array, torch_numbers, MOST_FOUND)]
-        return any(holds(array, torch_numbers, self._constants_move(number)) for number, array in nearly)
-
-    def _has(self, operation: int, number: int, run: ModelRun) -> bool:
-        """Whether JAX has the result of an operation on the way to a landmark, and not as a part of more numbers."""
-        value = self.torch.values[operation].wide
-        there = {value.size: self._jax_values(number, run).get(value.size, [])}
-        return value.dtype == np.float64 and self._is_there(operation, there, number)
-
-    def _constants_move(self, number: int) -> float:
-        """How far rounded constants may move a value of JAX, even if what follows does not depend on them."""
-        if self._moves is None:
-            setup = ForcedRun(wide=True, keep=True, mended=False)
-            unit = 2.0 ** -FORMATS[self.flat.dtype].precision
-            clean = self.forcing.replaced(set(), setup).run
-            perturbation = Perturbation(Noise(0, unit), constants_only=True)
-            noisy = self.forcing.replaced(set(), replace(setup, perturbation=perturbation)).run
-            assert clean is not None
-            assert noisy is not None
-            floats = ((n, np.asarray(value)) for n, value in clean.values.each() if value.dtype == np.float64)
-            moved = {n: distance(np.asarray(noisy.values[n]), array, in_parts=False) for n, array in floats}
-            self._moves = {n: min(CONSTANTS * move, MOST_FOUND) for n, move in moved.items() if FLOOR < move < np.inf}
-        return self._moves.get(number, 0.0)
-
-    def _limit(self, number: int) -> float:
-        """The largest difference of numbers that count as the same at a landmark."""
-        return min(max(FOUND, self.forcing.tolerances[number]), MOST_FOUND)

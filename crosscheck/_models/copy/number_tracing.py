@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.copy.candidate import Candidate, Made, cheapest
+from crosscheck._models.copy.candidate import Made, cheapest
 from crosscheck._models.copy.candidates import Candidates
+from crosscheck._models.copy.known_weights import EMPTY, NONE_FITS, KnownWeights
 from crosscheck._models.copy.state import DeadEndError, Decision, State
 from crosscheck._models.copy.value_matching import (
     MOST_ORDERS,
@@ -42,41 +43,24 @@ from crosscheck._models.cut.running_statistics import is_updated, updates
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
-from crosscheck._models.run.interpreter import ModelRun
-from crosscheck._models.run.places import Places, Seen, TorchPlaces, float_arrays, jax_places, weight_operands
+from crosscheck._models.run.places import weight_operands
 from crosscheck._models.values.distances import blank, distance
-from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Use
+from crosscheck._models.values.uses import DATA
 
 MOST_TRIALS, FEWEST_TRIALS = 120, 6
 """The most combinations of other candidates that are tried at one place; half as many after each place where none helped."""
 TIE = 0.05
 """Candidates whose scores differ by less count as equally likely."""
-EMPTY, NONE_FITS = -1, -2
-"""The place in torch of a number that is not known yet, and of one for which torch has no weight of its shape."""
 
 
-class NumberTracer:
-    """A model of torch that has run, and a model of JAX whose weights are searched."""
+class NumberTracer(KnownWeights):
+    """The search, which runs JAX's program step by step."""
 
     def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
-        self.torch, self.model, self.flat = torch, model, flat
+        super().__init__(torch, model, flat, inputs)
         self.products, self.rows = products(torch), rows(torch)
-        self.mine = TorchPlaces(torch.weights)
-        self.given = float_arrays(model)
-        self.theirs = Places({name: value.shape for name, value in self.given.items()})
-        self.uses: dict[int, tuple[Use, int, Seen]] = {
-            step.operation.index: (use, position, places)
-            for step, use, position, places in jax_places(model, flat, self.theirs)
-        }
         self.updates = updates(flat, len(torch.names))
-        self.run = ModelRun(flat, wide=True)
-        self.run(model.weights, inputs, only=CONSTANT)
-        self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
-        self._fixed = {number: value for number, value in self.run.values.each() if number not in self._leaves}
-        self._weights: dict[int, Any] = {}
-        self._weights_of: object = None
         self._in_vain = 0
-        self._distinct: dict[tuple[int, int], bool] = {}
         self.candidates = Candidates(self)
 
     def find(self) -> State:
@@ -153,42 +137,7 @@ class NumberTracer:
         free = [product for product in self.products if product.name in self.mine.shapes and product.name not in state.used]
         return [product for product in free if product.kind == "convolution" and product.matrix.shape[1] == places.shape[1]]
 
-    def value(self, state: State, operand: Any) -> Any:
-        """The value of an operand: data, a constant, or a weight as far as it is known."""
-        if not isinstance(operand, int):
-            return self.run.read(operand)
-        if self.flat.kinds[operand] == WEIGHT:
-            return self.weight(state, operand)
-        return state.values[operand] if operand in state.values else self._fixed[operand]
-
-    def weight(self, state: State, number: int) -> Any:
-        """A weight, or a value that is computed from weights, as far as it is known."""
-        if self._weights_of is not state.sources:
-            self._weights, self._weights_of = {}, state.sources
-        if number not in self._weights:
-            if number in self._leaves:
-                self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]))
-            else:
-                step = self.flat.steps[self.flat.maker[number]]
-                given = [self.value(state, operand) for operand in step.inputs]
-                self._weights.update(zip(step.outputs, self.run.results(step, given), strict=True))
-        return self._weights[number]
-
-    def leaf(self, state: State, name: str) -> Array:
-        """An array of JAX with torch's numbers where they are known."""
-        first, second = state.sources[name]
-        return np.where(first >= 0, self.mine.numbers(first), self.given[name]) + self.mine.numbers(second)
-
     # evidence
-
-    def operand(self, state: State, step: Step) -> Array | None:
-        """The data that a weight is multiplied with, as rows times features."""
-        if step.operation.index not in self.uses:
-            return None
-        use, position, _ = self.uses[step.operation.index]
-        if use.kind not in PRODUCTS or use.operand is None:
-            return None
-        return use.operand.matrix(np.asarray(self.value(state, step.inputs[position]), np.float64))
 
     def found(self, matrix: Array) -> list[tuple[Product, Rows]]:
         """The weights of torch that are also applied to this data; none if it is not finite, as that shows nothing."""
@@ -407,44 +356,3 @@ class NumberTracer:
             if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
                 return self.theirs.of(name)
         return None
-
-    def distinct(self, step: int, slot: int, places: Array) -> bool:
-        """Whether a weight holds each of its numbers once."""
-        if (step, slot) not in self._distinct:
-            self._distinct[step, slot] = len(np.unique(places)) == places.size
-        return self._distinct[step, slot]
-
-    def matters(self, state: State, name: str, number: int) -> bool:
-        """Whether a weight's value depends on an array's numbers; a factor of an initial state of zeros does not matter."""
-        places = self.theirs.of(name).reshape(-1) - self.theirs.start(name)
-        trial = state.copy()
-        self.assign(trial, name, places, np.arange(len(places)) % self.mine.total, None)
-        weight, trial_weight = (np.asarray(self.weight(which, number)) for which in (state, trial))
-        return not np.array_equal(weight, trial_weight)
-
-    def flat_sources(self, state: State, places: Array) -> Array:
-        """The places in torch's arrays of numbers of JAX's arrays."""
-        sources = np.full(places.shape, EMPTY)
-        for name, mask, own in self.theirs.split(places):
-            sources[mask] = state.sources[name][0].reshape(-1)[own]
-        return sources
-
-    def apply(self, state: State, candidate: Candidate) -> None:
-        """Make a candidate."""
-        for assignment in candidate.assignments:
-            for name, mask, own in self.theirs.split(assignment.jax):
-                second = None if assignment.second is None else assignment.second[mask]
-                self.assign(state, name, own, assignment.torch[mask], second)
-            for places in (assignment.torch, assignment.second):
-                for name, _, own in self.mine.split(places) if places is not None else ():
-                    used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
-                    used.reshape(-1)[own] = True
-                    state.used[name] = used
-        if candidate.made is not None:
-            state.made[state.at] = list(candidate.made)
-
-    def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
-        first, other = (array.copy() for array in state.sources[name])
-        first.reshape(-1)[places] = torch
-        other.reshape(-1)[places] = EMPTY if second is None else second
-        state.sources = {**state.sources, name: (first, other)}

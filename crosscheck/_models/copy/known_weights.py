@@ -1,0 +1,121 @@
+"""Both models of a search, and the values of JAX's weights as far as they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.copy.candidate import Candidate
+from crosscheck._models.copy.state import State
+from crosscheck._models.copy.value_matching import PRODUCTS
+from crosscheck._models.record.jax_models import JaxModel
+from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.torch_recording import TorchRecord
+from crosscheck._models.run.interpreter import ModelRun
+from crosscheck._models.run.places import Places, Seen, TorchPlaces, float_arrays, jax_places
+from crosscheck._models.values.uses import CONSTANT, WEIGHT, Use
+
+EMPTY, NONE_FITS = -1, -2
+"""The place in torch of a number that is not known yet, and of one for which torch has no weight of its shape."""
+
+
+class KnownWeights:
+    """A model of torch that has run, and a model of JAX whose weights are searched: a state says which are known."""
+
+    def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
+        self.torch, self.model, self.flat = torch, model, flat
+        self.mine = TorchPlaces(torch.weights)
+        self.given = float_arrays(model)
+        self.theirs = Places({name: value.shape for name, value in self.given.items()})
+        self.uses: dict[int, tuple[Use, int, Seen]] = {
+            step.operation.index: (use, position, places)
+            for step, use, position, places in jax_places(model, flat, self.theirs)
+        }
+        self.run = ModelRun(flat, wide=True)
+        self.run(model.weights, inputs, only=CONSTANT)
+        self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
+        self._fixed = {number: value for number, value in self.run.values.each() if number not in self._leaves}
+        self._weights: dict[int, Any] = {}
+        self._weights_of: object = None
+        self._distinct: dict[tuple[int, int], bool] = {}
+
+    def value(self, state: State, operand: Any) -> Any:
+        """The value of an operand: data, a constant, or a weight as far as it is known."""
+        if not isinstance(operand, int):
+            return self.run.read(operand)
+        if self.flat.kinds[operand] == WEIGHT:
+            return self.weight(state, operand)
+        return state.values[operand] if operand in state.values else self._fixed[operand]
+
+    def weight(self, state: State, number: int) -> Any:
+        """A weight, or a value that is computed from weights, as far as it is known."""
+        if self._weights_of is not state.sources:
+            self._weights, self._weights_of = {}, state.sources
+        if number not in self._weights:
+            if number in self._leaves:
+                self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]))
+            else:
+                step = self.flat.steps[self.flat.maker[number]]
+                given = [self.value(state, operand) for operand in step.inputs]
+                self._weights.update(zip(step.outputs, self.run.results(step, given), strict=True))
+        return self._weights[number]
+
+    def leaf(self, state: State, name: str) -> Array:
+        """An array of JAX with torch's numbers where they are known."""
+        first, second = state.sources[name]
+        return np.where(first >= 0, self.mine.numbers(first), self.given[name]) + self.mine.numbers(second)
+
+    def operand(self, state: State, step: Step) -> Array | None:
+        """The data that a weight is multiplied with, as rows times features."""
+        if step.operation.index not in self.uses:
+            return None
+        use, position, _ = self.uses[step.operation.index]
+        if use.kind not in PRODUCTS or use.operand is None:
+            return None
+        return use.operand.matrix(np.asarray(self.value(state, step.inputs[position]), np.float64))
+
+    def distinct(self, step: int, slot: int, places: Array) -> bool:
+        """Whether a weight holds each of its numbers once."""
+        if (step, slot) not in self._distinct:
+            self._distinct[step, slot] = len(np.unique(places)) == places.size
+        return self._distinct[step, slot]
+
+    def matters(self, state: State, name: str, number: int) -> bool:
+        """Whether a weight's value depends on an array's numbers; a factor of an initial state of zeros does not matter."""
+        places = self.theirs.of(name).reshape(-1) - self.theirs.start(name)
+        trial = state.copy()
+        self.assign(trial, name, places, np.arange(len(places)) % self.mine.total, None)
+        weight, trial_weight = (np.asarray(self.weight(which, number)) for which in (state, trial))
+        return not np.array_equal(weight, trial_weight)
+
+    def flat_sources(self, state: State, places: Array) -> Array:
+        """The places in torch's arrays of numbers of JAX's arrays."""
+        sources = np.full(places.shape, EMPTY)
+        for name, mask, own in self.theirs.split(places):
+            sources[mask] = state.sources[name][0].reshape(-1)[own]
+        return sources
+
+    def apply(self, state: State, candidate: Candidate) -> None:
+        """Make a candidate."""
+        for assignment in candidate.assignments:
+            for name, mask, own in self.theirs.split(assignment.jax):
+                second = None if assignment.second is None else assignment.second[mask]
+                self.assign(state, name, own, assignment.torch[mask], second)
+            for places in (assignment.torch, assignment.second):
+                for name, _, own in self.mine.split(places) if places is not None else ():
+                    used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
+                    used.reshape(-1)[own] = True
+                    state.used[name] = used
+        if candidate.made is not None:
+            state.made[state.at] = list(candidate.made)
+
+    def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
+        """Record the places in torch of some numbers of an array, and those of second numbers to add."""
+        first, other = (array.copy() for array in state.sources[name])
+        first.reshape(-1)[places] = torch
+        other.reshape(-1)[places] = EMPTY if second is None else second
+        state.sources = {**state.sources, name: (first, other)}

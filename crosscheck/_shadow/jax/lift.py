@@ -4,8 +4,6 @@ The interpreter runs once, under ``jax.jit``. The size of the noise, its seed an
 this one compiled program. So a clean run is the noisy program with a unit of zero: it multiplies by exactly one.
 """
 
-# ruff: noqa: SIM905 - a list would take a line a name
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -19,6 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor, tracing
 from crosscheck._shadow.jax.noise import QUIET, compiled, disturb, disturb_and_flush, mixed, seed_of
+from crosscheck._shadow.jax.operations import BITWISE, EXACT, OPAQUE, ROUNDED
 from crosscheck._shadow.jax.traced import exact_constants, traced
 from crosscheck._shadow.jax_equations import (
     FORMATS,
@@ -40,41 +39,6 @@ from crosscheck._shadow.jax_equations import (
     widened,
 )
 from crosscheck._shadow.jax_numpy import namespace
-
-_EXACT = frozenset(
-    """
-    abs and approx_top_k argmax argmin bitcast broadcast_in_dim broadcast_to ceil clamp clz
-    complex concatenate conj copy create_token cummax cummin device_put dimension_size dynamic_slice
-    dynamic_update_slice empty empty2 eq eq_to floor freeze freeze_ref gather ge get gt imag iota is_finite
-    layout_constraint le le_to lt lt_to lu_pivots_to_permutation max min name ne neg new_ref not
-    optimization_barrier or pad platform_index population_count random_bits random_clone
-    random_fold_in random_seed random_split random_unwrap random_wrap real reduce_and reduce_max reduce_min
-    reduce_or reduce_xor reduce_window_max reduce_window_min rem reshape reshard rev rng_bit_generator round
-    select_and_gather_add select_n sharding_constraint shift_left shift_right_arithmetic shift_right_logical sign
-    slice sort split squeeze stack stop_gradient swap threefry2x32 tile top_k transpose unstack xor
-    """.split()
-)
-"""Operations that do not round: moves of data, choices among values, comparisons, and arithmetic on integers only."""
-
-_ROUNDED = frozenset(
-    """
-    acos acosh add add_any addupdate asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma div erf
-    erf_inv erfc exp exp2 expm1 igamma igamma_grad_a igammac integer_pow lgamma log log1p log2 logistic mul
-    one_minus_square polygamma pow random_gamma_grad regularized_incomplete_beta rsqrt sin sinh sqrt square sub tan tanh zeta
-    """.split()
-)
-"""Operations that round once for each element, as noise does."""
-
-_OPAQUE = frozenset(
-    """
-    cholesky cholesky_update eig eigh fft geqp3 geqrf hessenberg householder_product lu qr schur svd
-    symmetric_product triangular_solve tridiagonal tridiagonal_solve
-    """.split()
-)
-"""Operations that round often, in a library: they run in float64, and noise is added to operands and results."""
-
-_BITWISE = frozenset(["bitcast_convert_type", "nextafter"])
-"""Operations that depend on the layout of a dtype: they run in the narrow dtype, and have no rounding errors."""
 
 _COMPILER_OPTIONS = {
     "xla_backend_optimization_level": 0,
@@ -210,15 +174,15 @@ class Interpreter:
             return self._reduce_precision(equation, values)
         if name in _SPECIAL:
             return _SPECIAL[name](self, equation, values)
-        if name in _EXACT and not (name in ("abs", "sign") and is_complex(values[0])):
+        if name in EXACT and not (name in ("abs", "sign") and is_complex(values[0])):
             return bind(equation, values)
-        if name in _ROUNDED or name in ("abs", "sign"):
+        if name in ROUNDED or name in ("abs", "sign"):
             return self._finish(equation, bind(equation, values), noisy=not is_scaling(equation))
         if name in SUMS:
             width = reduction_factor(SUMS[name](equation)) * self.share(getattr(equation.invars[0].aval, "dtype", None))
             noisy = [self._noisy(value, width) for value in values]
             return self._finish(equation, rebuild(equation, noisy), reduction_factor(SUMS[name](equation)))
-        if name in _OPAQUE:
+        if name in OPAQUE:
             # backward stable: their rounding is like a rounding of their operands
             self.opaque.add(name)
             width = reduction_factor(max(shape_of(equation, 0)[-2:], default=1))
@@ -371,7 +335,7 @@ class Interpreter:
         results = equation.primitive.bind(*narrow, **equation.params)
         results = results if equation.primitive.multiple_results else [results]
         wide = [lax.convert_element_type(r, wide_of(r.dtype)) if is_float(r) else r for r in results]
-        return wide if equation.primitive.name in _BITWISE else self._finish(equation, wide)
+        return wide if equation.primitive.name in BITWISE else self._finish(equation, wide)
 
     def _polynomial(self, equation: Any, values: list[Any]) -> list[Any]:
         """Horner's rule, which rounds at every step."""

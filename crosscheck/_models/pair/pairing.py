@@ -39,6 +39,11 @@ class Entry:
     """The number of rows of the result."""
     next: Neighbours
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The number of the use, and the position of the weight in it."""
+        return self.use, self.slot
+
     @cached_property
     def plain(self) -> bool:
         """Whether it is one row of equal numbers, which do not show what it is."""
@@ -230,21 +235,24 @@ class _Matching:
 
     def _join(self, t: int, j: int, how: str, part: tuple[int, int] = (0, 1), *, arranged: Arranged | None = None) -> None:
         torch_entry, jax_entry = self.torch[t], self.jax[j]
+        inputs, outputs, layout = arranged or arrange(torch_entry.matrix, jax_entry.matrix) or (None, None, None)
+        torch_features = np.arange(torch_entry.shape[1]) if outputs is None else outputs
+        self._add(t, j, torch_features, np.arange(jax_entry.shape[1]), inputs, layout or how, part)
+
+    def _add(
+        self,
+        t: int,
+        j: int,
+        torch_features: Array,
+        jax_features: Array,
+        inputs: Array | None,
+        how: str = "values",
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
         self._taken[0].add(t)
         self._taken[1].add(j)
-        inputs, outputs, layout = arranged or arrange(torch_entry.matrix, jax_entry.matrix) or (None, None, None)
-        features = np.arange(torch_entry.shape[1])
-        self.pairs.append(
-            WeightPair(
-                (torch_entry.use, torch_entry.slot),
-                (jax_entry.use, jax_entry.slot),
-                features if outputs is None else outputs,
-                np.arange(jax_entry.shape[1]),
-                inputs,
-                layout or how,
-                part,
-            )
-        )
+        places = self.torch[t].place, self.jax[j].place
+        self.pairs.append(WeightPair(*places, torch_features, jax_features, inputs, how, part))
 
     def _between(self, torch: list[int], jax: list[int], how: str = "values") -> None:
         """Pair the weights between the same pairs, if both sides have equally many there."""
@@ -260,9 +268,8 @@ class _Matching:
 
     def _anchors(self) -> list[tuple[int, int]]:
         """Pairs in the same order on both sides."""
-        place = {(entry.use, entry.slot): k for k, entry in enumerate(self.torch)}
-        other = {(entry.use, entry.slot): k for k, entry in enumerate(self.jax)}
-        return in_order((place[pair.torch], other[pair.jax]) for pair in self.pairs)
+        torch, jax = ({entry.place: k for k, entry in enumerate(side)} for side in (self.torch, self.jax))
+        return in_order((torch[pair.torch], jax[pair.jax]) for pair in self.pairs)
 
     def nearly(self) -> None:
         """Pair values that were computed from weights, and so are only nearly the same."""
@@ -324,32 +331,15 @@ class _Matching:
         torch_entry, jax_entry = self.torch[t], self.jax[j]
         if torch_entry.shape[0] != jax_entry.shape[0]:
             return
-        self._taken[0].add(t)
-        self._taken[1].add(j)
-        inputs = None
-        if not _close(torch_entry.matrix[:, torch_features], jax_entry.matrix[:, jax_features]):
-            inputs = _matched(torch_entry.matrix[:, torch_features], jax_entry.matrix[:, jax_features])
-        self.pairs.append(
-            WeightPair(
-                (torch_entry.use, torch_entry.slot),
-                (jax_entry.use, jax_entry.slot),
-                torch_features,
-                jax_features,
-                inputs,
-                "values",
-            )
-        )
+        parts = torch_entry.matrix[:, torch_features], jax_entry.matrix[:, jax_features]
+        self._add(t, j, torch_features, jax_features, None if _close(*parts) else _matched(*parts))
 
     def by_order(self) -> None:
         """Pair the remaining weights of one shape between the same neighbours: their values differ."""
-        torch, jax = self.left()
-        shapes = {(self.torch[t].kind, self.torch[t].shape) for t in torch}
-        for kind, shape in sorted(shapes):
-            self._between(
-                [t for t in torch if (self.torch[t].kind, self.torch[t].shape) == (kind, shape)],
-                [j for j in jax if (self.jax[j].kind, self.jax[j].shape) == (kind, shape)],
-                "order",
-            )
+        sides = list(zip((self.torch, self.jax), self.left(), strict=True))
+        for shape in sorted({(self.torch[t].kind, self.torch[t].shape) for t in sides[0][1]}):
+            torch, jax = ([k for k in numbers if (items[k].kind, items[k].shape) == shape] for items, numbers in sides)
+            self._between(torch, jax, "order")
 
 
 def _piece(row: Array, whole: Array, free: Array) -> slice | None:

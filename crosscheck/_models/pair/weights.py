@@ -21,15 +21,7 @@ from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.report.records import WeightMatch
-from crosscheck._models.run.places import (
-    Places,
-    TorchPlaces,
-    float_arrays,
-    jax_places,
-    orders,
-    regions,
-    shaped,
-)
+from crosscheck._models.run.places import Places, TorchPlaces, float_arrays, jax_places, orders, regions, shaped
 from crosscheck._models.values.names import best, layer_of
 from crosscheck._models.values.uses import Use, digest
 
@@ -171,9 +163,7 @@ class _Account:
 
     def by_uses(self, hows: set[str], how: Callable[[str, str], str]) -> None:
         """Match arrays whose numbers paired uses apply unchanged."""
-        if not any((pair.how or "values") in hows for pair in self.pairs):
-            return
-        if not self.jax.names:
+        if not self.jax.names or not any((pair.how or "values") in hows for pair in self.pairs):
             return
         where = [seen for *_, seen in jax_places(self.model, self.flat, self.jax)]
         taken, unknown = self.taken(), set(self.left())

@@ -101,15 +101,8 @@ def landmarks(
                 expected = _operand(use, pair)
                 if expected is not None and expected.wide.shape == other.operand.size:
                     key = (step.operation.index, position)
-                    marks[key] = Landmark(
-                        use.names[0],
-                        use.operation.path,
-                        *key,
-                        use.origin,
-                        expected,
-                        other.operand,
-                        use.kind not in ("scale", "sum"),
-                    )
+                    path, strong = use.operation.path, use.kind not in ("scale", "sum")
+                    marks[key] = Landmark(use.names[0], path, *key, use.origin, expected, other.operand, strong)
         for pair in _results(use, by_torch, jax_uses):
             step, _, position = jax_uses[pair.jax[0]]
             product = jax_uses[by_torch[use.index, 0][0].jax[0]][0] if by_torch[use.index, 0] else step
@@ -202,9 +195,8 @@ def _end_of_norm(flat: JaxProgramFlat, last: Step, scale: Step) -> Step:
     parts: set[int] = set()
     for step in flat.steps[begin:]:
         index = step.operation.index
-        if index in (begin, last.operation.index) or any(
-            number in parts for number in step.inputs if isinstance(number, int)
-        ):
+        given = parts.intersection(number for number in step.inputs if isinstance(number, int))
+        if given or index in (begin, last.operation.index):
             parts = {number for number in parts if uses.get(number, -1) > index}
             if index >= end and not parts:
                 return step if flat.avals[step.outputs[0]].shape == shape else last

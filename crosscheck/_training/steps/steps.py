@@ -248,11 +248,9 @@ class DriftLimits:
                 limit = float(allowed(moved[0], moved[1], self.unit))
                 self._limits[quantity] = max(self._limits.get(quantity, 0.0), limit)
                 before = self.rounding.get(quantity, (0.0, 0.0))
-                own = (
-                    _finite(relative_difference(in_torch[quantity].torch, clear.torch, clear.size))
-                    if quantity in in_torch
-                    else 0.0
-                )
+                own = 0.0
+                if quantity in in_torch:
+                    own = _finite(relative_difference(in_torch[quantity].torch, clear.torch, clear.size))
                 self.rounding[quantity] = max(before[0], own), max(before[1], moved[1])
         results.torch.restore(kept)
         return True
@@ -352,10 +350,8 @@ def _wrong(results: StepResults, context: Context, limits: DriftLimits, beyond: 
         _depart(results, context, "update", update, forced)
     averages = of(AVERAGES)
     if averages and of(WEIGHTS):  # the average of other weights is another one
-        weights = results.partners.of_weights(context.torch.weights.wide)
-        trained = {
-            leaf: array for leaf, array in weights.items() if results.partners.is_trained(leaf, context.torch.trained)
-        }
+        weights, names = results.partners.of_weights(context.torch.weights.wide), context.torch.trained
+        trained = {leaf: array for leaf, array in weights.items() if results.partners.is_trained(leaf, names)}
         forced = context.program.wide(context.state, context.jax_batch.leaves, weights=trained)
         again = quantities(results.partners, context, forced)
         averages = {quantity: again[quantity] for quantity in averages if limits.beyond(quantity, again[quantity])}

@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite, isnan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from crosscheck._compare.story import agreement, differently, elements_at, evidence, failing_cause, side_at_fault
 from crosscheck._records.implementations import FRAMEWORKS
-from crosscheck._records.names import CAUSES, ORDER_NAMES, ORDERS, PASSING, SIGN_OF_ZERO
+from crosscheck._records.names import CAUSES, ORDER_NAMES, PASSING
 from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
 from crosscheck._report.headline import Verdict
 from crosscheck._report.report import Report, ReportSummary
 from crosscheck._report.two_sided import TwoSidedReport
-from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
+from crosscheck._verdict.records import Comparison, Diagnosis
 
 if TYPE_CHECKING:
     from crosscheck._arithmetic.profile import Profile
 
-NAMES = {"torch": "PyTorch", "jax": "JAX", "both": "both sides"}
-
-BUG = {
-    "missing": "has no gradient, or one that is cut off from the input (on purpose? then the other side lacks that)",
-    "special": "gives a wrong NaN or infinity",
-    "definition": "computes another function",
-    "inaccurate": "loses digits that rounding does not explain",
-}
-"""What the side at fault does wrong."""
-
-DIFFER = {
-    "missing": "each side lacks a gradient that the other has, or a part of it, so nobody knows which is meant",
-    "special": "one side gives NaN or infinity where the other does not, and no truth says which is right",
-    "definition": "PyTorch and JAX compute different functions, in float64 too",
-    "inaccurate": "one side loses digits that rounding does not explain",
-    "convention": "PyTorch and JAX make different choices where both are valid (a kink, a tie); nobody is wrong",
-}
-"""The verdict if no side is at fault, or none is known to be."""
-
-NO_SIDE = {
-    "convention": "none",
-    "missing": "not known: both sides lack gradients",
-    "special": "not known: nothing says which result is the true one",
-    "definition": "not known: nothing says which of the two functions is meant",
-    "inaccurate": "not known: nothing says which result is the true one",
-}
-"""Why a cause without a side has none."""
-
-MOST_NOTES = 6
 MOST_CURVES = 4
-MOST_AGREEING = 8
-MUCH = 8
-"""A side is called nearer to the truth if the other's error is this many times as large, and as many ULP."""
-DIGIT = re.compile(r"\d")
 WIDEST = 300
 """The most characters of a line; names and messages of exceptions may be long."""
-MOST_SHOWN = 12
-A_SHARE = 1e-3
-"""Differences larger than this, relatively, are given as a percentage."""
-MANY = 50
-"""If two functions differ at this many times as many elements as are NaN or infinite on one side, that comes first."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +56,23 @@ class PairReport(Report, TwoSidedReport):
         failing = [comparison for comparison in self.comparisons if not comparison.passed]
         if not failing:
             return max(self.comparisons, key=lambda c: float(c.figures.get("ulp_max", 0)), default=None)
-        most_special = max(_at(comparison, "special") for comparison in failing)
-        differ = [c for c in failing if c.order == 0 and _failing(c) == "definition" and _at(c, "definition") > most_special]
-        return min(differ or failing, key=lambda c: (CAUSES.index(_failing(c)), c.order))
+        most_special = max(elements_at(comparison, "special") for comparison in failing)
+        differ = [
+            c
+            for c in failing
+            if c.order == 0 and failing_cause(c) == "definition" and elements_at(c, "definition") > most_special
+        ]
+        return min(differ or failing, key=lambda c: (CAUSES.index(failing_cause(c)), c.order))
 
     @property
     def cause(self) -> str | None:
         """The worst cause that fails; None where the two functions agree."""
-        return None if self.passed or self.decisive is None else _failing(self.decisive)
+        return None if self.passed or self.decisive is None else failing_cause(self.decisive)
 
     @property
     def side(self) -> str | None:
         """The side at fault: ``torch``, ``jax`` or ``both``; None if neither is, or if it is not known."""
-        return None if self.passed or self.decisive is None else _side(self.decisive)
+        return None if self.passed or self.decisive is None else side_at_fault(self.decisive)
 
     @property
     def ran(self) -> bool:
@@ -126,12 +91,12 @@ class PairReport(Report, TwoSidedReport):
             return Verdict("FAILED", "", "nothing was compared")
         name = decisive.function
         if self.passed:
-            return Verdict("AGREE", name, _agreement(self))
+            return Verdict("AGREE", name, agreement(self))
         if decisive.message:
             what = f"{'' if self.ran else 'nothing was compared, '}{decisive.message}"
             return Verdict("FAILED", name, what)
         output = decisive.output if len({comparison.output for comparison in self.comparisons}) > 1 else ""
-        return Verdict(f"DISAGREE ({_failing(decisive)})", name, _differently(self.diagnosis, decisive), output)
+        return Verdict(f"DISAGREE ({failing_cause(decisive)})", name, differently(self.diagnosis, decisive), output)
 
     def story(self) -> str:
         """The verdict and its evidence.
@@ -142,7 +107,7 @@ class PairReport(Report, TwoSidedReport):
         return "\n".join(map(_shortened, super().story().splitlines()))
 
     def _evidence(self) -> Iterator[str]:
-        return _story(self)
+        return evidence(self)
 
     def document(self) -> Document:
         """The report as a document: the verdict, the story, every comparison, a figure of the errors, and the snippet.
@@ -179,231 +144,8 @@ class PairReport(Report, TwoSidedReport):
         )
 
 
-def _failing(comparison: Comparison) -> str:
-    """The cause that fails it: the worst one, but another function comes first if it shows nearly everywhere."""
-    if not comparison.uncovered:
-        return comparison.cause or "error"
-    counts = {cause: count.count for cause, count in comparison.uncovered.items()}
-    worst = next(iter(counts))
-    if worst == "special" and counts.get("definition", 0) > MANY * counts["special"]:
-        return "definition"
-    return worst
-
-
-def _at(comparison: Comparison, cause: str) -> int:
-    """The number of elements at which a cause fails it."""
-    count = comparison.uncovered.get(cause)
-    return 0 if count is None else count.count
-
-
-def _side(comparison: Comparison) -> str | None:
-    """The side at fault in what fails it."""
-    count = comparison.uncovered.get(_failing(comparison))
-    return comparison.side if count is None else count.side
-
-
-def _agreement(report: PairReport) -> str:
-    if set(report.deviations) - {SIGN_OF_ZERO}:
-        return f"what differs is rounding or accepted ({', '.join(report.deviations)})"
-    if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
-        return "the same to the bit"
-    rtol = max(float(c.figures.get("rtol", 0)) for c in report.comparisons)
-    atol = max(float(c.figures.get("atol", 0)) for c in report.comparisons)
-    if not rtol and not atol and all({"rtol", "atol"} <= c.figures.keys() for c in report.comparisons):
-        return "the same numbers; zeros of different sign are a convention"
-    holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
-    return f"rounding, not a bug: {holds} holds; neither side is wrong"
-
-
-def _differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
-    """How and where two functions differ, as far as it is known; otherwise their results at the worst place."""
-    cause, side = _failing(decisive), _side(decisive)
-    of = "" if decisive.order == 0 else f"the {ORDER_NAMES[decisive.order]}: "
-    clauses = [
-        DIFFER[cause] if side is None else f"{'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}"
-    ]
-    others = cause == "definition" and decisive.order == 0 and _are_others(diagnosis.identities)
-    if others and all(diagnosis.identities.values()):
-        return _identities(diagnosis.identities)
-    if diagnosis.how is not None and (cause == "definition" or side is None):
-        clauses = [*clauses[side is None :], f"{of}{diagnosis.how}"]
-    elif others:
-        clauses = [_identities(diagnosis.identities)]
-    elif cause == "definition":
-        clauses.append(_example(decisive.uncovered[cause].worst))
-    if diagnosis.where:
-        clauses.append(f"they differ {diagnosis.where}" if cause == "definition" else diagnosis.where)
-    return "; ".join(clauses)
-
-
-def _example(point: Point) -> str:
-    """What both sides give at a place, with as few digits as show the difference."""
-    got, expected = next(
-        pair
-        for digits in (3, 6, 9, 17)
-        if len(set(pair := [f"{y:.{digits}g}" for y in (point.got, point.expected)])) > 1 or digits == 17
-    )
-    at = f" at [{', '.join(map(str, point.element))}]" if point.element else ""
-    return f"{got} in PyTorch and {expected} in JAX{at}"
-
-
 def _shortened(line: str) -> str:
     return line if len(line) <= WIDEST else f"{line[: WIDEST - 3]}..."
-
-
-def _are_others(identities: Mapping[str, Identity | None]) -> bool:
-    """Whether the sides are known to be different functions."""
-    return len({str(identity) for identity in identities.values()}) > 1
-
-
-def _identities(identities: Mapping[str, Identity | None]) -> str:
-    """Which function each side is, in words."""
-    return ", ".join(
-        f"the {NAMES[side]} function is {identity if identity is not None else 'none of the catalogue'}"
-        for side, identity in identities.items()
-    )
-
-
-def _up(value: float) -> str:
-    """A number rounded up to two digits, so that it still holds as a tolerance."""
-    said = f"{value:.1e}"
-    return said if float(said) >= value else f"{float(said) * 1.0500001:.1e}"
-
-
-def _story(report: PairReport) -> Iterator[str]:
-    decisive = report.decisive
-    if decisive is None:
-        return
-    if not report.passed and not decisive.message:
-        cause = _failing(decisive)
-        count = decisive.uncovered[cause]
-        yield f"  side      {NAMES.get(_side(decisive) or '') or NO_SIDE.get(cause, NO_SIDE['definition'])}"
-        of = f"{decisive.points:,} elements"
-        if decisive.diagnosed is not None:
-            of = f"the {decisive.diagnosed:,} elements that were diagnosed, of {of}"
-        yield f"  cause     {cause}: {count.count:,} of {of}"
-        yield f"  where     {_where(decisive)}"
-        yield from _evidence(count.worst)
-        others = sorted({(_failing(c), c.order) for c in report.comparisons if not c.passed} - {(cause, decisive.order)})
-        if others:
-            yield f"  also      {'; '.join(f'{other} in the {ORDER_NAMES[order]}' for other, order in others[:4])}"
-    if len(report.comparisons) > 1:
-        yield from _agreeing(report)
-    yield from _diagnosis(report.diagnosis)
-    if decisive.figures:
-        yield from _figures(decisive)
-    for id_, (cause, reason) in list(report.deviations.items())[:4]:
-        yield f"  accepted  {id_} ({cause}): {reason}"
-    # of notes that differ only in their numbers, such as those of both modes, the first
-    kept = {DIGIT.split(note)[0]: note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
-    notes = [*report.diagnosis.notes, *_nearer(report), *reversed(kept.values())]
-    for note in notes[:MOST_NOTES]:
-        yield f"  note      {note}"
-    if len(notes) > MOST_NOTES:
-        yield f"  note      and {len(notes) - MOST_NOTES} more; the JSON report has them all"
-
-
-def _agreeing(report: PairReport) -> Iterator[str]:
-    """What agrees in every mode, by order: the outputs, and the inputs of their derivatives."""
-    passed: dict[tuple[int, str, str], bool] = {}
-    for c in report.comparisons:
-        key = c.order, c.output, c.wrt
-        passed[key] = passed.get(key, True) and c.passed
-    for order in ORDERS:
-        agree = [f"{output}{f' by {by}' if by else ''}" for (o, output, by), ok in passed.items() if ok and o == order]
-        if agree:
-            more = f" and {len(agree) - MOST_AGREEING} more" if len(agree) > MOST_AGREEING else ""
-            yield f"  agree     {ORDER_NAMES[order]} of {', '.join(agree[:MOST_AGREEING])}{more}"
-
-
-def _nearer(report: PairReport) -> Iterator[str]:
-    """If both agree and one is much nearer to the truth: how near."""
-    for order in ORDERS if report.passed else ():
-        errors = [(c.figures["torch_ulp"], c.figures["jax_ulp"]) for c in report.comparisons if c.order == order]
-        known = [pair for pair in errors if not isnan(pair[0])]
-        torch, jax = max(known, key=lambda pair: max(pair) / max(min(pair), 1), default=(0.0, 0.0))
-        if max(torch, jax) > MUCH * max(min(torch, jax), 1):
-            name = NAMES["torch" if torch < jax else "jax"]
-            yield (
-                f"{ORDER_NAMES[order]}: {name} is much nearer the truth; PyTorch errs by {torch:.3g} ULP, JAX by {jax:.3g}, "
-                "as rounding may"
-            )
-
-
-def _where(comparison: Comparison) -> str:
-    by = f" by {comparison.wrt}" if comparison.wrt else ""
-    return f"{ORDER_NAMES[comparison.order]} of {comparison.output}{by}, {comparison.dtype}, JAX {comparison.mode}"
-
-
-def _evidence(point: Point) -> Iterator[str]:
-    element = ", ".join(map(str, point.element or ()))
-    place = f"[{element}]" if element else "the only element"
-    if point.input_bits:
-        yield f"  at        {place}, input {point.input!r} ({point.input_bits})"
-    else:
-        yield f"  at        {place}"
-    yield f"  PyTorch   {point.got!r}"
-    yield f"  JAX       {point.expected!r}"
-    if point.truth is not None and not isnan(point.truth):
-        yield f"  truth     {point.truth!r}"
-    elif isnan(point.got) == isnan(point.expected):
-        yield "  truth     not known: the two functions differ in float64 too"
-    if isfinite(point.ulp):
-        yield f"  apart     {_apart(point)} of the larger one"
-
-
-def _apart(point: Point) -> str:
-    """The difference of both results: in ULP if these are few, otherwise as a share."""
-    larger = max(abs(point.got), abs(point.expected))
-    share = abs(point.got - point.expected) / larger if larger else 0.0
-    return f"{share:.2%}" if share > A_SHARE and point.ulp > MANY else f"{point.ulp:.4g} ULP"
-
-
-def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
-    if diagnosis.how is not None:
-        yield f"  how       {diagnosis.how}"
-    if diagnosis.where:
-        yield f"  differ    {diagnosis.where}"
-    if diagnosis.identities:
-        yield f"  identity  {_identities(diagnosis.identities)}"
-    if diagnosis.recognised:
-        kind = "a deviation" if len(diagnosis.recognised) == 1 else "deviations"
-        yield f"  known as  {', '.join(diagnosis.recognised)}, {kind} of the catalogue"
-    if diagnosis.worst is not None and isfinite(diagnosis.worst.ulp):
-        yield f"  worst     input {diagnosis.worst.input!r}, found nearby: {_apart(diagnosis.worst)} apart"
-    if diagnosis.inputs:
-        yield f"  simplest  {'; '.join(f'{name} = {_array(array)}' for name, array in diagnosis.inputs.items())}"
-
-
-def _array(array: Any) -> str:
-    """The array if it is short, otherwise its shape."""
-    return repr(array.astype(object).tolist()) if array.size <= MOST_SHOWN else f"an array of shape {array.shape}"
-
-
-def _figures(comparison: Comparison) -> Iterator[str]:
-    f = comparison.figures
-    yield f"  measured  {_where(comparison)}, {comparison.points:,} elements"
-    percent = f["rel_p99"] > A_SHARE  # nobody counts ULP at such a distance
-    rows = [("ulp", "ULP", ".3g")] * (not percent) + [
-        ("abs", "absolute", ".3g"),
-        ("rel", "relative", ".2%" if percent else ".3g"),
-    ]
-    for name, label, form in rows:
-        median, most, largest = (format(float(f[f"{name}_{which}"]), form) for which in ("p50", "p99", "max"))
-        yield f"    {label:9} median {median}, 99% {most}, largest {largest}"
-    if isnan(f["torch_ulp"]):
-        yield "    accuracy  not known: no truth is"
-    else:
-        yield f"    accuracy  PyTorch {f['torch_ulp']:.3g} ULP, JAX {f['jax_ulp']:.3g} ULP from the truth, where it is known"
-    noticed = [
-        f"{name} {'notices' if f[key] else 'does not notice'}"
-        for name, key in (
-            ("torch.testing.assert_close", "assert_close_notices"),
-            ("numpy.testing.assert_allclose", "assert_allclose_notices"),
-        )
-    ]
-    rtol = f"rtol {_up(float(f['rtol']))} or " if f["rtol"] < 1 else ""
-    yield f"    passes with {rtol}atol {_up(float(f['atol']))}; {', '.join(noticed)}"
 
 
 def _rows(report: PairReport) -> Iterator[tuple[str, ...]]:

@@ -11,19 +11,7 @@ from typing import Any
 from crosscheck._records import fields
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.errors import SpecError
-from crosscheck._records.fields import (
-    FLAG,
-    FUNCTION,
-    PERHAPS,
-    Kind,
-    either,
-    identifier,
-    instance,
-    mapping,
-    number,
-    numbers,
-    several,
-)
+from crosscheck._records.fields import Kind, either, identifier, instance, mapping, number, numbers, several
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import JaxInterface, TorchInterface
 from crosscheck._records.names import ORDER_NAMES
@@ -389,8 +377,8 @@ def _restored(given: Mapping[str, Any]) -> Activation:
 
 
 ACTIVATION_FIELDS = {
-    **dict.fromkeys(("definition", "derivative", "second_derivative", "torch_value", "jax_value"), FUNCTION),
-    **{f"{side}_{part}": PERHAPS for side in FRAMEWORKS for part in ("gradient", "second", "along")},
+    **dict.fromkeys(("definition", "derivative", "second_derivative", "torch_value", "jax_value"), fields.FUNCTION),
+    **{f"{side}_{part}": fields.PERHAPS for side in FRAMEWORKS for part in ("gradient", "second", "along")},
     "limits": Kind(either(instance(Limits), callable), "Limits, or a function of the parameters that returns them"),
     "aliases": Kind(several(identifier), "Python identifiers, such as ('swish',)"),
     "latex": Kind(instance(str), "text"),
@@ -400,8 +388,8 @@ ACTIVATION_FIELDS = {
     "ranges": Kind(mapping(identifier, instance(Range)), "names of parameters to a Range each"),
     "natives": Kind(mapping(fields.line, instance(Native)), "'torch' and 'jax' to a Native each"),
     "deviations": Kind(several(instance(Deviation)), "Deviations"),
-    "rows": FLAG,
-    "symmetric": FLAG,
+    "rows": fields.FLAG,
+    "symmetric": fields.FLAG,
     "domain": Kind(numbers(2), "two numbers"),
 }
 """The types of an activation's fields, except for fields with a check of their own."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from crosscheck._catalogue._kernels import long_total, numpy_of, renormalised, two_sum
+from crosscheck._catalogue._kernels import numpy_of
+from crosscheck._catalogue._sums import long_total, renormalised, two_sum
 
 Pair = tuple[Any, Any]
 """(a, b) stands for a + b, b being at most half a unit in the last place of a."""

@@ -4,8 +4,9 @@ from math import inf
 from typing import Any
 
 from crosscheck._catalogue import softmax
-from crosscheck._catalogue._kernels import centred, in_both, in_float64, log_sum, numpy_of, softmax_parts, stable_exp, total
+from crosscheck._catalogue._kernels import centred, in_both, in_float64, log_sum, numpy_of, softmax_parts, stable_exp
 from crosscheck._catalogue._mechanisms import LONG_SUM, compiled_anew
+from crosscheck._catalogue._sums import total
 from crosscheck._recorded.files import recorded
 from crosscheck._records.records import Activation, Limits, Native
 

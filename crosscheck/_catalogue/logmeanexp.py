@@ -5,7 +5,8 @@ from typing import Any
 
 from crosscheck._catalogue import logsumexp
 from crosscheck._catalogue._cancelled import corrected
-from crosscheck._catalogue._kernels import expm1, in_both, in_float64, log1p, log_sum, numpy_of, total, wider
+from crosscheck._catalogue._kernels import expm1, in_both, in_float64, log1p, log_sum, numpy_of, wider
+from crosscheck._catalogue._sums import total
 from crosscheck._recorded.files import recorded
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.records import Activation, Limits, Native

@@ -6,8 +6,9 @@ import math
 from math import nan
 from typing import Any
 
-from crosscheck._catalogue._kernels import deviation, in_both, in_float64, mean, numpy_of
+from crosscheck._catalogue._kernels import deviation, in_both, in_float64, numpy_of
 from crosscheck._catalogue._mechanisms import compiled_anew
+from crosscheck._catalogue._sums import mean
 from crosscheck._recorded.files import recorded
 from crosscheck._records.ranges import POSITIVE
 from crosscheck._records.records import Activation, Limits, Native

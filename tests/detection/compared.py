@@ -33,7 +33,7 @@ class Between(Fault):
         report = crosscheck.compare(self.torch, self.jax, self.make(), order=self.order, dtype=self.dtype, **self.options)
         if report.passed or report.decisive is None:
             return MISSED
-        failing = {one.output for one in report.comparisons if not one.passed}
+        failing = {comparison.output for comparison in report.comparisons if not comparison.passed}
         worst = report.decisive.worst
         placed = not self.outputs or failing == set(self.outputs)
         if self.at is not None:

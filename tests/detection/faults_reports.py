@@ -16,7 +16,10 @@ def comparisons(change):
     """A lie about each comparison."""
 
     def lie(data):
-        return lambda report: (found := data(report)) | {"comparisons": [one | change(one) for one in found["comparisons"]]}
+        return lambda report: (
+            (written := data(report))
+            | {"comparisons": [comparison | change(comparison) for comparison in written["comparisons"]]}
+        )
 
     return lie
 
@@ -35,13 +38,13 @@ def elsewhere(comparison):
 
 
 def summary(**changes):
-    return lambda data: lambda report: (found := data(report)) | {"summary": found["summary"] | changes}
+    return lambda data: lambda report: (written := data(report)) | {"summary": written["summary"] | changes}
 
 
 def without_failures(written):
     def lie(report):
         data = written(report)
-        return {**data, "comparisons": [one for one in data["comparisons"] if one["passed"]]}
+        return {**data, "comparisons": [comparison for comparison in data["comparisons"] if comparison["passed"]]}
 
     return lie
 
@@ -93,7 +96,7 @@ FAULTS = [
     report(
         "a report that passes if one comparison does",
         "crosscheck._report.report.Report.passed",
-        lambda _: property(lambda self: any(one.passed for one in self.comparisons)),
+        lambda _: property(lambda self: any(comparison.passed for comparison in self.comparisons)),
         "report.passed",
     ),
 ]

@@ -69,8 +69,8 @@ def _in_json(report: Report, data: Any) -> Iterator[str]:
             or written["worst"]["got"] != plain(comparison.worst.got)
         ):
             yield "worst in json"
-        counted = {cause: one["count"] for cause, one in written["causes"].items()}
-        if counted != {cause: one.count for cause, one in comparison.causes.items()}:
+        counted = {cause: tally["count"] for cause, tally in written["causes"].items()}
+        if counted != {cause: tally.count for cause, tally in comparison.causes.items()}:
             yield "causes in json"
     summary = data["summary"]
     if summary["failed"] != sum(not _passes(comparison) for comparison in report.comparisons):
@@ -98,10 +98,10 @@ class Written(Fault):
         module, _, name = self.of.rpartition(".")
         original = _attribute(module, name)
         with patch(self.of, self.lie(original)):
-            found = list(contradictions(report))
-        if not found:
+            places = list(contradictions(report))
+        if not places:
             return MISSED
-        return Verdict(found=True, cause="contradiction", at=found[0], placed=self.at in (None, *found))
+        return Verdict(found=True, cause="contradiction", at=places[0], placed=self.at in (None, *places))
 
 
 def _attribute(path: str, name: str) -> Any:

@@ -44,14 +44,14 @@ class Own(Right):
 
     def comparisons(self) -> list[Comparison]:
         """Value and both derivatives, of every case of the parameters; of what is made from Arb at their defaults."""
-        found: list[Comparison] = []
+        comparisons: list[Comparison] = []
         for seed in self.seeds:
             options: dict[str, Any] = {} if self.made is None else {"replace": self.functions()}
             report = crosscheck.verify(
                 self.of, implementations=["torch", "jax"], dtypes=self.dtypes, seed=seed, quick=self.quick, **options
             )
-            found += report.comparisons
-        return found
+            comparisons += report.comparisons
+        return comparisons
 
     def shapes(self) -> list[str]:
         """Rows and numbers are sampled as crosscheck does it."""
@@ -65,7 +65,7 @@ class Own(Right):
         x = np.where((low < x) & (x < high), x, -x).astype(FORMATS[self.dtypes[0]].dtype)
         functions = self.functions()
         if self.made is not None:
-            functions = {side: partial(one, **activation.parameters) for side, one in functions.items()}
+            functions = {side: partial(function, **activation.parameters) for side, function in functions.items()}
         return usual_of(functions, [x], 1)
 
 
@@ -101,14 +101,14 @@ class Same(Right):
 
     def comparisons(self) -> list[Comparison]:
         """Of every seed, dtype and shape."""
-        found: list[Comparison] = []
+        comparisons: list[Comparison] = []
         for seed in self.seeds:
             for dtype in self.dtypes:
                 for shape in self.shapes_of:
                     given = self.make(seed, shape)
                     options = {"order": self.order, "dtype": dtype, "seed": seed, **self.options}
-                    found += crosscheck.compare(self.torch, self.jax, given, **options).comparisons
-        return found
+                    comparisons += crosscheck.compare(self.torch, self.jax, given, **options).comparisons
+        return comparisons
 
     def shapes(self) -> list[str]:
         """Of the first input."""
@@ -122,8 +122,8 @@ class Same(Right):
         given = self._given()[0]
         if given is None:
             given = [np.random.default_rng(1).standard_normal(SHAPE)]
-        if not all(isinstance(one, np.ndarray) for one in given):
+        if not all(isinstance(array, np.ndarray) for array in given):
             return {}
         dtype = FORMATS[self.dtypes[0]].dtype
-        arrays = [one.astype(dtype) if one.dtype.kind == "f" else one for one in given]
+        arrays = [array.astype(dtype) if array.dtype.kind == "f" else array for array in given]
         return usual_of({"torch": self.torch, "jax": self.jax}, arrays, self.order)

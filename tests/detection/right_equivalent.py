@@ -61,11 +61,11 @@ def normal(seed, shape):
 
 
 def both(name, left, right, suffix="", **options):
-    for way, one, other in (("", left, right), (", swapped", right, left)):
+    for way, first, other in (("", left, right), (", swapped", right, left)):
         yield Same(
             name=name + suffix + way,
             kind="equivalent formulas",
-            torch=partial(one, torch),
+            torch=partial(first, torch),
             jax=partial(other, jnp),
             make=normal,
             shapes_of=SHAPES,

@@ -62,10 +62,10 @@ class Saved(Fault):
             return MISSED
         if summary["refused"]:
             return Verdict(found=True, cause="refused")
-        failing = [one for one in report["comparisons"] if not one["passed"]]
+        failing = [comparison for comparison in report["comparisons"] if not comparison["passed"]]
         if not failing:
             return Verdict(found=True, cause="one side only", at=", ".join((*summary["only_a"], *summary["only_b"])))
-        cause = "special" if any(one["special"] for one in failing) else "beyond"
+        cause = "special" if any(comparison["special"] for comparison in failing) else "beyond"
         at = f"{failing[0]['name']} {tuple(failing[0]['worst'][0]['index'])}"
         placed = self.at in (None, at) and (self.at is None or len(failing) == 1)
         return Verdict(found=True, cause=cause, side=failing[0]["side"], at=at, placed=placed)
@@ -75,9 +75,9 @@ class Saved(Fault):
         if self.damage is not bytes:
             return {}
         a, b = self.sides()
-        found: dict[str, Said] = dict(of_arrays(next(iter(a.values())), next(iter(a.values()))))
+        answers: dict[str, Said] = dict(of_arrays(next(iter(a.values())), next(iter(a.values()))))
         for name in a:
             same = name in b and a[name].shape == b[name].shape and a[name].dtype == b[name].dtype
-            said = of_arrays(a[name], b[name]) if same else dict.fromkeys(found, "another name, shape or dtype")
-            found = {check: found[check] or said[check] for check in found}
-        return found
+            said = of_arrays(a[name], b[name]) if same else dict.fromkeys(answers, "another name, shape or dtype")
+            answers = {check: answers[check] or said[check] for check in answers}
+        return answers

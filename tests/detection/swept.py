@@ -56,7 +56,9 @@ class Swept(Fault):
         return Verdict(
             found=True,
             cause="special" if special else "inaccurate",
-            side=first.implementation if {one.implementation for one in report.beyond} == {first.implementation} else "both",
+            side=first.implementation
+            if {result.implementation for result in report.beyond} == {first.implementation}
+            else "both",
             at=None if worst is None else worst.input,
             placed=special or (worst is not None and lies(worst.input, self.at)),
         )

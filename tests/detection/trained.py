@@ -50,7 +50,7 @@ def trainer(
             return (new, velocity if momentum else state[1], epoch + 1), returned(epoch, loss)
 
         with jax.enable_x64(setup.dtype == "float64"):
-            weights = {name: jnp.asarray(one) for name, one in setup.weights.items()}
+            weights = {name: jnp.asarray(weight) for name, weight in setup.weights.items()}
             return train, (weights, jax.tree.map(jnp.zeros_like, weights), jnp.asarray(1, jnp.int32))
 
     return prepare
@@ -82,17 +82,17 @@ class Trained(Fault):
         report = self.report()
         if report.agree or len(report.findings) != 1:
             return MISSED
-        (one,) = report.findings
-        at = f"epoch {one.epoch}"
-        return Verdict(found=True, cause=one.part, side=one.framework, at=at, placed=self.at in (None, at))
+        (finding,) = report.findings
+        at = f"epoch {finding.epoch}"
+        return Verdict(found=True, cause=finding.part, side=finding.framework, at=at, placed=self.at in (None, at))
 
     def usual(self) -> Mapping[str, Said]:
         """The losses and the final weights compared; nothing is there to be differentiated."""
         histories = self.report().histories
-        found: dict[str, Said] = {}
+        answers: dict[str, Said] = {}
         for tensor in ("loss", "weight", "bias"):
             last = slice(None) if tensor == "loss" else -1
             arrays = [np.asarray(histories[side][tensor][last]) for side in ("torch", "jax")]
             for check, said in of_arrays(*arrays).items():
-                found[check] = found.get(check) or said
-        return found
+                answers[check] = answers.get(check) or said
+        return answers

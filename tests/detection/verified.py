@@ -57,16 +57,16 @@ class Planted(Fault):
 
     def judge(self) -> Verdict:
         """The worst cause of the first comparison that fails, and the worst input of that."""
-        failing = [one for one in self.report().comparisons if not one.passed]
+        failing = [comparison for comparison in self.report().comparisons if not comparison.passed]
         if not failing:
             return MISSED
-        decisive = min(failing, key=lambda one: (one.against != self.against, one.order))
-        placed = all(self._placed(one) for one in failing)
+        decisive = min(failing, key=lambda comparison: (comparison.against != self.against, comparison.order))
+        placed = all(self._placed(comparison) for comparison in failing)
         if self.first is not None:
-            placed &= min(one.order for one in failing) == self.first
-        sides = {one.side for one in failing}
+            placed &= min(comparison.order for comparison in failing) == self.first
+        sides = {comparison.side for comparison in failing}
         return Verdict(
-            found={one.dtype for one in failing} == set(self.dtypes),
+            found={comparison.dtype for comparison in failing} == set(self.dtypes),
             cause=decisive.cause,
             side=sides.pop() if len(sides) == 1 else "both",
             at=None if decisive.worst is None else decisive.worst.input,
@@ -80,7 +80,7 @@ class Planted(Fault):
 
     def _placed(self, comparison: Comparison) -> bool:
         """Whether the worst input of every cause is where the fault is."""
-        return all(lies(one.worst.input, self.at) for one in comparison.uncovered.values())
+        return all(lies(cause.worst.input, self.at) for cause in comparison.uncovered.values())
 
     def usual(self) -> Mapping[str, Said]:
         """At normal inputs, against the right function of the other framework."""

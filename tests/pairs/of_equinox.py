@@ -24,7 +24,7 @@ def filled(module, **arrays):
     """The module with these weights."""
     names = list(arrays)
     return eqx.tree_at(
-        lambda one: [getattr(one, name) for name in names], module, [array(value) for value in arrays.values()]
+        lambda layer: [getattr(layer, name) for name in names], module, [array(value) for value in arrays.values()]
     )
 
 
@@ -55,7 +55,7 @@ def jax_lstm():
 
 
 def torch_lstm(x, h, c):
-    return tuple(one[0] for one in LSTM(x[None], (h[None], c[None])))
+    return tuple(result[0] for result in LSTM(x[None], (h[None], c[None])))
 
 
 LINEAR = seeded(lambda: nn.Linear(8, 5))

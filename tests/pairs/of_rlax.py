@@ -16,11 +16,11 @@ def steps(*more):
 
 
 def torch_lambda_returns(reward, discount, value, weight=0.9):
-    result, found = value[-1], []
+    result, returns = value[-1], []
     for t in range(len(reward) - 1, -1, -1):
         result = reward[t] + discount[t] * ((1 - weight) * value[t] + weight * result)
-        found.append(result)
-    return torch.stack(found[::-1])
+        returns.append(result)
+    return torch.stack(returns[::-1])
 
 
 def torch_discounted(reward, discount, value):

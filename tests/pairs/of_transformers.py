@@ -35,8 +35,8 @@ def affine(x, name):
 def block(x, name):
     tokens = x.shape[-2]
     q, k, v = (
-        jnp.swapaxes(one.reshape(*x.shape[:-1], 2, 4), -2, -3)
-        for one in jnp.split(affine(norm(x, f"{name}.ln_1"), f"{name}.attn.c_attn"), 3, -1)
+        jnp.swapaxes(part.reshape(*x.shape[:-1], 2, 4), -2, -3)
+        for part in jnp.split(affine(norm(x, f"{name}.ln_1"), f"{name}.attn.c_attn"), 3, -1)
     )
     scores = jnp.where(jnp.tril(jnp.ones((tokens, tokens), bool)), q @ jnp.swapaxes(k, -1, -2) / 2, -jnp.inf)
     mixed = jnp.swapaxes(jax.nn.softmax(scores, -1) @ v, -2, -3).reshape(x.shape)

@@ -92,8 +92,8 @@ def torch_contrastive(a, b):
 def jax_contrastive(a, b):
     a, b = (v / jnp.linalg.norm(v, axis=1, keepdims=True) for v in (a, b))
     scores = jnp.einsum("id,jd->ij", a, b) / 0.07
-    found = jnp.diagonal(scores)
-    return jnp.mean(jax.nn.logsumexp(scores, 0) + jax.nn.logsumexp(scores, 1) - 2 * found) / 2
+    matching = jnp.diagonal(scores)
+    return jnp.mean(jax.nn.logsumexp(scores, 0) + jax.nn.logsumexp(scores, 1) - 2 * matching) / 2
 
 
 def jax_cosine(a, b):

@@ -117,7 +117,7 @@ def diffused(p: Any, noise: Any) -> Any:
     return np.sqrt(0.7) * p + np.sqrt(0.3) * noise
 
 
-one = normals((32,))
+vector = normals((32,))
 
 PAIRS = [
     differs("adam-epsilon-inside-the-root", adam(torch), adam_with_epsilon_inside, small_state),
@@ -149,14 +149,14 @@ PAIRS = [
     differs("clip-epsilon", clipped, clipped_with_larger_epsilon),
     differs("clip-by-value-against-norm", clipped, clipped_by_value),
     differs("clip-each-half-against-the-whole", clipped, clipped_per_half),
-    differs("cosine-schedule-off-by-one", cosine_schedule(torch), cosine_schedule(jnp, offset=1), one),
-    differs("cosine-schedule-without-its-floor", cosine_schedule(torch, floor=0.1), cosine_schedule(jnp), one),
-    differs("cosine-schedule-of-one-step-less", cosine_schedule(torch), cosine_schedule(jnp, period=99.0), one),
-    differs("warm-up-one-step-longer", warmed_up, warmed_up_from_zero, one),
+    differs("cosine-schedule-off-by-one", cosine_schedule(torch), cosine_schedule(jnp, offset=1), vector),
+    differs("cosine-schedule-without-its-floor", cosine_schedule(torch, floor=0.1), cosine_schedule(jnp), vector),
+    differs("cosine-schedule-of-one-step-less", cosine_schedule(torch), cosine_schedule(jnp, period=99.0), vector),
+    differs("warm-up-one-step-longer", warmed_up, warmed_up_from_zero, vector),
     differs("average-mirrored", average, lambda p, old: 0.99 * p + 0.01 * old),
     differs("diffusion-without-the-roots", diffused, lambda p, noise: 0.7 * p + 0.3 * noise),
-    differs("l1-penalty-against-l2", lambda p: p.abs().sum(), lambda p: (p**2).sum(), one),
-    differs("l2-penalty-halved", lambda p: 0.5 * (p**2).sum(), lambda p: (p**2).sum(), one),
+    differs("l1-penalty-against-l2", lambda p: p.abs().sum(), lambda p: (p**2).sum(), vector),
+    differs("l2-penalty-halved", lambda p: 0.5 * (p**2).sum(), lambda p: (p**2).sum(), vector),
     differs("mixup-mirrored", lambda a, b: 0.3 * a + 0.7 * b, lambda a, b: 0.7 * a + 0.3 * b),
     differs("reparametrised-with-the-variance", lambda a, b: a + torch.exp(b / 2), lambda a, b: a + jnp.exp(b)),
     differs(
@@ -168,12 +168,12 @@ PAIRS = [
         "gaussian-density-without-its-constant",
         lambda p: torch.distributions.Normal(0.0, 1.0).log_prob(p),
         lambda p: -(p**2) / 2,
-        one,
+        vector,
     ),
     differs(
         "discount-off-by-one",
         lambda p: p * 0.9 ** torch.arange(32, dtype=p.dtype),
         lambda p: p * 0.9 ** jnp.arange(1, 33, dtype=p.dtype),
-        one,
+        vector,
     ),
 ]

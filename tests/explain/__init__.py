@@ -9,5 +9,5 @@ from field import modules_of
 
 from explain.records import Case
 
-CASES: tuple[Case, ...] = tuple(chain.from_iterable(one.CASES for one in modules_of(__name__, __path__)))
+CASES: tuple[Case, ...] = tuple(chain.from_iterable(module.CASES for module in modules_of(__name__, __path__)))
 """All of them, by module."""

@@ -28,15 +28,15 @@ def line(row: Row) -> str:
     more = [row["headline"], *row["said"].splitlines()]
     more += [f"false: {', '.join(row['false'])}"] if row["false"] else []
     more += [f"of the right one: {row['alarm']}"] if row["alarm"] else []
-    below = "".join(f"\n    {one}" for one in more)
+    below = "".join(f"\n    {text}" for text in more)
     return f"{row['case']:64} {marks} {row['seconds'] - row['right_seconds']:7.1f}{below}"
 
 
 def sums(rows: Sequence[Row]) -> Iterator[str]:
     """The sums of each kind, and of all."""
-    yield f"\n{'':12}" + "".join(f"{one:>8}" for one in COLUMNS)
-    for name, one in totals(rows):
-        yield f"{name:12}" + "".join(f"{one[column]:8}" for column in COLUMNS)
+    yield f"\n{'':12}" + "".join(f"{column:>8}" for column in COLUMNS)
+    for name, counts in totals(rows):
+        yield f"{name:12}" + "".join(f"{counts[column]:8}" for column in COLUMNS)
 
 
 CORPUS = Corpus(

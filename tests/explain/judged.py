@@ -79,8 +79,8 @@ def proven(report: Any) -> bool | None:
     """Whether the report says that a run has proven its cause; None if it does not tell."""
     if isinstance(report, crosscheck.PairReport):
         return report.diagnosis.how is not None
-    found = [one.proven for one in getattr(report, "faults", ()) if hasattr(one, "proven")]
-    return all(found) if found else getattr(report, "proven", None)
+    proofs = [fault.proven for fault in getattr(report, "faults", ()) if hasattr(fault, "proven")]
+    return all(proofs) if proofs else getattr(report, "proven", None)
 
 
 @cache
@@ -89,7 +89,7 @@ def of_right(pair: str) -> tuple[str, float]:
 
     The second report counts: the first compiles what the wrong versions share with it.
     """
-    right = next(one.right for one in CASES if one.right.name == pair)
+    right = next(case.right for case in CASES if case.right.name == pair)
     reported(right.make())
     report, seconds = reported(right.make())
     if isinstance(report, str):

@@ -81,7 +81,7 @@ class Port:
 def port(**change: Any) -> Models:
     torch.manual_seed(0)
     model = randomised(Cells())
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     return Models(model, Port(**change).logits, [normals(BATCH, STEPS, WIDTH, seed=1)], params)
 
 

@@ -117,7 +117,9 @@ def port(*, modules: bool, **change: Any) -> Models:
     for norm in (model.n0, model.n1, model.n2):
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
-    params = {name: jnp.asarray(one) for name, one in weights_of(randomised(model)).items() if not name.endswith("tracked")}
+    params = {
+        name: jnp.asarray(weight) for name, weight in weights_of(randomised(model)).items() if not name.endswith("tracked")
+    }
     return Models(model, Port(**change).logits, [normals(2, 3, 16, 16, seed=1)], params)
 
 

@@ -60,13 +60,13 @@ MASKED = functions("loss without padding", torch_masked, masked, LOGITS, LABELS,
 # a divergence, and a distance
 
 
-def torch_divergence(mine: Any, theirs: Any) -> Any:
-    p, q = F.log_softmax(mine, -1), F.log_softmax(theirs, -1)
+def torch_divergence(left: Any, right: Any) -> Any:
+    p, q = F.log_softmax(left, -1), F.log_softmax(right, -1)
     return (p.exp() * (p - q)).sum(-1).mean()
 
 
-def divergence(mine: Array, theirs: Array) -> Array:
-    p, q = jax.nn.log_softmax(mine, -1), jax.nn.log_softmax(theirs, -1)
+def divergence(left: Array, right: Array) -> Array:
+    p, q = jax.nn.log_softmax(left, -1), jax.nn.log_softmax(right, -1)
     return (jnp.exp(p) * (p - q)).sum(-1).mean()
 
 
@@ -106,7 +106,7 @@ IMAGES = np.random.default_rng(10).uniform(size=(2, 3, 9, 9)).astype(np.float32)
 
 
 def torch_normalised(images: Any) -> Any:
-    mean, deviation = (torch.tensor(one, dtype=images.dtype)[:, None, None] for one in (MEAN, DEVIATION))
+    mean, deviation = (torch.tensor(values, dtype=images.dtype)[:, None, None] for values in (MEAN, DEVIATION))
     return (images - mean) / deviation
 
 
@@ -135,11 +135,11 @@ def interpolation(kernel: Any, aligned: bool, reach: int, size: int = 9, new: in
     """The matrix that interpolates a row. Places beyond the edge count as the edge."""
     at = np.arange(new) * (size - 1) / (new - 1) if aligned else (np.arange(new) + 0.5) * size / new - 0.5
     at = at if aligned or kernel is not linear else np.clip(at, 0, size - 1)
-    found = np.zeros((new, size))
+    matrix = np.zeros((new, size))
     for step in range(1 - reach, reach + 1):
         place = np.floor(at).astype(int) + step
-        found[np.arange(new), np.clip(place, 0, size - 1)] += kernel(at - place)
-    return found.astype(np.float32)
+        matrix[np.arange(new), np.clip(place, 0, size - 1)] += kernel(at - place)
+    return matrix.astype(np.float32)
 
 
 def resized(images: Array, matrix: np.ndarray) -> Array:
@@ -196,11 +196,11 @@ SCANNED = functions("sums before each place", torch_scanned, scanned, 0.3 * norm
 
 
 def torch_returns(rewards: Any) -> Any:
-    found, after = [], torch.zeros_like(rewards[:, 0])
+    returns, after = [], torch.zeros_like(rewards[:, 0])
     for t in reversed(range(rewards.shape[1])):
         after = rewards[:, t] + 0.9 * after
-        found.append(after)
-    return torch.stack(found[::-1], 1)
+        returns.append(after)
+    return torch.stack(returns[::-1], 1)
 
 
 def returns(rewards: Array, gamma: float = 0.9, reverse: bool = True) -> Array:
@@ -260,7 +260,7 @@ CASES = (
     ),
     DIVERGENCE.case(
         "both arguments exchanged",
-        {"port": lambda mine, theirs: divergence(theirs, mine)},
+        {"port": lambda left, right: divergence(right, left)},
         "JAX has x0 and x1 exchanged",
         EXCHANGED,
         claims="exchanged reversed",

@@ -33,9 +33,9 @@ class Cached(nn.Module):
         self.k, self.v = (nn.Linear(WIDTH, GROUPS * HEAD, bias=False) for _ in range(2))
 
     def forward(self, x: Any, keys: Any, values: Any) -> Any:
-        q, k, v = (one(x).unflatten(-1, (-1, HEAD)).transpose(1, 2) for one in (self.q, self.k, self.v))
+        q, k, v = (projection(x).unflatten(-1, (-1, HEAD)).transpose(1, 2) for projection in (self.q, self.k, self.v))
         k, v = torch.cat([keys, rotated(k)], 2), torch.cat([values, v], 2)
-        every, each = (one.repeat_interleave(HEADS // GROUPS, 1) for one in (k, v))
+        every, each = (part.repeat_interleave(HEADS // GROUPS, 1) for part in (k, v))
         seen = torch.ones(TOKENS, HELD + TOKENS, dtype=torch.bool).tril(HELD)
         y = F.scaled_dot_product_attention(rotated(q), every, each, attn_mask=seen)
         return self.o(y.transpose(1, 2).flatten(2)), k, v
@@ -121,7 +121,7 @@ def experts(**change: Any) -> Models:
 def made(of: Callable[[], nn.Module], port: Callable[..., Any], *inputs: Array) -> Models:
     torch.manual_seed(0)
     model = randomised(of())
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     return Models(model, port, list(inputs), params)
 
 

@@ -128,22 +128,22 @@ def torch_bucketed(scores: Any, table: Any) -> Any:
     places = torch.arange(TOKENS)
     far = places[None, :] - places[:, None]
     half = BUCKETS // 2
-    found, far = (far > 0).long() * half, far.abs()
+    buckets, far = (far > 0).long() * half, far.abs()
     near = half // 2
     logs = torch.log(far.clamp(min=1).float() / near) / math.log(FARTHEST / near) * (half - near)
-    found = found + torch.where(far < near, far, (near + logs.long()).clamp(max=half - 1))
-    return (scores + table[found].permute(2, 0, 1)).softmax(-1)
+    buckets = buckets + torch.where(far < near, far, (near + logs.long()).clamp(max=half - 1))
+    return (scores + table[buckets].permute(2, 0, 1)).softmax(-1)
 
 
 def bucketed(scores: Array, table: Array, sign: int = 1) -> Array:
     places = jnp.arange(TOKENS)
     far = sign * (places[None, :] - places[:, None])
     half = BUCKETS // 2
-    found, far = (far > 0) * half, jnp.abs(far)
+    buckets, far = (far > 0) * half, jnp.abs(far)
     near = half // 2
     logs = jnp.log(jnp.maximum(far, 1) / near) / math.log(FARTHEST / near) * (half - near)
-    found = found + jnp.where(far < near, far, jnp.minimum(near + logs.astype(int), half - 1))
-    return jax.nn.softmax(scores + table[found].transpose(2, 0, 1), -1)
+    buckets = buckets + jnp.where(far < near, far, jnp.minimum(near + logs.astype(int), half - 1))
+    return jax.nn.softmax(scores + table[buckets].transpose(2, 0, 1), -1)
 
 
 BUCKETED = functions(

@@ -42,7 +42,7 @@ def convolved(p: Weights, name: str, x: Array, groups: int = 1, turned: Sequence
 def made(of: Callable[[], nn.Module], port: Callable[..., Array], *inputs: Array) -> Models:
     torch.manual_seed(0)
     model = randomised(of())
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items() if not name.endswith("index")}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items() if not name.endswith("index")}
     return Models(model, port, list(inputs), params)
 
 

@@ -44,11 +44,11 @@ class Selective(nn.Module):
         u = F.silu(self.conv(u.transpose(1, 2))[..., :TOKENS].transpose(1, 2))
         dt, b, c = self.proj(u).split([RANK, STATE, STATE], -1)
         dt, a = F.softplus(self.dt(dt)), -torch.exp(self.a_log)
-        h, found = u.new_zeros(len(x), INNER, STATE), []
+        h, outputs = u.new_zeros(len(x), INNER, STATE), []
         for t in range(TOKENS):
             h = torch.exp(dt[:, t, :, None] * a) * h + (dt[:, t] * u[:, t])[..., None] * b[:, t, None]
-            found.append((h * c[:, t, None]).sum(-1))
-        y = torch.stack(found, 1) + u * self.d
+            outputs.append((h * c[:, t, None]).sum(-1))
+        y = torch.stack(outputs, 1) + u * self.d
         return self.out(y * F.silu(z))
 
 
@@ -74,9 +74,9 @@ class SelectivePort:
             h = jnp.exp(dt[..., None] * a) * h + self.drive(dt, u)[..., None] * b[:, None]
             return h, (h * c[:, None]).sum(-1)
 
-        steps = [one.swapaxes(0, 1) for one in (dt, u, b, c)]
-        found = jax.lax.scan(step, jnp.zeros((BATCH, INNER, STATE), x.dtype), steps)[1]
-        return linear(p, "out", (found.swapaxes(0, 1) + u * p["d"]) * jax.nn.silu(z))
+        steps = [array.swapaxes(0, 1) for array in (dt, u, b, c)]
+        outputs = jax.lax.scan(step, jnp.zeros((BATCH, INNER, STATE), x.dtype), steps)[1]
+        return linear(p, "out", (outputs.swapaxes(0, 1) + u * p["d"]) * jax.nn.silu(z))
 
 
 # a linear attention that decays, and a mix of channels
@@ -99,15 +99,15 @@ class Receptive(nn.Module):
     def of_time(self, x: Any) -> Any:
         before = F.pad(x, (0, 0, 1, -1))
         mixed = [x * mix + before * (1 - mix) for mix in self.mix]
-        k, v, r = (of(one) for of, one in zip((self.k, self.v, self.r), mixed, strict=True))
+        k, v, r = (of(mixture) for of, mixture in zip((self.k, self.v, self.r), mixed, strict=True))
         kept = torch.exp(-torch.exp(self.decay))
         above = below = x.new_zeros(len(x), WIDTH)
-        found = []
+        means = []
         for t in range(TOKENS):
             now = torch.exp(self.bonus + k[:, t])
-            found.append((above + now * v[:, t]) / (below + now))
+            means.append((above + now * v[:, t]) / (below + now))
             above, below = kept * above + torch.exp(k[:, t]) * v[:, t], kept * below + torch.exp(k[:, t])
-        return self.o(torch.sigmoid(r) * torch.stack(found, 1))
+        return self.o(torch.sigmoid(r) * torch.stack(means, 1))
 
     def of_channels(self, x: Any) -> Any:
         before = F.pad(x, (0, 0, 1, -1))
@@ -150,8 +150,8 @@ class ReceptivePort:
             return (kept * above + jnp.exp(k) * v, kept * below + jnp.exp(k)), y
 
         nothing = jnp.zeros((BATCH, WIDTH), x.dtype)
-        found = jax.lax.scan(step, (nothing, nothing), (k.swapaxes(0, 1), v.swapaxes(0, 1)))[1]
-        return linear(p, "o", jax.nn.sigmoid(r) * found.swapaxes(0, 1))
+        means = jax.lax.scan(step, (nothing, nothing), (k.swapaxes(0, 1), v.swapaxes(0, 1)))[1]
+        return linear(p, "o", jax.nn.sigmoid(r) * means.swapaxes(0, 1))
 
     def of_channels(self, p: Weights, x: Array) -> Array:
         before = one_before(x)
@@ -170,7 +170,7 @@ def receptive(**change: Any) -> Models:
 def made(of: Callable[[], nn.Module], port: Callable[..., Array]) -> Models:
     torch.manual_seed(0)
     model = randomised(of())
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     return Models(model, port, [normals(BATCH, TOKENS, WIDTH, seed=1)], params)
 
 

@@ -33,7 +33,7 @@ def perceptron() -> nn.Module:
 
 
 def params_of(model: nn.Module) -> dict[str, Array]:
-    return {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    return {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
 
 
 def loss_of(p: Weights, x: Array, labels: Array) -> Array:
@@ -56,8 +56,8 @@ def trained(model: nn.Module, optimizer: Any, transform: optax.GradientTransform
         loss = F.cross_entropy(model(x), labels.long())
         loss.backward()
         optimizer.step()
-        for one in schedulers:
-            one.step()
+        for scheduler in schedulers:
+            scheduler.step()
         return loss
 
     def jax_step(state: Any, x: Array, labels: Array) -> Any:
@@ -123,9 +123,11 @@ def gradient_alone() -> optax.GradientTransformation:
 
 def frozen(*, transform: Callable[[], optax.GradientTransformation] = frozen_rightly) -> Trainings:
     model = perceptron()
-    for one in model[0].parameters():
-        one.requires_grad_(False)
-    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=RATE, weight_decay=DECAY)
+    for parameter in model[0].parameters():
+        parameter.requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad], lr=RATE, weight_decay=DECAY
+    )
     return trained(model, optimizer, transform())
 
 
@@ -157,7 +159,7 @@ def accumulated(*, divisor: int = PARTS) -> Trainings:
             return jax.tree.map(jnp.add, total, by), loss
 
         total, losses = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), (xs, labels))
-        updates, held = transform.update(jax.tree.map(lambda one: one / divisor, total), held, params)
+        updates, held = transform.update(jax.tree.map(lambda gradient: gradient / divisor, total), held, params)
         return (optax.apply_updates(params, updates), held), losses.mean()
 
     params = params_of(model)
@@ -185,16 +187,16 @@ def averaged(*, kept: Callable[[Array], Array] = quick) -> Trainings:
         optimizer.step()
         with torch.no_grad():
             share = torch.clamp((1 + average.count) / (10 + average.count), max=KEPT)
-            for mine, new in zip(average.parameters(), model.parameters(), strict=True):
-                mine.copy_(share * mine + (1 - share) * new)
+            for mean, new in zip(average.parameters(), model.parameters(), strict=True):
+                mean.copy_(share * mean + (1 - share) * new)
             average.count += 1
         return loss
 
     def jax_step(state: Any, x: Array, labels: Array) -> Any:
         loss, by = jax.value_and_grad(loss_of)(state["params"], x, labels)
-        params = jax.tree.map(lambda one, gradient: one - RATE * gradient, state["params"], by)
+        params = jax.tree.map(lambda weight, gradient: weight - RATE * gradient, state["params"], by)
         share = kept(state["count"])
-        mean = jax.tree.map(lambda one, new: share * one + (1 - share) * new, state["ema"], params)
+        mean = jax.tree.map(lambda old, new: share * old + (1 - share) * new, state["ema"], params)
         return {"params": params, "ema": mean, "count": state["count"] + 1}, loss
 
     params = params_of(model)
@@ -214,20 +216,20 @@ class Factored(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
-            for one in group["params"]:
-                if one.grad is None:
+            for parameter in group["params"]:
+                if parameter.grad is None:
                     continue
-                held, squares = self.state[one], one.grad**2 + 1e-30
+                held, squares = self.state[parameter], parameter.grad**2 + 1e-30
                 held["step"] = held.get("step", 0) + 1
                 kept = 1 - held["step"] ** -0.8
-                if one.ndim < 2:
+                if parameter.ndim < 2:
                     seen = held["seen"] = kept * held.get("seen", 0.0) + (1 - kept) * squares
                 else:
                     row = held["row"] = kept * held.get("row", 0.0) + (1 - kept) * squares.mean(-1, keepdim=True)
                     column = held["column"] = kept * held.get("column", 0.0) + (1 - kept) * squares.mean(-2, keepdim=True)
                     seen = row * column / row.mean(-2, keepdim=True)
-                update = one.grad / seen.sqrt()
-                one.add_(update / update.pow(2).mean().sqrt().clamp(min=1.0), alpha=-group["lr"])
+                update = parameter.grad / seen.sqrt()
+                parameter.add_(update / update.pow(2).mean().sqrt().clamp(min=1.0), alpha=-group["lr"])
 
 
 def at_least_one(size: Array) -> Array:
@@ -235,28 +237,28 @@ def at_least_one(size: Array) -> Array:
 
 
 def factored(limit: Callable[[Array], Array] = at_least_one) -> optax.GradientTransformation:
-    def init_one(one: Array) -> Any:
-        if one.ndim < 2:
-            return (jnp.zeros_like(one),)
-        return jnp.zeros_like(one[..., :1]), jnp.zeros_like(one[..., :1, :])
+    def init_one(leaf: Array) -> Any:
+        if leaf.ndim < 2:
+            return (jnp.zeros_like(leaf),)
+        return jnp.zeros_like(leaf[..., :1]), jnp.zeros_like(leaf[..., :1, :])
 
-    def step(one: Array, held: Any, kept: Array) -> Any:
-        squares = one**2 + 1e-30
-        means = (squares,) if one.ndim < 2 else (squares.mean(-1, keepdims=True), squares.mean(-2, keepdims=True))
+    def step(gradient: Array, held: Any, kept: Array) -> Any:
+        squares = gradient**2 + 1e-30
+        means = (squares,) if gradient.ndim < 2 else (squares.mean(-1, keepdims=True), squares.mean(-2, keepdims=True))
         held = tuple(kept * old + (1 - kept) * new for old, new in zip(held, means, strict=True))
-        seen = held[0] if one.ndim < 2 else held[0] * held[1] / held[0].mean(-2, keepdims=True)
-        update = one / jnp.sqrt(seen)
+        seen = held[0] if gradient.ndim < 2 else held[0] * held[1] / held[0].mean(-2, keepdims=True)
+        update = gradient / jnp.sqrt(seen)
         return -RATE * update / limit(jnp.sqrt((update**2).mean())), held
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
         count, held = state
         leaves, tree = jax.tree.flatten(updates)
         kept = 1 - (count + 1.0) ** -0.8
-        found = [step(one, old, kept) for one, old in zip(leaves, held, strict=True)]
-        return jax.tree.unflatten(tree, [one for one, _ in found]), (count + 1, [old for _, old in found])
+        steps = [step(gradient, old, kept) for gradient, old in zip(leaves, held, strict=True)]
+        return jax.tree.unflatten(tree, [change for change, _ in steps]), (count + 1, [old for _, old in steps])
 
     def init(params: Any) -> Any:
-        return jnp.zeros((), jnp.int32), [init_one(one) for one in jax.tree.leaves(params)]
+        return jnp.zeros((), jnp.int32), [init_one(leaf) for leaf in jax.tree.leaves(params)]
 
     return optax.GradientTransformation(init, update)
 

@@ -74,7 +74,7 @@ class VisionPort:
 
     def attended(self, p: Weights, x: Array) -> Array:
         joined = x @ p["attend.in_proj_weight"].T + p["attend.in_proj_bias"]
-        q, k, v = (one.reshape(*one.shape[:2], HEADS, -1) for one in jnp.split(joined, 3, -1))
+        q, k, v = (part.reshape(*part.shape[:2], HEADS, -1) for part in jnp.split(joined, 3, -1))
         scores = jax.nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", q, k) / self.divisor, -1)
         return linear(p, "attend.out_proj", jnp.einsum("bhqk,bkhd->bqhd", scores, v).reshape(x.shape))
 
@@ -173,14 +173,14 @@ class HourglassPort:
 def vision(**change: Any) -> Models:
     torch.manual_seed(0)
     model = randomised(Vision())
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     return Models(model, VisionPort(**change).logits, [normals(2, 3, SIDE, SIDE, seed=1)], params)
 
 
 def hourglass(**change: Any) -> Models:
     torch.manual_seed(0)
     model = randomised(Hourglass())
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     return Models(model, HourglassPort(**change).image, [normals(2, 3, 8, 8, seed=1), normals(2, 5, seed=2)], params)
 
 

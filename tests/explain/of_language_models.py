@@ -47,8 +47,8 @@ class Block(nn.Module):
 
     def forward(self, x: Any) -> Any:
         q, k, v = self.qkv(self.a(x)).split([HEADS * HEAD, GROUPS * HEAD, GROUPS * HEAD], -1)
-        q, k, v = (one.unflatten(-1, (-1, HEAD)).transpose(1, 2) for one in (q, k, v))
-        k, v = (one.repeat_interleave(HEADS // GROUPS, 1) for one in (k, v))
+        q, k, v = (part.unflatten(-1, (-1, HEAD)).transpose(1, 2) for part in (q, k, v))
+        k, v = (part.repeat_interleave(HEADS // GROUPS, 1) for part in (k, v))
         x = x + self.o(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
         g, u = self.gu(self.m(x)).chunk(2, -1)
         return x + self.d(F.silu(g) * u)
@@ -75,7 +75,7 @@ def scaled(weight: Array, x: Array, centre: Callable[[Array], Array] = lambda me
 
 def split_by_parts(joined: Array) -> Sequence[Array]:
     parts = jnp.split(joined, [HEADS * HEAD, (HEADS + GROUPS) * HEAD], -1)
-    return [one.reshape(*one.shape[:2], -1, HEAD) for one in parts]
+    return [part.reshape(*part.shape[:2], -1, HEAD) for part in parts]
 
 
 def split_per_group(joined: Array) -> Sequence[Array]:
@@ -143,7 +143,7 @@ def port(order: Sequence[int] = range(LAYERS), swapped: str = "", **change: Any)
 
 
 def but_the_last(block: Any, layers: Weights, x: Array) -> Array:
-    return scanned(block, jax.tree.map(lambda one: one[:-1], layers), x)
+    return scanned(block, jax.tree.map(lambda weights: weights[:-1], layers), x)
 
 
 DECODER = Right("decoder in a scan", "model", port)

@@ -108,7 +108,7 @@ def port(*, modules: bool, **change: Any) -> Models:
     x = [normals(BATCH, TOKENS, WIDTH, seed=1)]
     if modules:
         return Models(model, Module(weights_of(model), **change), x)
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
 
     def logits(p: Mapping[str, Array], x: Array) -> Array:
         return Port(**change).logits({name: partial(linear, p, name) for name in LINEAR}, p["w1"], p["w2"], x)

@@ -27,27 +27,27 @@ class Signed(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
-            for one in group["params"]:
-                if one.grad is None:
+            for parameter in group["params"]:
+                if parameter.grad is None:
                     continue
-                held = self.state[one].setdefault("held", torch.zeros_like(one))
-                held.mul_(group["beta"]).add_(one.grad, alpha=1 - group["beta"])
-                one.add_(held / (held.abs().mean() + group["epsilon"]), alpha=-group["lr"])
+                held = self.state[parameter].setdefault("held", torch.zeros_like(parameter))
+                held.mul_(group["beta"]).add_(parameter.grad, alpha=1 - group["beta"])
+                parameter.add_(held / (held.abs().mean() + group["epsilon"]), alpha=-group["lr"])
 
 
 def signed(epsilon: float = 1e-6, beta: float = 0.8) -> optax.GradientTransformation:
     def update(updates: Any, state: Any, params: Any = None) -> Any:
-        state = jax.tree.map(lambda held, one: beta * held + (1 - beta) * one, state, updates)
+        state = jax.tree.map(lambda held, gradient: beta * held + (1 - beta) * gradient, state, updates)
         return jax.tree.map(lambda held: -RATE * held / (jnp.abs(held).mean() + epsilon), state), state
 
     return optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), update)
 
 
-def right(name: str, mine: Callable[..., Any], port: Callable[..., optax.GradientTransformation]) -> Right:
+def right(name: str, original: Callable[..., Any], port: Callable[..., optax.GradientTransformation]) -> Right:
     """A case's change is another ``port``, without arguments."""
 
     def make(port: Callable[..., optax.GradientTransformation] = port) -> Optimizers:
-        return Optimizers(mine, port())
+        return Optimizers(original, port())
 
     return Right(name, "training", make)
 
@@ -62,9 +62,9 @@ def decayed_at_full_rate() -> optax.GradientTransformation:
 
 def uncorrected() -> optax.GradientTransformation:
     def update(updates: Any, state: Any, params: Any = None) -> Any:
-        means = jax.tree.map(lambda held, one: 0.9 * held + 0.1 * one, state[0], updates)
-        squares = jax.tree.map(lambda held, one: 0.999 * held + 0.001 * one**2, state[1], updates)
-        return jax.tree.map(lambda one, other: one / (jnp.sqrt(other) + 1e-8), means, squares), (means, squares)
+        means = jax.tree.map(lambda held, gradient: 0.9 * held + 0.1 * gradient, state[0], updates)
+        squares = jax.tree.map(lambda held, gradient: 0.999 * held + 0.001 * gradient**2, state[1], updates)
+        return jax.tree.map(lambda mean, square: mean / (jnp.sqrt(square) + 1e-8), means, squares), (means, squares)
 
     def init(params: Any) -> Any:
         return jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)

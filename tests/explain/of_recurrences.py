@@ -67,10 +67,10 @@ class Port:
 
     def passed(self, p: Weights, x: Array, end: str) -> Array:
         def step(h: Array, x: Array) -> tuple[Array, Array]:
-            mine = x @ p[f"gru.weight_ih_{end}"].T + p[f"gru.bias_ih_{end}"]
-            theirs = h @ p[f"gru.weight_hh_{end}"].T + p[f"gru.bias_hh_{end}"]
-            r, z = self.gates(*(sigmoid(mine + theirs)[:, k * HIDDEN : (k + 1) * HIDDEN] for k in range(2)))
-            h = (1 - z) * jnp.tanh(mine[:, 2 * HIDDEN :] + self.new(h, r, p, end)) + z * h
+            from_input = x @ p[f"gru.weight_ih_{end}"].T + p[f"gru.bias_ih_{end}"]
+            from_state = h @ p[f"gru.weight_hh_{end}"].T + p[f"gru.bias_hh_{end}"]
+            r, z = self.gates(*(sigmoid(from_input + from_state)[:, k * HIDDEN : (k + 1) * HIDDEN] for k in range(2)))
+            h = (1 - z) * jnp.tanh(from_input[:, 2 * HIDDEN :] + self.new(h, r, p, end)) + z * h
             return h, h
 
         return jax.lax.scan(step, jnp.zeros((x.shape[1], HIDDEN), x.dtype), x)[1]
@@ -91,7 +91,7 @@ class Port:
 def port(**change: Any) -> Models:
     torch.manual_seed(0)
     model = randomised(Recurrent())
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     return Models(model, Port(**change).logits, [normals(3, STEPS, WIDTH, seed=1)], params)
 
 

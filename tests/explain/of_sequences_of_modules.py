@@ -32,7 +32,7 @@ def linear(p: Weights, name: str, x: Array) -> Array:
 def ported(build: Any, port: Any, x: Any) -> Models:
     torch.manual_seed(0)
     model = randomised(build())
-    return Models(model, port, [x], {name: jnp.asarray(one) for name, one in weights_of(model).items()})
+    return Models(model, port, [x], {name: jnp.asarray(weight) for name, weight in weights_of(model).items()})
 
 
 # a perceptron whose norm goes over both tokens and features

@@ -43,7 +43,7 @@ def torch_classifier() -> nn.Module:
 
 
 def is_matrix(tree: Any) -> Any:
-    return jax.tree.map(lambda one: one.ndim > 1, tree)
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, tree)
 
 
 def warmed_up(step: Array) -> Array:
@@ -62,7 +62,10 @@ def classifier(
     """AdamW, which decays the matrices, after clipping by the norm. The arguments are JAX's."""
     model = torch_classifier()
     groups = [
-        {"params": [one for one in model.parameters() if (one.ndim > 1) is matrices], "weight_decay": DECAY * matrices}
+        {
+            "params": [parameter for parameter in model.parameters() if (parameter.ndim > 1) is matrices],
+            "weight_decay": DECAY * matrices,
+        }
         for matrices in (True, False)
     ]
     optimizer = torch.optim.AdamW(groups, lr=RATE)
@@ -89,7 +92,7 @@ def classifier(
         updates, held = transform.update(by, held, params)
         return (optax.apply_updates(params, updates), held), loss
 
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     states = (model, optimizer, scheduler), (params, transform.init(params))
     return Trainings(torch_step, jax_step, batches(), *states, {"controls": 0})
 
@@ -109,8 +112,8 @@ def averaged(*, kept: float = KEPT, late: bool = False) -> Trainings:
         loss.backward()
         optimizer.step()
         with torch.no_grad():
-            for mine, new in zip(average.parameters(), model.parameters(), strict=True):
-                mine.mul_(KEPT).add_(new, alpha=1 - KEPT)
+            for mean, new in zip(average.parameters(), model.parameters(), strict=True):
+                mean.mul_(KEPT).add_(new, alpha=1 - KEPT)
         return loss
 
     def loss_of(p: Weights, x: Array, labels: Array) -> Array:
@@ -119,11 +122,11 @@ def averaged(*, kept: float = KEPT, late: bool = False) -> Trainings:
 
     def jax_step(state: Any, x: Array, labels: Array) -> Any:
         loss, by = jax.value_and_grad(loss_of)(state["params"], x, labels)
-        params = jax.tree.map(lambda one, gradient: one - RATE * gradient, state["params"], by)
+        params = jax.tree.map(lambda weight, gradient: weight - RATE * gradient, state["params"], by)
         mean = optax.incremental_update(state["params"] if late else params, state["ema"], 1 - kept)
         return {"params": params, "ema": mean}, loss
 
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items()}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items()}
     state = {"params": params, "ema": jax.tree.map(jnp.array, params)}
     return Trainings(torch_step, jax_step, batches(), (model, average, optimizer), state, {"controls": 0})
 
@@ -162,10 +165,10 @@ def statistics(*, kept: float = 0.9, biased: bool = False) -> Trainings:
     def jax_step(state: Any, x: Array, labels: Array) -> Any:
         params, running = state
         (loss, new), by = jax.value_and_grad(loss_of, has_aux=True)(params, x, labels)
-        running = jax.tree.map(lambda one, other: kept * one + (1 - kept) * other, running, new)
-        return (jax.tree.map(lambda one, gradient: one - RATE * gradient, params, by), running), loss
+        running = jax.tree.map(lambda old, other: kept * old + (1 - kept) * other, running, new)
+        return (jax.tree.map(lambda weight, gradient: weight - RATE * gradient, params, by), running), loss
 
-    own = {name: jnp.asarray(one) for name, one in weights_of(model).items() if not name.endswith("tracked")}
+    own = {name: jnp.asarray(weight) for name, weight in weights_of(model).items() if not name.endswith("tracked")}
     running = {name: own.pop(f"bn.{name}") for name in ("running_mean", "running_var")}
     return Trainings(torch_step, jax_step, batches(), (model, optimizer), (own, running), {"controls": 0})
 

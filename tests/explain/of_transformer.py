@@ -45,7 +45,7 @@ class Block(nn.Module):
 
     def forward(self, x: Any) -> Any:
         h = self.n1(x)
-        q, k, v = (one(h).unflatten(-1, (HEADS, HEAD)).transpose(1, 2) for one in (self.q, self.k, self.v))
+        q, k, v = (projection(h).unflatten(-1, (HEADS, HEAD)).transpose(1, 2) for projection in (self.q, self.k, self.v))
         scores = self.rotated(q) @ self.rotated(k).transpose(-1, -2) / math.sqrt(HEAD)
         scores = scores.masked_fill(torch.ones(TOKENS, TOKENS, dtype=torch.bool).triu(1), -1e9)
         x = x + self.o((self.soft(scores) @ v).transpose(1, 2).flatten(2))
@@ -133,7 +133,7 @@ class Port:
 
     def attended(self, p: Weights, name: str, h: Array) -> Array:
         made = zip(self.names, (linear, linear, self.value), strict=True)
-        q, k, v = (of(p, name + one, h).reshape(BATCH, TOKENS, HEADS, HEAD).transpose(0, 2, 1, 3) for one, of in made)
+        q, k, v = (of(p, name + suffix, h).reshape(BATCH, TOKENS, HEADS, HEAD).transpose(0, 2, 1, 3) for suffix, of in made)
         scores = jnp.einsum("bhqd,bhkd->bhqk", self.rotate(q), self.rotate(k)) / self.divisor
         scores = self.mask(scores.astype(self.scores_in))
         y = jax.nn.softmax(scores, self.axis).astype(v.dtype) @ v
@@ -159,7 +159,7 @@ class Port:
 def port(*, modules: bool, **change: Any) -> Models:
     torch.manual_seed(0)
     model = randomised(Transformer(modules))
-    params = {name: jnp.asarray(one) for name, one in weights_of(model).items() if not name.endswith(("cos", "sin"))}
+    params = {name: jnp.asarray(weight) for name, weight in weights_of(model).items() if not name.endswith(("cos", "sin"))}
     return Models(model, Port(**change).logits, [normals(BATCH, TOKENS, WIDTH, seed=1)], params)
 
 

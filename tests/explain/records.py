@@ -38,7 +38,7 @@ class Right:
         false: tuple[str, ...] = (),
     ) -> Case:
         """A case with this change of the JAX side."""
-        phrases = tuple((one,) if isinstance(one, str) else one for one in words)
+        phrases = tuple((phrase,) if isinstance(phrase, str) else phrase for phrase in words)
         return Case(self, mistake, change, good, phrases, where, frozenset(claims.split()), false)
 
 
@@ -74,39 +74,39 @@ class Case:
 
     def named_in(self, text: str, places: str = "") -> bool:
         """Whether a text names the mistake. Its place may stand in the text, or among the places that a report names."""
-        return found(self.where, f"{text}\n{places}") and any(
-            all(found(one, text) for one in phrase) for phrase in self.words
+        return says(self.where, f"{text}\n{places}") and any(
+            all(says(pattern, text) for pattern in phrase) for phrase in self.words
         )
 
     def false_in(self, text: str) -> list[str]:
         """What a text says that is not true."""
         untrue = [*(CLAIMS[name] for name in sorted(CLAIMS.keys() - self.claims)), *self.false]
-        return [hit[0] for one in untrue if (hit := re.search(one, text, re.IGNORECASE))]
+        return [hit[0] for pattern in untrue if (hit := re.search(pattern, text, re.IGNORECASE))]
 
 
-def found(words: str, text: str) -> bool:
+def says(words: str, text: str) -> bool:
     return bool(re.search(words, text, re.IGNORECASE))
 
 
-def together(one: Case, other: Case) -> Case:
+def together(first: Case, second: Case) -> Case:
     """Both mistakes at once: both must be named, and what is true of one may be said."""
     return Case(
-        one.right,
-        f"{one.mistake} + {other.mistake}",
-        {**one.change, **other.change},
-        f"{one.good}; {other.good}",
-        tuple((*mine, *theirs) for mine, theirs in product(one.words, other.words)),
-        f"(?s)(?=.*(?:{one.where}))(?=.*(?:{other.where}))",
-        one.claims | other.claims,
-        tuple(words for words in (*one.false, *other.false) if not (found(words, one.good) or found(words, other.good))),
+        first.right,
+        f"{first.mistake} + {second.mistake}",
+        {**first.change, **second.change},
+        f"{first.good}; {second.good}",
+        tuple((*left, *right) for left, right in product(first.words, second.words)),
+        f"(?s)(?=.*(?:{first.where}))(?=.*(?:{second.where}))",
+        first.claims | second.claims,
+        tuple(words for words in (*first.false, *second.false) if not (says(words, first.good) or says(words, second.good))),
     )
 
 
-def functions(name: str, mine: Callable[..., Any], port: Callable[..., Any], *inputs: Any) -> Right:
+def functions(name: str, original: Callable[..., Any], port: Callable[..., Any], *inputs: Any) -> Right:
     """A right pair of functions, for ``compare``. A case's change is another ``port``."""
 
     def make(port: Callable[..., Any] = port) -> Functions:
-        return Functions(_unnamed("original", mine), _unnamed("port", port), inputs)
+        return Functions(_unnamed("original", original), _unnamed("port", port), inputs)
 
     return Right(name, "function", make)
 

@@ -59,7 +59,11 @@ def number(value: float) -> str:
     short = f"{value:g}"
     writings = {short, repr(value), plain, short.replace("e-0", "e-"), short.replace("e+0", "e"), f"{value:,}"}
     spelled = "|".join(
-        sorted(one.replace(".", r"\.").replace("+", r"\+") for one in writings if float(one.replace(",", "")) == value)
+        sorted(
+            writing.replace(".", r"\.").replace("+", r"\+")
+            for writing in writings
+            if float(writing.replace(",", "")) == value
+        )
     )
     return rf"(?<![\w.-])(?:{spelled})(?:\.0*)?(?!\w|\.\d)"
 

@@ -16,10 +16,10 @@ def modules_of(package: str, path: Iterable[str]) -> list[ModuleType]:
     """The modules of a corpus: those of its package whose names begin with ``of_``."""
     return [
         import_module(f"{package}.{name}")
-        for name in sorted(one.name for one in iter_modules(path))
+        for name in sorted(module.name for module in iter_modules(path))
         if name.startswith("of_")
     ]
 
 
-BUGS: tuple[Bug, ...] = tuple(chain.from_iterable(one.BUGS for one in modules_of(__name__, __path__)))
+BUGS: tuple[Bug, ...] = tuple(chain.from_iterable(module.BUGS for module in modules_of(__name__, __path__)))
 """All of them, by project."""

@@ -17,17 +17,19 @@ COLUMNS = ("notices", "alarm", "place", "cause")
 
 def is_worse(now: Row, kept: Row | None) -> bool:
     """Whether crosscheck complains of the right version, or misses what it found before; a new bug must be noticed."""
-    found = [one for one in ("notices", "place", "cause") if kept["crosscheck"][one]] if kept else ["notices"]
-    return now["crosscheck"]["alarm"] or not all(now["crosscheck"][one] for one in found)
+    wanted = [column for column in ("notices", "place", "cause") if kept["crosscheck"][column]] if kept else ["notices"]
+    return now["crosscheck"]["alarm"] or not all(now["crosscheck"][column] for column in wanted)
 
 
 def line(row: Row) -> str:
     """A row, and beneath it what crosscheck says, where it does not name the place and the cause."""
     own = row["crosscheck"]
-    marks = " ".join(f"{'yes' if own[one] else 'no':{len(one) + 1 if one == 'notices' else 6}}" for one in COLUMNS)
+    marks = " ".join(
+        f"{'yes' if own[column] else 'no':{len(column) + 1 if column == 'notices' else 6}}" for column in COLUMNS
+    )
     more = "".join(
-        f"\n    {own[one]}"
-        for one, shown in (
+        f"\n    {own[key]}"
+        for key, shown in (
             ("said", not (own["place"] and own["cause"])),
             ("said of the right one", own["alarm"]),
         )
@@ -39,7 +41,7 @@ def line(row: Row) -> str:
 def counted(rows: list[Row], check: str) -> str:
     """How many bugs a check notices, and so on, of those that it can be asked of."""
     asked = [row[check] for row in rows if row[check] is not None]
-    sums = {one: sum(row[one] for row in asked) for one in COLUMNS}
+    sums = {column: sum(row[column] for row in asked) for column in COLUMNS}
     return (
         f"asked of {len(asked)}: notices {sums['notices']}, complains of {sums['alarm']} right ones, "
         f"names {sums['place']} places and {sums['cause']} causes"

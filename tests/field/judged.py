@@ -47,14 +47,14 @@ def judged(bug: Bug) -> Row:
 
 def _usual(results: tuple[Sequence[Result], Sequence[Result]], passes: Callable[[Any, Any], bool]) -> Row:
     """A check of results names no place inside, and no cause."""
-    right, wrong = (all(passes(one.torch, one.jax) for one in some) for some in results)
+    right, wrong = (all(passes(result.torch, result.jax) for result in some) for some in results)
     return {"notices": not wrong, "alarm": not right, "place": False, "cause": False}
 
 
 def _of(check: Check) -> Callable[[Any, Any], bool]:
-    def passes(mine: Any, theirs: Any) -> bool:
+    def passes(expected: Any, got: Any) -> bool:
         try:
-            np.testing.assert_allclose(theirs, mine, rtol=check.rtol, atol=check.atol)
+            np.testing.assert_allclose(got, expected, rtol=check.rtol, atol=check.atol)
         except AssertionError:
             return False
         return True
@@ -62,9 +62,9 @@ def _of(check: Check) -> Callable[[Any, Any], bool]:
     return passes
 
 
-def _assert_close(mine: Any, theirs: Any) -> bool:
+def _assert_close(expected: Any, got: Any) -> bool:
     try:
-        torch.testing.assert_close(torch.tensor(np.asarray(theirs)), torch.tensor(np.asarray(mine)))
+        torch.testing.assert_close(torch.tensor(np.asarray(got)), torch.tensor(np.asarray(expected)))
     except AssertionError:
         return False
     return True
@@ -74,7 +74,7 @@ def _layers(bug: Bug, right: Any, wrong: Any) -> Row | None:
     """Outputs layer by layer, each model by itself: the first that differs is blamed. It needs layers."""
     if not isinstance(wrong, crosscheck.ModelsReport):
         return None
-    alarm, blamed = (next((one for one in report.layers if _differs(one)), None) for report in (right, wrong))
+    alarm, blamed = (next((layer for layer in report.layers if _differs(layer)), None) for report in (right, wrong))
     place = blamed is not None and bug.is_at(f"{blamed.torch} {blamed.operation} {blamed.name}")
     return {"notices": blamed is not None, "alarm": alarm is not None, "place": place, "cause": False}
 

@@ -243,7 +243,7 @@ def spectrum(**options: Any) -> Functions:
     rng = np.random.default_rng(5)
     x = rng.normal(size=(batch, frames, bins)).astype(np.float32)
     paddings = (np.arange(frames) >= np.array([[60], [44]])).astype(np.int32)
-    draws = [rng.uniform(size=(batch, one.number)).astype(np.float32) for one in (TIMES, TIMES, FREQUENCIES, FREQUENCIES)]
+    draws = [rng.uniform(size=(batch, mask.number)).astype(np.float32) for mask in (TIMES, TIMES, FREQUENCIES, FREQUENCIES)]
     return Functions(torch_masked, partial(jax_masked, **options), [x, paddings, *draws], order=0)
 
 

@@ -110,12 +110,12 @@ def accumulated(*, of_all: bool) -> Trainings:
             losses = optax.softmax_cross_entropy_with_integer_labels(jax_language(p, ids), wanted)
             return (losses * seen).sum() / (mask.sum() if of_all else seen.sum())
 
-        def one(carry: Any, batch: Any) -> Any:
+        def accumulated(carry: Any, batch: Any) -> Any:
             return jax.tree.map(jnp.add, carry, jax.value_and_grad(loss_of)(own, *batch)), None
 
         micro = jax.tree.map(lambda x: x.reshape(MICROBATCHES, -1, *x.shape[1:]), (ids, wanted, mask))
         start = (jnp.zeros((), mask.dtype), jax.tree.map(jnp.zeros_like, own))
-        loss, grads = jax.lax.scan(one, start, micro)[0]
+        loss, grads = jax.lax.scan(accumulated, start, micro)[0]
         if not of_all:
             loss, grads = jax.tree.map(lambda x: x / MICROBATCHES, (loss, grads))
         updates, held = transform.update(grads, held, own)
@@ -132,8 +132,8 @@ def decayed(axes: int) -> Trainings:
     """What has more than ``axes`` axes is decayed in JAX: the stacked layers have one more."""
     model = random_model(Language()).train()
     params = stacked_params(state_of(model))
-    matrices = [one for one in model.parameters() if one.ndim > 1]
-    others = [one for one in model.parameters() if one.ndim <= 1]
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=RATE)
 

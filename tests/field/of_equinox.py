@@ -61,7 +61,7 @@ class EqxClassifier(eqx.Module):
 def given_weights(module: Any, state: State, path: str) -> Any:
     """The layer with torch's weights; a convolution's bias has two axes more."""
     weight, bias = jnp.asarray(state[f"{path}.weight"]), jnp.asarray(state[f"{path}.bias"])
-    return eqx.tree_at(lambda one: (one.weight, one.bias), module, (weight, bias.reshape(module.bias.shape)))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), module, (weight, bias.reshape(module.bias.shape)))
 
 
 def classifier(*, overlapping: bool) -> Models:

@@ -54,8 +54,8 @@ class Cell(nnx.Module):
         self.hn_bias = nnx.Param(jnp.zeros(HIDDEN)) if hidden_bias else None
 
     def __call__(self, h: Array, x: Array) -> Array:
-        of_input, of_hidden = (jnp.split(one, 3, -1) for one in (self.dense_i(x), self.dense_h(h)))
-        r, z = (nnx.sigmoid(one + other) for one, other in zip(of_input[:2], of_hidden[:2], strict=True))
+        of_input, of_hidden = (jnp.split(gates, 3, -1) for gates in (self.dense_i(x), self.dense_h(h)))
+        r, z = (nnx.sigmoid(gate + other) for gate, other in zip(of_input[:2], of_hidden[:2], strict=True))
         hidden = of_hidden[2] if self.hn_bias is None else of_hidden[2] + self.hn_bias[...]
         return (1 - z) * jnp.tanh(of_input[2] + r * hidden) + z * h
 
@@ -69,11 +69,11 @@ class NnxTagger(nnx.Module):
 
     def __call__(self, tokens: Array) -> Array:
         x: Any = self.embedding(tokens)
-        h, found = jnp.zeros((len(x), HIDDEN), x.dtype), []
+        h, states = jnp.zeros((len(x), HIDDEN), x.dtype), []
         for t in range(x.shape[1]):
             h = self.cell(h, x[:, t])
-            found.append(h)
-        return self.head(jnp.stack(found, 1))
+            states.append(h)
+        return self.head(jnp.stack(states, 1))
 
 
 def gru(*, hidden_bias: bool) -> Models:

@@ -102,7 +102,7 @@ class Attention(nn.Module):
     def forward(self, x: Any, cos: Any, sin: Any, mask: Any) -> Any:
         q, k, v = (layer(x).unflatten(-1, (-1, HEAD)).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj))
         q, k = turned(q, cos, sin), turned(k, cos, sin)
-        k, v = (one.repeat_interleave(HEADS // GROUPS, 1) for one in (k, v))
+        k, v = (part.repeat_interleave(HEADS // GROUPS, 1) for part in (k, v))
         y = scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
@@ -153,7 +153,7 @@ class Decoder(nn.Module):
             mask = mask & seen[:, None, None, :]
             positions = (seen.cumsum(1) - 1).clamp(min=0)
         x = self.embed_tokens(ids) * self.scale
-        cos, sin = (one[:, None] for one in self.rotary_emb(positions, x.dtype))
+        cos, sin = (table[:, None] for table in self.rotary_emb(positions, x.dtype))
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
         return self.lm_head(self.norm(x))
@@ -227,7 +227,7 @@ class JaxAttention(eqx.Module):
     def __call__(self, x: Array) -> Array:
         q, k, v = (layer(x).reshape(*x.shape[:2], -1, HEAD) for layer in (self.q_proj, self.k_proj, self.v_proj))
         q, k = rotated(q, self.config), rotated(k, self.config)
-        k, v = (jnp.repeat(one, HEADS // GROUPS, 2) for one in (k, v))
+        k, v = (jnp.repeat(part, HEADS // GROUPS, 2) for part in (k, v))
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(HEAD)
         scores = jnp.where(jnp.tril(jnp.ones(scores.shape[-2:], bool)), scores, -jnp.inf)
         y = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores, -1), v)

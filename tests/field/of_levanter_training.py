@@ -54,7 +54,7 @@ def add_decay(rate: float) -> optax.GradientTransformation:
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
         if params is not None:
-            updates = jax.tree.map(lambda one, weight: one + rate * weight, updates, params)
+            updates = jax.tree.map(lambda gradient, weight: gradient + rate * weight, updates, params)
         return updates, state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
@@ -95,7 +95,7 @@ def training(config: Config, *, stable_until: int = WARM_UP + STABLE, given: boo
 
     rng = np.random.default_rng(2)
     ids = [rng.integers(0, VOCABULARY, (4, TOKENS + 1)) for _ in range(STEPS)]
-    batches = [[one[:, :-1].astype(np.int32), one[:, 1:].copy()] for one in ids]
+    batches = [[tokens[:, :-1].astype(np.int32), tokens[:, 1:].copy()] for tokens in ids]
     return Trainings(torch_step, jax_step, batches, (model, optimizer, scheduler), (params, transform.init(params)))
 
 

@@ -72,7 +72,7 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         projected = self.query_norm(self.query(x)), self.key_norm(self.key(x)), self.value(x)
-        q, k, v = (one.unflatten(-1, (HEADS, HEAD)).transpose(1, 2) for one in projected)
+        q, k, v = (projection.unflatten(-1, (HEADS, HEAD)).transpose(1, 2) for projection in projected)
         scores = rotated(q, cos, sin) @ rotated(k, cos, sin).transpose(-1, -2) * HEAD**-0.5
         seen = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
         if self.local:
@@ -176,7 +176,7 @@ class MaxAttention(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         projected = self.query_norm(self.query(x)), self.key_norm(self.key(x)), self.value(x)
-        q, k, v = (one.reshape(*x.shape[:2], HEADS, HEAD) for one in projected)
+        q, k, v = (projection.reshape(*x.shape[:2], HEADS, HEAD) for projection in projected)
         q, k = self.rotary(q, local=self.local), self.rotary(k, local=self.local)
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * HEAD**-0.5
         steps = jnp.arange(x.shape[1])

@@ -42,7 +42,7 @@ class Block(nn.Module):
         self.down = nn.Linear(HIDDEN, WIDTH)
 
     def forward(self, x: Any) -> Any:
-        q, k, v = (one.unflatten(-1, (HEADS, -1)).transpose(-2, -3) for one in self.qkv(normalised(x)).chunk(3, -1))
+        q, k, v = (part.unflatten(-1, (HEADS, -1)).transpose(-2, -3) for part in self.qkv(normalised(x)).chunk(3, -1))
         x = x + self.out(scaled_dot_product_attention(q, k, v).transpose(-2, -3).flatten(-2))
         return x + self.down(torch.relu(self.up(normalised(x))))
 
@@ -75,7 +75,7 @@ def importance(params: Mapping[str, Array], x: Array, *, eps: float | None) -> A
     x = dense(params, "project", x)
     for k in range(BLOCKS):
         joined = jnp.split(dense(params, f"blocks.{k}.qkv", weightless_rms_norm(x, eps)), 3, -1)
-        q, k_, v = (one.reshape(*one.shape[:-1], HEADS, -1) for one in joined)
+        q, k_, v = (part.reshape(*part.shape[:-1], HEADS, -1) for part in joined)
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k_) / math.sqrt(WIDTH // HEADS)
         y = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores, -1), v)
         x = x + dense(params, f"blocks.{k}.out", y.reshape(x.shape))
@@ -117,8 +117,8 @@ SIDE = 14
 
 def torch_resized(images: Any, *, antialias: bool) -> Any:
     given = images.permute(0, 3, 1, 2)
-    found = interpolate(given, size=(SIDE, SIDE), mode="bicubic", align_corners=False, antialias=antialias)
-    return found.permute(0, 2, 3, 1)
+    resized = interpolate(given, size=(SIDE, SIDE), mode="bicubic", align_corners=False, antialias=antialias)
+    return resized.permute(0, 2, 3, 1)
 
 
 def jax_resized(images: Array) -> Array:

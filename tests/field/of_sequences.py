@@ -165,8 +165,8 @@ def jax_flipped(x: Array, lengths: Array) -> Array:
 
 
 def jax_bilstm(p: Params, x: Array, lengths: Array, by_length: bool) -> Array:
-    def turn(one: Array) -> Array:
-        return jax_flipped(one, lengths) if by_length else one[:, ::-1]
+    def turn(sequence: Array) -> Array:
+        return jax_flipped(sequence, lengths) if by_length else sequence[:, ::-1]
 
     both = jnp.concatenate((lstm(p["forwards"], x), turn(lstm(p["backwards"], turn(x)))), -1)
     return linear(p["head"], both) * (jnp.arange(x.shape[1]) < lengths[:, None])[..., None]
@@ -176,7 +176,7 @@ def bilstm(*, by_length: bool) -> Models:
     model = random_model(BiLSTM())
     state = state_of(model)
     params: dict[str, Any] = {
-        name: {key.removeprefix(f"{name}."): jnp.asarray(one) for key, one in state.items() if key.startswith(name)}
+        name: {key.removeprefix(f"{name}."): jnp.asarray(weight) for key, weight in state.items() if key.startswith(name)}
         for name in ("forwards", "backwards")
     }
     params["head"] = linear_of(state, "head")

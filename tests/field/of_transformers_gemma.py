@@ -78,11 +78,13 @@ class Attention(nn.Module):
             self.query_norm, self.key_norm = Norm(HEAD, early=config.early), Norm(HEAD, early=config.early)
 
     def forward(self, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        q, k, v = (one(x).unflatten(-1, (-1, HEAD)).transpose(1, 2) for one in (self.query, self.key, self.value))
+        q, k, v = (
+            projection(x).unflatten(-1, (-1, HEAD)).transpose(1, 2) for projection in (self.query, self.key, self.value)
+        )
         if self.config.third:
             q, k = self.query_norm(q), self.key_norm(k)
         base = LONG if self.config.third and not self.local else SHORT
-        q, k = (rotated(one, positions, base, precise=self.config.precise) for one in (q, k))
+        q, k = (rotated(part, positions, base, precise=self.config.precise) for part in (q, k))
         scores = q @ k.transpose(-1, -2) * HEAD**-0.5
         seen = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
         if self.local:
@@ -166,7 +168,7 @@ class FlaxAttention(linen.Module):
         if self.third:
             q, k = FlaxNorm(name="query_norm")(q), FlaxNorm(name="key_norm")(k)
         base = LONG if self.third and not self.local else SHORT
-        q, k = (flax_rotated(one, positions, base, precise=self.precise) for one in (q, k))
+        q, k = (flax_rotated(part, positions, base, precise=self.precise) for part in (q, k))
         scores = jnp.einsum("bqhd,bkd->bhqk", q, k[:, :, 0]) * HEAD**-0.5
         steps = jnp.arange(x.shape[1])
         back = steps[:, None] - steps
@@ -225,7 +227,7 @@ def gemma(config: Config, dtype: str = "bfloat16", *, precise: bool = True) -> M
     model = seeded(lambda: Gemma(config)).to(getattr(torch, dtype))
     params = flax_params(weights_of(model.float()), third=config.third)
     model.to(getattr(torch, dtype))
-    params = jax.tree.map(lambda one: one.astype(dtype), params)
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
     port = FlaxGemma(config.third, precise).bind({"params": params})
     return Models(model, port, [IDS, POSITIONS], dtype=dtype)
 

@@ -124,7 +124,7 @@ def jax_vit(p: Params, patches: Array) -> Array:
     places = jax.image.resize(p["pos_embed"][0], (rows, columns, WIDTH), "bilinear", antialias=True)
     x = linear(p["proj"], patches.reshape(batch, rows * columns, -1)) + places.reshape(1, -1, WIDTH)
     q, k, v = jnp.split(linear(p["qkv"], layer_norm(p["norm1"], x, eps=1e-6)), 3, -1)
-    y = softmax_attention(*(split_heads(one, HEADS) for one in (q, k, v)))
+    y = softmax_attention(*(split_heads(part, HEADS) for part in (q, k, v)))
     x = x + linear(p["attn_out"], merge_heads(y))
     return x + linear(p["fc2"], gelu(linear(p["fc1"], layer_norm(p["norm2"], x, eps=1e-6))))
 

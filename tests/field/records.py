@@ -51,8 +51,8 @@ class Functions:
         return crosscheck.compare(self.torch, self.jax, self.inputs, order=self.order, **self.options)
 
     def results(self) -> list[Result]:
-        tensors = [torch.as_tensor(np.asarray(one)) for one in self.inputs]
-        arrays = [jnp.asarray(np.asarray(one)) for one in self.inputs]
+        tensors = [torch.as_tensor(np.asarray(array)) for array in self.inputs]
+        arrays = [jnp.asarray(np.asarray(array)) for array in self.inputs]
         with torch.no_grad():
             return _results(self.torch(*tensors), self.jax(*arrays))
 
@@ -81,12 +81,12 @@ class Models:
         )
 
     def results(self) -> list[Result]:
-        inputs = [np.asarray(one) for one in self.inputs]
+        inputs = [np.asarray(array) for array in self.inputs]
         given = inputs if self.torch_to_jax is None else self.torch_to_jax(inputs)
-        arrays = [jnp.asarray(one) for one in given]
+        arrays = [jnp.asarray(array) for array in given]
         with torch.no_grad():
-            mine = self.torch(*map(torch.as_tensor, inputs))
-        return _results(mine, self.jax(*arrays) if self.params is None else self.jax(self.params, *arrays))
+            result = self.torch(*map(torch.as_tensor, inputs))
+        return _results(result, self.jax(*arrays) if self.params is None else self.jax(self.params, *arrays))
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,14 @@ class Trainings:
 
     def results(self) -> list[Result]:
         """The loss after each step: people compare curves."""
-        mine = [float(self.torch_step(*map(torch.as_tensor, batch)).detach()) for batch in self.batches]
-        theirs, state, step = [], self.jax_state, jax.jit(self.jax_step)
+        torch_losses = [float(self.torch_step(*map(torch.as_tensor, batch)).detach()) for batch in self.batches]
+        jax_losses, state, step = [], self.jax_state, jax.jit(self.jax_step)
         for batch in self.batches:
             state, told = step(state, *map(jnp.asarray, batch))
-            theirs.append(float(told["loss"] if isinstance(told, dict) else told))
+            jax_losses.append(float(told["loss"] if isinstance(told, dict) else told))
         return [
-            Result(f"loss {k}", np.float32(one), np.float32(other))
-            for k, (one, other) in enumerate(zip(mine, theirs, strict=True))
+            Result(f"loss {k}", np.float32(torch_loss), np.float32(jax_loss))
+            for k, (torch_loss, jax_loss) in enumerate(zip(torch_losses, jax_losses, strict=True))
         ]
 
 
@@ -153,10 +153,13 @@ class Optimizers:
         return [Result("parameters", parameter.detach().numpy(), np.asarray(params))]
 
 
-def _results(mine: Any, theirs: Any) -> list[Result]:
-    ours = [np.asarray(one.detach()) for one in jax.tree.leaves(mine)]
-    others = [np.asarray(one) for one in jax.tree.leaves(theirs)]
-    return [Result(f"output {k}", one, other) for k, (one, other) in enumerate(zip(ours, others, strict=True))]
+def _results(torch_result: Any, jax_result: Any) -> list[Result]:
+    torch_outputs = [np.asarray(tensor.detach()) for tensor in jax.tree.leaves(torch_result)]
+    jax_outputs = [np.asarray(array) for array in jax.tree.leaves(jax_result)]
+    return [
+        Result(f"output {k}", torch_output, jax_output)
+        for k, (torch_output, jax_output) in enumerate(zip(torch_outputs, jax_outputs, strict=True))
+    ]
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ class Bug:
 
     def says(self, report: Any) -> bool:
         """Whether a report names the cause."""
-        return any(re.search(one, said(report), re.IGNORECASE) for one in self.cause)
+        return any(re.search(pattern, said(report), re.IGNORECASE) for pattern in self.cause)
 
     def places(self, report: Any) -> bool:
         """Whether a report names the place, first of all places."""
@@ -226,7 +229,7 @@ def said(report: Any) -> str:
     return "\n".join(
         [
             getattr(report, "verdict", None) or str(report).splitlines()[0],
-            *(one.explanation for one in faults),
+            *(fault.explanation for fault in faults),
             *_found(report),
         ]
     )

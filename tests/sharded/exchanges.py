@@ -45,11 +45,11 @@ class Exchange:
         return jax.shard_map(body, mesh=mesh, in_specs=P("d"), out_specs=self.into, check_vma=False)
 
 
-def exchange(name: str, theirs: Function, into: Any = ROWS) -> Callable[[Function], Function]:
+def exchange(name: str, torch_function: Function, into: Any = ROWS) -> Callable[[Function], Function]:
     """Add a function of JAX, and what PyTorch computes instead."""
 
     def add(function: Function) -> Function:
-        EXCHANGES.append(Exchange(name, function, theirs, into))
+        EXCHANGES.append(Exchange(name, function, torch_function, into))
         return function
 
     return add
@@ -171,9 +171,9 @@ def in_a_gradient(x: Any, y: Any, n: int) -> Any:
     return jax.grad(lambda x: (jnp.sin(x) * total).sum())(x)
 
 
-def agrees(one: Exchange, devices: int) -> Answer:
+def agrees(case: Exchange, devices: int) -> Answer:
     """Whether the two agree among so many devices, and what is said."""
     given = [np.random.default_rng(k).standard_normal((8, 16)).astype(np.float32) for k in range(2)]
-    theirs = lambda x, y: one.torch(x, y, devices)  # noqa: E731 - its name is in what is said
-    report = crosscheck.compare(theirs, one.over(devices), given, order=1, modes="jit")
+    in_torch = lambda x, y: case.torch(x, y, devices)  # noqa: E731 - its name is in what is said
+    report = crosscheck.compare(in_torch, case.over(devices), given, order=1, modes="jit")
     return report.passed, report.headline

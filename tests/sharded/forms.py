@@ -5,7 +5,7 @@ from __future__ import annotations
 from sharded import forms_data, forms_model, forms_styles
 from sharded.records import Answer, Form, Mistake
 
-FORMS = {one.name: one for one in (*forms_data.FORMS, *forms_model.FORMS, *forms_styles.FORMS)}
+FORMS = {form.name: form for form in (*forms_data.FORMS, *forms_model.FORMS, *forms_styles.FORMS)}
 DTYPES = ("float32", "bfloat16")
 
 

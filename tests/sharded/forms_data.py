@@ -35,11 +35,11 @@ def data_parallel(devices: int, wrong: str) -> Function:
 
 def data_parallel_gradients(devices: int, wrong: str) -> Function:
     def body(p: Any, x: Any, y: Any) -> Any:
-        loss, found = jax.value_and_grad(lambda p: squares(layers(p, x), y))(p)
+        loss, gradients = jax.value_and_grad(lambda p: squares(layers(p, x), y))(p)
         over = {"summed": lax.psum, "largest": lax.pmax, "not exchanged": lambda g, axis: g}.get(wrong, lax.pmean)
-        found = {k: g if wrong == f"{k} not exchanged" else over(g, "data") for k, g in found.items()}
+        gradients = {k: g if wrong == f"{k} not exchanged" else over(g, "data") for k, g in gradients.items()}
         loss = lax.psum(loss, "data") if wrong == "loss summed" else lax.pmean(loss, "data")
-        return loss, found
+        return loss, gradients
 
     return jax.shard_map(
         body, mesh=mesh(devices, ("data",)), in_specs=(P(), P("data"), P("data")), out_specs=P(), check_vma=False
@@ -47,12 +47,12 @@ def data_parallel_gradients(devices: int, wrong: str) -> Function:
 
 
 def gathered(p: Any, wrong: str = "") -> Any:
-    def whole(name: str, one: Any) -> Any:
+    def whole(name: str, part: Any) -> Any:
         if wrong == "other axis" and name == "2.weight":  # of 8 rows and 16 columns
-            return lax.all_gather(one, "data", axis=1, tiled=True).reshape(8, 16)
-        return lax.all_gather(one, "data", tiled=True)
+            return lax.all_gather(part, "data", axis=1, tiled=True).reshape(8, 16)
+        return lax.all_gather(part, "data", tiled=True)
 
-    return {name: whole(name, one) for name, one in p.items()}
+    return {name: whole(name, part) for name, part in p.items()}
 
 
 def in_shards(devices: int, wrong: str) -> Function:
@@ -64,7 +64,7 @@ def in_shards(devices: int, wrong: str) -> Function:
 
 def gradients_in_shards(devices: int, wrong: str) -> Function:
     def body(p: Any, x: Any, y: Any) -> Any:
-        loss, found = jax.value_and_grad(lambda p: squares(layers(p, x), y))(gathered(p))
+        loss, gradients = jax.value_and_grad(lambda p: squares(layers(p, x), y))(gathered(p))
 
         def scattered(name: str, g: Any) -> Any:
             if wrong == "first block" and name == "0.weight":
@@ -74,7 +74,7 @@ def gradients_in_shards(devices: int, wrong: str) -> Function:
             g = lax.psum_scatter(g, "data", tiled=True)
             return g if wrong == "summed" else g / devices
 
-        return lax.pmean(loss, "data"), {name: scattered(name, g) for name, g in found.items()}
+        return lax.pmean(loss, "data"), {name: scattered(name, g) for name, g in gradients.items()}
 
     specs = P("data"), P("data"), P("data")
     return jax.shard_map(body, mesh=mesh(devices, ("data",)), in_specs=specs, out_specs=(P(), P("data")), check_vma=False)
@@ -83,8 +83,8 @@ def gradients_in_shards(devices: int, wrong: str) -> Function:
 def clipped_gradients(devices: int, wrong: str) -> Function:
     whole = gradients_in_shards(devices, "")
 
-    def clip(found: Any) -> Any:
-        squared = sum((g**2).sum() for g in found.values())
+    def clip(shards: Any) -> Any:
+        squared = sum((g**2).sum() for g in shards.values())
         if wrong == "root first":
             norm = lax.psum(jnp.sqrt(squared), "data")
         elif wrong == "own norm":
@@ -96,13 +96,13 @@ def clipped_gradients(devices: int, wrong: str) -> Function:
         else:
             norm = jnp.sqrt(lax.psum(squared, "data"))
         factor = jnp.minimum(1.0, 0.1 / (norm + 1e-6))
-        return {name: g * factor for name, g in found.items()}
+        return {name: g * factor for name, g in shards.items()}
 
     clipping = jax.shard_map(clip, mesh=mesh(devices, ("data",)), in_specs=P("data"), out_specs=P("data"), check_vma=False)
 
     def gradients(p: Any, x: Any, y: Any) -> Any:
-        loss, found = whole(p, x, y)
-        return loss, clipping(found)
+        loss, shards = whole(p, x, y)
+        return loss, clipping(shards)
 
     return gradients
 
@@ -111,15 +111,15 @@ def accumulated_gradients(devices: int, wrong: str) -> Function:
     parts = 2
 
     def body(p: Any, x: Any, y: Any) -> Any:
-        def one(total: Any, part: Any) -> Any:
-            found = jax.value_and_grad(lambda p: squares(layers(p, part[0]), part[1]))(p)
-            return jax.tree.map(jnp.add, total, found), None
+        def added(total: Any, part: Any) -> Any:
+            gradients = jax.value_and_grad(lambda p: squares(layers(p, part[0]), part[1]))(p)
+            return jax.tree.map(jnp.add, total, gradients), None
 
         split = x.reshape(parts, -1, x.shape[-1]), y.reshape(parts, -1, y.shape[-1])
         start = jnp.zeros((), x.dtype), jax.tree.map(jnp.zeros_like, p)
-        loss, found = lax.scan(one, start, split)[0]
+        loss, gradients = lax.scan(added, start, split)[0]
         count = parts if wrong == "not over devices" else devices if wrong == "not over parts" else parts * devices
-        return lax.psum(loss, "data") / (parts * devices), {k: lax.psum(g, "data") / count for k, g in found.items()}
+        return lax.psum(loss, "data") / (parts * devices), {k: lax.psum(g, "data") / count for k, g in gradients.items()}
 
     specs = P(), P("data"), P("data")
     return jax.shard_map(body, mesh=mesh(devices, ("data",)), in_specs=specs, out_specs=P(), check_vma=False)

@@ -25,7 +25,7 @@ def by_constraint(devices: int, wrong: str) -> Function:
     there = mesh(devices, ("data", "model"))
 
     def function(p: Any, x: Any) -> Any:
-        p = {name: lax.with_sharding_constraint(one, NamedSharding(there, COLUMNS[name])) for name, one in p.items()}
+        p = {name: lax.with_sharding_constraint(weight, NamedSharding(there, COLUMNS[name])) for name, weight in p.items()}
         return lax.with_sharding_constraint(layers(p, x), NamedSharding(there, P("data")))
 
     return jax.jit(function)
@@ -66,11 +66,11 @@ class Attention(nn.Module):
 
 
 def projected(p: Any, x: Any) -> list[Any]:
-    return [(x @ p[f"{one}.weight"].T + p[f"{one}.bias"]).reshape(*x.shape[:2], -1, 2) for one in "qkv"]
+    return [(x @ p[f"{letter}.weight"].T + p[f"{letter}.bias"]).reshape(*x.shape[:2], -1, 2) for letter in "qkv"]
 
 
 def by_heads(devices: int, wrong: str) -> Function:
-    specs = {f"{one}.{what}": P("model") for one in "qkv" for what in ("weight", "bias")}
+    specs = {f"{letter}.{what}": P("model") for letter in "qkv" for what in ("weight", "bias")}
     specs |= {"out.weight": P(None, "model"), "out.bias": P()}
 
     def body(p: Any, x: Any) -> Any:
@@ -125,7 +125,7 @@ def ring(devices: int, wrong: str) -> Function:
     def body(p: Any, x: Any) -> Any:
         q, k, v = projected(p, x)
         here, size = lax.axis_index("model"), x.shape[1]
-        mine = here * size + jnp.arange(size)
+        positions = here * size + jnp.arange(size)
 
         def step(carry: Any, hop: Any) -> Any:
             top, total, out, k, v = carry
@@ -133,7 +133,7 @@ def ring(devices: int, wrong: str) -> Function:
             if wrong == "own positions":
                 source = here
             weights = jnp.einsum("bqhd,bkhd->bhqk", q, k) / 2**0.5
-            weights = jnp.where(mine[:, None] >= source * size + jnp.arange(size), weights, jnp.asarray(-1e9, x.dtype))
+            weights = jnp.where(positions[:, None] >= source * size + jnp.arange(size), weights, jnp.asarray(-1e9, x.dtype))
             new = jnp.maximum(top, lax.stop_gradient(weights).max(-1))
             scale, part = jnp.exp(top - new), jnp.exp(weights - new[..., None])
             total = total * scale + part.sum(-1)
@@ -162,8 +162,8 @@ class Stages(nn.Module):
         self.stages = nn.ModuleList(nn.Linear(8, 8) for _ in range(LAYERS))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for one in self.stages:
-            x = torch.tanh(one(x))
+        for stage in self.stages:
+            x = torch.tanh(stage(x))
         return x
 
 

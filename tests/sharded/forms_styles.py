@@ -68,7 +68,7 @@ def explicit(devices: int, wrong: str) -> Function:
 
 def in_shardings(devices: int, wrong: str) -> Function:
     there = mesh(devices, ("data", "model"))
-    specs = {k: NamedSharding(there, one) for k, one in COLUMNS.items()}
+    specs = {k: NamedSharding(there, spec) for k, spec in COLUMNS.items()}
 
     @partial(jax.jit, in_shardings=(specs, NamedSharding(there, P("data"))), out_shardings=NamedSharding(there, P("data")))
     def function(p: Any, x: Any) -> Any:
@@ -138,11 +138,11 @@ def stacked(devices: int, wrong: str) -> Function:
     """Blocks are gathered along a new axis, tiled=False."""
 
     def body(p: Any, x: Any) -> Any:
-        def whole(one: Any) -> Any:
-            found = lax.all_gather(one, "data")
-            return found.reshape(-1, *one.shape[1:])
+        def whole(part: Any) -> Any:
+            parts = lax.all_gather(part, "data")
+            return parts.reshape(-1, *part.shape[1:])
 
-        return layers({k: whole(one) for k, one in p.items()}, x)
+        return layers({k: whole(part) for k, part in p.items()}, x)
 
     return jax.shard_map(body, mesh=mesh(devices, ("data",)), in_specs=P("data"), out_specs=P("data"), check_vma=False)
 
@@ -237,9 +237,9 @@ def words(devices: int, wrong: str) -> Function:
         size = p["table.weight"].shape[0]
         own = ids - lax.axis_index("model") * (size // 2 if wrong == "half blocks" else size)
         inside = (own >= 0) & (own < size)
-        found = jnp.where(inside[..., None], p["table.weight"][jnp.clip(own, 0, size - 1)], 0)
-        found = lax.pmax(found, "model") if wrong == "largest" else lax.psum(found, "model")
-        return jnp.tanh(found) @ p["out.weight"].T + p["out.bias"]
+        rows = jnp.where(inside[..., None], p["table.weight"][jnp.clip(own, 0, size - 1)], 0)
+        rows = lax.pmax(rows, "model") if wrong == "largest" else lax.psum(rows, "model")
+        return jnp.tanh(rows) @ p["out.weight"].T + p["out.bias"]
 
     specs = {"table.weight": P("model"), "out.weight": P(), "out.bias": P()}
     return jax.shard_map(body, mesh=mesh(devices), in_specs=(specs, P()), out_specs=P(), check_vma=False)
@@ -299,8 +299,8 @@ def by_vmap(devices: int, wrong: str) -> Function:
     """Rows are mapped by vmap with a name, inside of a shard_map; their mean goes over both."""
 
     def body(p: Any, x: Any) -> Any:
-        def row(one: Any) -> Any:
-            h = one @ p["0.weight"].T + p["0.bias"]
+        def row(example: Any) -> Any:
+            h = example @ p["0.weight"].T + p["0.bias"]
             over = "row" if wrong == "own rows" else ("row", "data")
             mean = lax.pmean(h, over)
             variance = lax.pmean((h - mean) ** 2, over)

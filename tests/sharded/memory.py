@@ -34,12 +34,12 @@ def compared(devices: int) -> tuple[bool, int]:
         return x
 
     def body(p: Any, x: Any) -> Any:
-        return layers({name: lax.all_gather(one, "data", tiled=True) for name, one in p.items()}, x)
+        return layers({name: lax.all_gather(part, "data", tiled=True) for name, part in p.items()}, x)
 
     port = layers
     if devices:
         port = jax.shard_map(body, mesh=mesh(devices, ("data",)), in_specs=P("data"), out_specs=P("data"))
-    params = {name: one.detach().numpy() for name, one in model.named_parameters()}
+    params = {name: parameter.detach().numpy() for name, parameter in model.named_parameters()}
     inputs = [np.random.default_rng(0).standard_normal((16, WIDTH)).astype(np.float32)]
     with torch.no_grad():
         model(torch.as_tensor(inputs[0]))
@@ -50,7 +50,7 @@ def compared(devices: int) -> tuple[bool, int]:
 def saves(devices: int) -> Answer:
     """Whether both are certified and the sharded run takes little more memory, each in a process of its own."""
     commands = [[sys.executable, "-m", "sharded.memory", str(count)] for count in (0, devices)]
-    ended = [subprocess.run(one, capture_output=True, text=True, check=True).stdout.split()[-2:] for one in commands]
+    ended = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-2:] for command in commands]
     without, sharded = (int(peak) for _, peak in ended)
     right = all(passed == "True" for passed, _ in ended) and sharded <= MOST * without
     return right, f"at most {sharded} MB, {sharded / without:.2f} times the {without} MB without shards"

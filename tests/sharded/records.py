@@ -75,14 +75,14 @@ class Form:
         torch.manual_seed(0)
         model = self.torch()
         with torch.no_grad():
-            for one in model.parameters():
-                one.normal_(0, 0.4)
+            for parameter in model.parameters():
+                parameter.normal_(0, 0.4)
         return model
 
     def compared(self, devices: int, dtype: str = "float32", wrong: str = "", order: int = 1) -> Any:
         """The report on the model."""
         model = self.model()
-        params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+        params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
         function = self.jax(devices, wrong)
         return crosscheck.compare_models(model, function, self.inputs(), params=params, order=order, dtype=dtype)
 
@@ -105,11 +105,11 @@ class Form:
 
         def jax_step(state: Any, *batch: Any) -> Any:
             params, memory = state
-            loss, found = gradients(params, *batch)
-            updates, memory = rule.update(found, memory, params)
+            loss, slopes = gradients(params, *batch)
+            updates, memory = rule.update(slopes, memory, params)
             return (optax.apply_updates(params, updates), memory), loss
 
-        start = {name: jnp.asarray(_numpy(one)) for name, one in model.named_parameters()}
+        start = {name: jnp.asarray(_numpy(tensor)) for name, tensor in model.named_parameters()}
         with self.within(devices):
             return crosscheck.compare_training(
                 torch_step,
@@ -132,17 +132,17 @@ class Form:
     def _batch(self, number: int, dtype: str) -> list[Any]:
         inputs = self.inputs()
         rng = np.random.default_rng(number)
-        batch = [rng.permutation(one) for one in inputs]
+        batch = [rng.permutation(array) for array in inputs]
         with torch.no_grad():
             out = self.model()(*map(torch.as_tensor, inputs))
         batch += [rng.standard_normal(tuple(out.shape)).astype(np.float32)] * self.target
         kind = np.dtype(ml_dtypes.bfloat16) if dtype == "bfloat16" else np.dtype(dtype)
-        return [one.astype(kind) if one.dtype == np.float32 else one for one in batch]
+        return [array.astype(kind) if array.dtype == np.float32 else array for array in batch]
 
 
-def _numpy(one: torch.Tensor) -> Any:
-    found = one.detach().float().numpy()
-    return found.astype(ml_dtypes.bfloat16) if one.dtype == torch.bfloat16 else found
+def _numpy(tensor: torch.Tensor) -> Any:
+    array = tensor.detach().float().numpy()
+    return array.astype(ml_dtypes.bfloat16) if tensor.dtype == torch.bfloat16 else array
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,9 @@ def serve(folder: Path) -> Iterator[str]:
 
 def pages() -> list[str]:
     """The address of every page, relative to the site."""
-    found = [path.parent.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("index.html"))]
-    assert found, f"no page in {SITE}: build the site first, with nox -s docs"
-    return ["" if path == "." else f"{path}/" for path in found]
+    paths = [path.parent.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("index.html"))]
+    assert paths, f"no page in {SITE}: build the site first, with nox -s docs"
+    return ["" if path == "." else f"{path}/" for path in paths]
 
 
 @pytest.fixture(scope="session")

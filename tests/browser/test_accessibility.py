@@ -26,11 +26,11 @@ def grave(browser: Chromium, address: str) -> list[str]:
     browser.open(address)
     browser.driver.execute_script(Path(AXE).read_text(encoding="utf-8"))
     browser.driver.set_script_timeout(60)
-    found: list[dict[str, Any]] = browser.driver.execute_async_script(RUN)
+    violations: list[dict[str, Any]] = browser.driver.execute_async_script(RUN)
     return [
-        f"{one['id']} ({one['impact']}): {', '.join(str(node['target']) for node in one['nodes'][:3])}"
-        for one in found
-        if one["impact"] in GRAVE
+        f"{violation['id']} ({violation['impact']}): {', '.join(str(node['target']) for node in violation['nodes'][:3])}"
+        for violation in violations
+        if violation["impact"] in GRAVE
     ]
 
 
@@ -53,6 +53,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_planted_violations_are_seen(browser: Chromium, planted: str) -> None:
-    found = " ".join(grave(browser, f"{planted}/"))
-    assert "image-alt (critical)" in found
-    assert "color-contrast (serious)" in found
+    violations = " ".join(grave(browser, f"{planted}/"))
+    assert "image-alt (critical)" in violations
+    assert "color-contrast (serious)" in violations

@@ -48,7 +48,7 @@ def test_without_a_script_every_row_is_there(browser: Chromium, site: str) -> No
 def test_it_is_filtered_by_each_of_its_properties(browser: Chromium, site: str, name: str, value: str) -> None:
     browser.open(f"{site}/{PAGE}")
     everything = shown(browser, name)
-    wanted = [one for one in everything if value in one.split("|")]
+    wanted = [choices for choices in everything if value in choices.split("|")]
     choose(browser, name, value)
     assert 0 < len(wanted) < len(everything)
     assert shown(browser, name) == wanted

@@ -24,19 +24,19 @@ def complaints(browser: Chromium, address: str) -> list[str]:
     """What is wrong with a page: requests to other hosts, failed ones, messages in the console, pictures not drawn."""
     browser.open(address)
     host = "/".join(address.split("/")[:3])
-    found = browser.console()
+    problems = browser.console()
     for event in browser.said():
         parameters = event["params"]
         if event["method"] == "Network.requestWillBeSent":
             url = parameters["request"]["url"]
             if not url.startswith((host, "data:", "blob:", "about:")):
-                found.append(f"asks for {url}")
+                problems.append(f"asks for {url}")
         elif event["method"] == "Network.loadingFailed" and not parameters.get("canceled"):
-            found.append(f"a request failed: {parameters['errorText']}")
+            problems.append(f"a request failed: {parameters['errorText']}")
         elif event["method"] == "Network.responseReceived" and parameters["response"]["status"] >= 400:
-            found.append(f"{parameters['response']['status']} for {parameters['response']['url']}")
+            problems.append(f"{parameters['response']['status']} for {parameters['response']['url']}")
     broken = browser.ask("[...document.images].filter(one => !one.naturalWidth).map(one => one.src)")
-    return found + [f"not drawn: {source}" for source in broken]
+    return problems + [f"not drawn: {source}" for source in broken]
 
 
 def sideways(browser: Chromium, address: str) -> list[str]:
@@ -80,8 +80,8 @@ def test_a_page_with_numbers_says_with_what_they_were_computed(page: str) -> Non
 def test_pages_say_different_things(browser: Chromium, site: str) -> None:
     texts = [(SITE / page / "index.html").read_text(encoding="utf-8") for page in PAGES]
     told = [re.findall(r'<meta name="description" content="([^"]*)"', text) for text in texts]
-    assert all(len(one) == 1 for one in told)
-    assert len({one for (one,) in told}) == len(PAGES)
+    assert all(len(descriptions) == 1 for descriptions in told)
+    assert len({description for (description,) in told}) == len(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -259,8 +259,8 @@ def test_search_finds(browser: Chromium, site: str, words: str, page: str) -> No
     box = browser.driver.find_element(By.CSS_SELECTOR, "input.md-search__input")
     box.click()
     box.send_keys(words)
-    found = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.getAttribute('href'))"
-    until(browser, f"{found}.some(one => one.includes(arguments[0]))", page)
+    links = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.getAttribute('href'))"
+    until(browser, f"{links}.some(one => one.includes(arguments[0]))", page)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_search_ranks_first_what_is_called_so(browser: Chromium, site: str, word
     box = browser.driver.find_element(By.CSS_SELECTOR, "input.md-search__input")
     box.click()
     box.send_keys(words)
-    found = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.getAttribute('href'))"
-    addresses = f"{found}.slice(0, 2).map(one => one.replace(/\\?[^#]*/, ''))"  # the title of its page is above a section
+    links = "[...document.querySelectorAll('.md-search-result__link')].map(one => one.getAttribute('href'))"
+    addresses = f"{links}.slice(0, 2).map(one => one.replace(/\\?[^#]*/, ''))"  # the title of its page is above a section
     first = f"{addresses}.find(one => one.includes('#') || !arguments[0].includes('#'))"
     until(browser, f"{first}?.includes(arguments[0])", address)
 

@@ -29,7 +29,7 @@ def versions(port: PublicPort) -> dict[str, str]:
 def alone(port: PublicPort) -> Row:
     """Judge a port in this process: the part of its row that is known only here."""
     sides = port.sides()
-    parameters = sum(one.numel() for one in sides.torch.parameters())
+    parameters = sum(parameter.numel() for parameter in sides.torch.parameters())
     start = time.perf_counter()
     report = crosscheck.compare_models(
         sides.torch,

@@ -39,8 +39,8 @@ def carried(model: Any, state: dict[str, torch.Tensor]) -> Any:
         if not eqx.is_inexact_array(leaf):
             return leaf
         name = jax.tree_util.keystr(path)
-        for theirs, ours in IN_TIMM.items():
-            name = re.sub(theirs, ours, name)
+        for torch_name, jax_name in IN_TIMM.items():
+            name = re.sub(torch_name, jax_name, name)
         return jnp.asarray(state[name].numpy().reshape(leaf.shape))
 
     return jax.tree_util.tree_map_with_path(value, model)

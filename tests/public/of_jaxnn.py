@@ -21,7 +21,7 @@ PATCHES = {
     "num_classes": 10,
 }
 IN_FLAX = {
-    r"^layer(\d)": lambda found: f"stage_modules.{int(found[1]) - 1}",
+    r"^layer(\d)": lambda match: f"stage_modules.{int(match[1]) - 1}",
     r"^(stage_modules\.\d+|blocks)\.": r"\1.layers.",
     r"downsample\.0": "downsample.conv",
     r"downsample\.1": "downsample.bn",
@@ -31,8 +31,8 @@ IN_FLAX = {
 
 
 def renamed(name: str) -> str:
-    for theirs, ours in IN_FLAX.items():
-        name = re.sub(theirs, ours, name)
+    for torch_name, jax_name in IN_FLAX.items():
+        name = re.sub(torch_name, jax_name, name)
     return name
 
 

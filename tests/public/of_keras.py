@@ -92,8 +92,8 @@ def sides(make: Callable[[Any], Any], *shape: int) -> Sides:
     original = make(of_backend("torch"))  # and torch's stays imported, since its model is copied too
     random = np.random.default_rng(0)
     weights = [
-        random.uniform(0.5, 1.5, one.shape) if one.ndim == 1 else random.normal(0, 0.1, one.shape)
-        for one in original.get_weights()
+        random.uniform(0.5, 1.5, weight.shape) if weight.ndim == 1 else random.normal(0, 0.1, weight.shape)
+        for weight in original.get_weights()
     ]
     original.set_weights(weights)
     with inside(of_jax):

@@ -19,8 +19,8 @@ def scaled_down() -> Any:
     """The configuration with a narrow stack of 12 layers."""
     config = timesfm_2p5_base.TimesFM_2p5_200M_Definition()
 
-    def block(one: Any, **sizes: int) -> Any:
-        return dataclasses.replace(one, hidden_dims=WIDTH, **sizes)
+    def block(original: Any, **sizes: int) -> Any:
+        return dataclasses.replace(original, hidden_dims=WIDTH, **sizes)
 
     stack = config.stacked_transformers
     return dataclasses.replace(

@@ -96,4 +96,4 @@ def integers(low: int, high: int, *shape: int, seed: int = 0) -> np.ndarray:
 
 def channels_last(inputs: Sequence[Any]) -> Inputs:
     """Images as most of JAX has them: NCHW to NHWC."""
-    return [one.transpose(0, 2, 3, 1) if one.ndim == 4 else one for one in inputs]
+    return [array.transpose(0, 2, 3, 1) if array.ndim == 4 else array for array in inputs]

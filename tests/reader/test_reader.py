@@ -81,10 +81,10 @@ def programs(page: Path) -> list[Program]:
     """The programs of a page, in their order."""
     shown = Shown()
     shown.feed(page.read_text(encoding="utf-8"))
-    found = [one for one in shown.programs if not any(part in one.code for part in FRAGMENTS)]
+    runnable = [program for program in shown.programs if not any(part in program.code for part in FRAGMENTS)]
     if page.parent.parent.name == "activations":  # calls of any x, and sources of parts of a file, stand there too
-        found = [one for one in found if one.code.startswith(("import ", "from "))]
-    return found
+        runnable = [program for program in runnable if program.code.startswith(("import ", "from "))]
+    return runnable
 
 
 def place(page: Path) -> str:
@@ -95,9 +95,9 @@ PAGES = [page for page in sorted(SITE.rglob("index.html")) if not ELSEWHERE.matc
 NOTEBOOKS = sorted(SITE.glob("tutorials/*/*.ipynb"))
 
 
-def run(folder: Path, found: list[Program]) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, sources: list[Program]) -> subprocess.CompletedProcess[str]:
     """Run programs one after the other, in a folder and a Python of their own."""
-    (folder / "programs.json").write_text(json.dumps(found), encoding="utf-8")
+    (folder / "programs.json").write_text(json.dumps(sources), encoding="utf-8")
     command = [sys.executable, "-c", RUN, "programs.json"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
@@ -112,7 +112,7 @@ def test_there_are_programs_tabs_and_notebooks() -> None:
     assert {"", "cookbook", "compare", "models", "training", "everyday", "activations/gelu"} <= {
         place(page).replace(".", "") for page in PAGES
     }
-    assert sum(one.tabbed for one in programs(SITE / "models" / "index.html")) == 4
+    assert sum(program.tabbed for program in programs(SITE / "models" / "index.html")) == 4
     assert len(NOTEBOOKS) == len(list(ROOT.glob("docs/tutorials/*.ipynb")))
 
 
@@ -126,7 +126,7 @@ def test_every_fragment_is_on_a_page() -> None:
     shown = Shown()
     for page in sorted(SITE.rglob("index.html")):
         shown.feed(page.read_text(encoding="utf-8"))
-    assert [part for part in FRAGMENTS if not any(part in one.code for one in shown.programs)] == []
+    assert [part for part in FRAGMENTS if not any(part in program.code for program in shown.programs)] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -145,8 +145,8 @@ def test_a_downloaded_notebook_runs(path: Path, tmp_path: Path) -> None:
 def kinds(notebook: nbformat.NotebookNode) -> list[list[str]]:
     """Whether each cell of code prints, and whether it draws; not what goes to stderr, which an environment decides."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    outputs = [[one for one in cell.outputs if one.get("name") != "stderr"] for cell in cells]
-    return [sorted({kind for one in of_cell for kind in ("text", *one.get("data", ()))}) for of_cell in outputs]
+    outputs = [[output for output in cell.outputs if output.get("name") != "stderr"] for cell in cells]
+    return [sorted({kind for output in of_cell for kind in ("text", *output.get("data", ()))}) for of_cell in outputs]
 
 
 PAGE = """<div class="language-python highlight"><pre><span></span><code>x <span>=</span> 1
@@ -157,8 +157,8 @@ PAGE = """<div class="language-python highlight"><pre><span></span><code>x <span
 
 def test_a_tab_that_needs_another_one_is_seen(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(PAGE)
-    found = programs(tmp_path / "index.html")
-    assert found == [(False, "x = 1\n"), (True, "y = x\n"), (True, "print(y)\n")]
-    assert run(tmp_path, found[:2]).returncode == 0
-    assert "NameError: name 'y' is not defined" in run(tmp_path, found).stderr
+    planted = programs(tmp_path / "index.html")
+    assert planted == [(False, "x = 1\n"), (True, "y = x\n"), (True, "print(y)\n")]
+    assert run(tmp_path, planted[:2]).returncode == 0
+    assert "NameError: name 'y' is not defined" in run(tmp_path, planted).stderr
     assert run(tmp_path, [Program(False, "print(y)\n# raises NameError: name 'y' is not defined\n")]).returncode == 0

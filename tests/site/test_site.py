@@ -50,7 +50,7 @@ def configuration() -> dict[str, Any]:
 
 def plugin() -> dict[str, Any]:
     """The options of mkdocs-jupyter in the real site."""
-    (options,) = [one["mkdocs-jupyter"] for one in configuration()["plugins"] if "mkdocs-jupyter" in one]
+    (options,) = [entry["mkdocs-jupyter"] for entry in configuration()["plugins"] if "mkdocs-jupyter" in entry]
     return dict(options)
 
 

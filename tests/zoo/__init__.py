@@ -3,11 +3,11 @@
 Each module with an ``ARCHITECTURE`` is one architecture, in torch and in plain functions; a module ``NAME_LIBRARY`` holds
 its port to a library of JAX. None of them knows of crosscheck. Of an architecture there is::
 
-    one = ARCHITECTURES["encoder"]
-    one.torch_model(seed=0), one.inputs(seed=0)
-    one.jax("nnx", seed=0)  # with the same weights: a module, or a function and its parameters
-    one.jax("plain", seed=0, fresh=True)  # with weights of its own
-    one.jax("plain", seed=0, act=jax.nn.relu)  # a wrong port; those in zoo.bugs say where they are wrong
+    encoder = ARCHITECTURES["encoder"]
+    encoder.torch_model(seed=0), encoder.inputs(seed=0)
+    encoder.jax("nnx", seed=0)  # with the same weights: a module, or a function and its parameters
+    encoder.jax("plain", seed=0, fresh=True)  # with weights of its own
+    encoder.jax("plain", seed=0, act=jax.nn.relu)  # a wrong port; those in zoo.bugs say where they are wrong
 """
 
 from zoo import (

@@ -322,7 +322,9 @@ def trios() -> Iterator[tuple[Bug, ...]]:
     kept: dict[tuple[str, str], list[Bug]] = {}
     for bug in BUGS:
         some = kept.setdefault((bug.architecture, bug.library), [])
-        if bug.shows != "values" or any(bug.options.keys() & one.options or {*bug.where} & {*one.where} for one in some):
+        if bug.shows != "values" or any(
+            bug.options.keys() & planted.options or {*bug.where} & {*planted.where} for planted in some
+        ):
             continue
         some.append(bug)
         if len(some) == 3:

@@ -83,9 +83,9 @@ def convnet_train(
 def new_state(params: Params) -> State:
     """torch's buffers from the parameters that a call in training mode has returned."""
     return {
-        f"{layer}.{theirs}": params[layer][ours]
+        f"{layer}.{torch_name}": params[layer][jax_name]
         for layer in ("bn1", "bn2")
-        for ours, theirs in (("mean", "running_mean"), ("var", "running_var"))
+        for jax_name, torch_name in (("mean", "running_mean"), ("var", "running_var"))
     }
 
 

@@ -48,7 +48,7 @@ class Attention(nn.Module):
         q = turn(self.q(x).view(batch, tokens, HEADS, HEAD).transpose(1, 2), cos, sin)
         k = turn(self.k(x).view(batch, tokens, GROUPS, HEAD).transpose(1, 2), cos, sin)
         v = self.v(x).view(batch, tokens, GROUPS, HEAD).transpose(1, 2)
-        k, v = (one.repeat_interleave(HEADS // GROUPS, 1) for one in (k, v))
+        k, v = (heads.repeat_interleave(HEADS // GROUPS, 1) for heads in (k, v))
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.out(y.transpose(1, 2).reshape(batch, tokens, -1))
 
@@ -144,7 +144,7 @@ def grouped_attention(
     q = rotate(split_heads(linear(p["q"], x), HEADS), angle)
     k = rotate(split_heads(linear(p["k"], x), GROUPS), angle)
     v = split_heads(linear(p["v"], x), GROUPS)
-    k, v = (repeat(one, HEADS // GROUPS) for one in (k, v))
+    k, v = (repeat(heads, HEADS // GROUPS) for heads in (k, v))
     return linear(p["out"], merge_heads(attend(q, k, v, mask(tokens))))
 
 

@@ -29,7 +29,7 @@ class Attention(eqx.Module):
             jax.vmap(layer)(x).reshape(tokens, heads, HEAD)
             for layer, heads in ((self.q, HEADS), (self.k, GROUPS), (self.v, GROUPS))
         )
-        q, k = (jax.vmap(self.rotary, in_axes=1, out_axes=1)(one) for one in (q, k))
+        q, k = (jax.vmap(self.rotary, in_axes=1, out_axes=1)(heads) for heads in (q, k))
         y = jax.nn.dot_product_attention(q, k, v, is_causal=True)
         return jax.vmap(self.out)(y.reshape(tokens, -1))
 

@@ -17,7 +17,7 @@ def carried(module: Any, **arrays: Any) -> Any:
     """The module with these arrays as its weights."""
     names = list(arrays)
     return eqx.tree_at(
-        lambda one: [getattr(one, name) for name in names], module, [jnp.asarray(value) for value in arrays.values()]
+        lambda layer: [getattr(layer, name) for name in names], module, [jnp.asarray(value) for value in arrays.values()]
     )
 
 

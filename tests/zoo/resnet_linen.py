@@ -47,14 +47,14 @@ def collections_of(state: State) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters and the running statistics of a part of the model, by the names of its layers here."""
     params: dict[str, Any] = {}
     statistics: dict[str, Any] = {}
-    for ours, theirs in CONVOLUTIONS.items():
-        if f"{theirs}.weight" in state:
-            params[ours] = {"kernel": conv_of(state, theirs)["weight"]}
-    for ours, theirs in NORMS.items():
-        if f"{theirs}.weight" in state:
-            own = batch_norm_of(state, theirs)
-            params[ours] = {name: own[name] for name in ("scale", "bias")}
-            statistics[ours] = {name: own[name] for name in ("mean", "var")}
+    for jax_name, torch_name in CONVOLUTIONS.items():
+        if f"{torch_name}.weight" in state:
+            params[jax_name] = {"kernel": conv_of(state, torch_name)["weight"]}
+    for jax_name, torch_name in NORMS.items():
+        if f"{torch_name}.weight" in state:
+            own = batch_norm_of(state, torch_name)
+            params[jax_name] = {name: own[name] for name in ("scale", "bias")}
+            statistics[jax_name] = {name: own[name] for name in ("mean", "var")}
     return params, statistics
 
 

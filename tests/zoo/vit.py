@@ -105,7 +105,7 @@ def attention(
     split: Callable[[Array, int], Array] = split_heads,
     merge: Callable[[Array], Array] = merge_heads,
 ) -> Array:
-    q, k, v = (split(one, HEADS) for one in jnp.split(linear(p["qkv"], x), 3, -1))
+    q, k, v = (split(part, HEADS) for part in jnp.split(linear(p["qkv"], x), 3, -1))
     return linear(p["out"], merge(attend(q, k, v)))
 
 

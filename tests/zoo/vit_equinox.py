@@ -21,7 +21,7 @@ def attention(state: State, path: str) -> Any:
         for name, weight, bias in zip(("query_proj", "key_proj", "value_proj"), weights, biases, strict=True)
     }
     return eqx.tree_at(
-        lambda one: [getattr(one, name) for name in (*projections, "output_proj")],
+        lambda layer: [getattr(layer, name) for name in (*projections, "output_proj")],
         module,
         [*projections.values(), of_equinox.linear(state, f"{path}.out")],
     )

@@ -84,7 +84,7 @@ def attention_without_mask(p: Params, x: Array, _mask: Array, heads: int) -> Arr
 
 def attention_in_bfloat16(p: Params, x: Array, mask: Array, heads: int) -> Array:
     def attend(q: Array, k: Array, v: Array, mask: Array) -> Array:
-        q, k, v = (one.astype(jnp.bfloat16) for one in (q, k, v))
+        q, k, v = (array.astype(jnp.bfloat16) for array in (q, k, v))
         return softmax_attention(q, k, v, mask).astype(x.dtype)
 
     return multihead(p, x, mask, heads, attention=attend)

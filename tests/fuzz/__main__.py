@@ -45,9 +45,11 @@ def main(arguments: Sequence[str]) -> int:
         made = (call_row(name, given.examples) for name in functions)
         names = list(FUNCTIONS)
     else:
-        faults = [one for one in FAULTS if not given.words or any(word in f"{one.kind} {one.name}" for word in given.words)]
-        made = (fault_row(one) for one in faults)
-        names = [one.name for one in FAULTS]
+        faults = [
+            fault for fault in FAULTS if not given.words or any(word in f"{fault.kind} {fault.name}" for word in given.words)
+        ]
+        made = (fault_row(fault) for fault in faults)
+        names = [fault.name for fault in FAULTS]
     rows: list[Row] = []
     try:
         for row in made:
@@ -117,8 +119,8 @@ def told(row: Row) -> str:
 def write(path: Path, schema: str, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Put rows in the place of those of their names in the file; rows that are no more are left out."""
     there = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    found = {row["name"]: row for row in (*there, *rows)}
-    kept = [found[name] for name in names if name in found]
+    by_name = {row["name"]: row for row in (*there, *rows)}
+    kept = [by_name[name] for name in names if name in by_name]
     write_json(path, {"schema": schema, "environment": environment(), "rows": kept})
     print(f"written: {path}")
 

@@ -129,24 +129,24 @@ def _end_all(process: subprocess.Popen[bytes]) -> int:
 
 def _session(session: int) -> list[int]:
     """The living processes of a session, from /proc."""
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 state, _, _, its = entry.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
                 if int(its) == session and state != "Z":
-                    found.append(int(entry.name))
-    return found
+                    processes.append(int(entry.name))
+    return processes
 
 
 def workers(process: subprocess.Popen[bytes]) -> list[int]:
     """The processes with which a command shares its work."""
-    found = []
+    processes = []
     for pid in _session(process.pid):
         with contextlib.suppress(OSError):
             if re.search(rb"spawn_main", Path(f"/proc/{pid}/cmdline").read_bytes()):
-                found.append(pid)
-    return found
+                processes.append(pid)
+    return processes
 
 
 def after(seconds: float, number: signal.Signals, *, group: bool) -> Trouble:

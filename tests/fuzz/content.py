@@ -87,22 +87,22 @@ def arrays(draw: st.DrawFn, sound: bool = False) -> Any:
 def pairs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two sets of named arrays, mostly of the same names, shapes and dtypes."""
     names = draw(st.lists(NAMES, min_size=draw(st.sampled_from([0, 1, 1, 1])), max_size=4, unique=True))
-    one = {name: draw(arrays(sound=draw(st.integers(0, 19)) > 0)) for name in names}
-    other = dict(one)
+    first = {name: draw(arrays(sound=draw(st.integers(0, 19)) > 0)) for name in names}
+    second = dict(first)
     for name in names:
         how = draw(
             st.sampled_from(
                 ["same", "same", "moved", "moved", "redrawn", "left out"] if len(names) > 1 else ["same", "moved"]
             )
         )
-        if how == "moved" and one[name].dtype.kind == "f":
+        if how == "moved" and first[name].dtype.kind == "f":
             with np.errstate(all="ignore"):
-                other[name] = np.nextafter(one[name], np.inf)
+                second[name] = np.nextafter(first[name], np.inf)
         elif how == "redrawn" and draw(st.integers(0, 4)) == 0:
-            other[name] = draw(arrays())
+            second[name] = draw(arrays())
         elif how == "left out":
-            del other[name]
-    return one, other
+            del second[name]
+    return first, second
 
 
 @st.composite

@@ -163,24 +163,24 @@ class Fault:
 
     def broken(self, seen: Seen) -> list[str]:
         """The rules that were broken, in words."""
-        found = []
+        problems = []
         if seen.code not in self.codes:
-            found.append(f"exit code {seen.code}, expected {' or '.join(map(str, self.codes))}")
+            problems.append(f"exit code {seen.code}, expected {' or '.join(map(str, self.codes))}")
         if self.said and self.said not in seen.stderr:
-            found.append(f"not said: {self.said}")
+            problems.append(f"not said: {self.said}")
         if self.run not in OF_PYTHON and seen.code != BEFORE:
             # What says on standard output that nothing was compared needs no message.
             allowed = {0, 1} if seen.code == 2 and not self.said else {int(seen.code in (2, STOPPED))}
             if len(seen.errors) not in allowed:
-                found.append(f"{len(seen.errors)} messages with exit code {seen.code}, expected {max(allowed)}")
+                problems.append(f"{len(seen.errors)} messages with exit code {seen.code}, expected {max(allowed)}")
             if "Traceback (most recent call last)" in seen.stderr:
-                found.append("a traceback")
+                problems.append("a traceback")
         for file, state in seen.left.items():
             if state in ("half", "gone") or (state == "new" and not _may_be_left(file, seen.code)):
-                found.append(f"{file}: {state}")
+                problems.append(f"{file}: {state}")
         if seen.orphans:
-            found.append(f"{seen.orphans} processes left running")
-        return found
+            problems.append(f"{seen.orphans} processes left running")
+        return problems
 
 
 def _may_be_left(file: str, code: int) -> bool:
@@ -264,11 +264,11 @@ def durations(run: str) -> tuple[float, float]:
 def moments(run: str, number: signal.Signals) -> list[float]:
     """Seeded moments in the time of a command, from its beginning to its end."""
     random = Random(zlib.crc32(f"{run} {number.name}".encode()))
-    found: list[float] = []
-    while len(found) < MOMENTS:
-        if (at := round(random.uniform(0.05, 1.0), 3)) not in found:
-            found.append(at)
-    return found
+    times: list[float] = []
+    while len(times) < MOMENTS:
+        if (at := round(random.uniform(0.05, 1.0), 3)) not in times:
+            times.append(at)
+    return times
 
 
 def _full_disks() -> Iterator[Fault]:

@@ -28,7 +28,7 @@ COMPARED: Mapping[str, Callable[[Any], Any]] = {
     "crosscheck.arrays": lambda data: data["summary"]["elements"],
     "crosscheck.atlas": lambda data: data["summary"]["points"],
     "crosscheck.atlas-diff": lambda data: min(data["old"]["points"], data["new"]["points"]),
-    "crosscheck.sweep": lambda data: min((one["inputs"] for one in data["results"]), default=0),
+    "crosscheck.sweep": lambda data: min((times["inputs"] for times in data["results"]), default=0),
     "crosscheck.perceptron": lambda data: len(data["frameworks"]),
 }
 """How much was compared, by the name of a JSON file's schema."""

@@ -327,9 +327,9 @@ def _files(draw: st.DrawFn, command: str) -> tuple[dict[str, bytes], tuple[str, 
     }
     hostile = draw(st.sampled_from(content.HOSTILE))
     if command == "diff":
-        one, other = draw(content.pairs())
-        truth = {name: np.zeros(array.shape) for name, array in one.items()}
-        for name, held in (("a", one), ("b", other), ("t", truth)):
+        first, second = draw(content.pairs())
+        truth = {name: np.zeros(array.shape) for name, array in first.items()}
+        for name, held in (("a", first), ("b", second), ("t", truth)):
             ending, written = draw(content.array_file(held))
             files[name + ending] = written
         return files, content.HOSTILE

@@ -139,9 +139,9 @@ def _text(stream: io.TextIOWrapper) -> str:
     return str(buffer.getvalue().decode("utf-8", "backslashreplace"))
 
 
-def _same(one: str, other: str) -> bool:
+def _same(left: str, right: str) -> bool:
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(left, right)
     except (OSError, ValueError):
         return False
 

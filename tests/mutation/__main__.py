@@ -72,16 +72,16 @@ def run(mutants: Sequence[Mutant], modules: Sequence[str], path: Path, workers: 
     """What becomes of the mutants, in their order; what the session has already is taken from it."""
     session = Session(ROOT, path, mutants)
     try:
-        found = session.found()
-        left = [mutant for mutant in mutants if mutant not in found]
+        outcomes = session.outcomes()
+        left = [mutant for mutant in mutants if mutant not in outcomes]
         print(f"{len(mutants)} mutants, {len(left)} of them to be tried", flush=True)
         if left:
             with benches(ROOT, workers, modules) as copies:
                 for number, (mutant, outcome) in enumerate(tried(ROOT, left, copies), 1):
                     session.keep(mutant, outcome)
                     progress(number, len(left))
-        found = session.found()
-        return {mutant: found[mutant] for mutant in mutants}
+        outcomes = session.outcomes()
+        return {mutant: outcomes[mutant] for mutant in mutants}
     finally:
         session.close()
 

@@ -57,7 +57,7 @@ class Made:
 
 def made(root: Path, modules: Sequence[str]) -> Made:
     """All that are worth a try, in the order of their lines."""
-    found: list[Mutant] = []
+    worthwhile: list[Mutant] = []
     left_out: Counter[str] = Counter()
     for module in modules:
         source = (root / module).read_text(encoding="utf-8")
@@ -75,8 +75,8 @@ def made(root: Path, modules: Sequence[str]) -> Made:
             first = Identity(module, within, before, after)
             seen[first] += 1
             mutants.append(Mutant(Identity(module, within, before, after, seen[first]), number, operator, occurrence))
-        found += sorted(mutants, key=lambda mutant: mutant.number)
-    return Made(found, left_out["other replacements"], left_out["no other code"])
+        worthwhile += sorted(mutants, key=lambda mutant: mutant.number)
+    return Made(worthwhile, left_out["other replacements"], left_out["no other code"])
 
 
 def mutant_of(source: str, operator: str, occurrence: int) -> str:

@@ -30,7 +30,7 @@ class Session:
         there = {item.job_id for item in self._db.work_items}
         self._db.add_work_items([_item(job, mutant) for mutant, job in self._job.items() if job not in there])
 
-    def found(self) -> dict[Mutant, Outcome]:
+    def outcomes(self) -> dict[Mutant, Outcome]:
         """What is known by now."""
         results = dict(self._db.results)
         known = {mutant: results[job] for mutant, job in self._job.items() if job in results}

@@ -40,10 +40,14 @@ class Summary:
         if self.whole and 1 - self.score >= MOST_SURVIVORS:
             yield f"{1 - self.score:.1%} survived, less than {MOST_SURVIVORS:.0%} may"
         whys = self._whys()
-        yield from (f"survived, and is not explained: {shown(one)}" for one in self.survivors if one.identity not in whys)
+        yield from (
+            f"survived, and is not explained: {shown(survivor)}"
+            for survivor in self.survivors
+            if survivor.identity not in whys
+        )
         killed = {mutant.identity for mutant, outcome in self.outcomes.items() if outcome.result != SURVIVED}
         modules = {identity.module for identity in self.known}
-        for identity, count in Counter(one.identity for one in self.explained).items():
+        for identity, count in Counter(explanation.identity for explanation in self.explained).items():
             if count > 1:
                 yield f"explained {count} times: {_line(identity)}"
             if identity in killed:
@@ -75,25 +79,25 @@ class Summary:
             "modules": self.modules(),
             "survivors": [
                 {
-                    "module": one.identity.module,
-                    "number": one.number,
-                    "within": one.identity.within,
-                    "operator": one.operator,
-                    "line": one.identity.line,
-                    "mutant": one.identity.mutant,
-                    "nth": one.identity.nth,
-                    "why": whys.get(one.identity),
+                    "module": survivor.identity.module,
+                    "number": survivor.number,
+                    "within": survivor.identity.within,
+                    "operator": survivor.operator,
+                    "line": survivor.identity.line,
+                    "mutant": survivor.identity.mutant,
+                    "nth": survivor.identity.nth,
+                    "why": whys.get(survivor.identity),
                 }
-                for one in self.survivors
+                for survivor in self.survivors
             ],
         }
 
     def lines(self) -> Iterator[str]:
         """The survivors with their reasons, then how many there are in each module."""
         whys = self._whys()
-        for one in self.survivors:
-            yield from (shown(one), f"  - {one.identity.line}", f"  + {one.identity.mutant}")
-            yield f"  {whys.get(one.identity, 'NOT EXPLAINED')}"
+        for survivor in self.survivors:
+            yield from (shown(survivor), f"  - {survivor.identity.line}", f"  + {survivor.identity.mutant}")
+            yield f"  {whys.get(survivor.identity, 'NOT EXPLAINED')}"
         yield f"{'module':38}{'mutants':>9}{'killed':>9}{'in time':>9}{'survived':>10}"
         for row in self.modules():
             in_time = row["killed"] - row["timed_out"]
@@ -101,7 +105,7 @@ class Summary:
         yield f"score: {self.score:.1%} of {len(self.outcomes)} mutants killed"
 
     def _whys(self) -> dict[Identity, str]:
-        return {one.identity: one.why for one in self.explained}
+        return {explanation.identity: explanation.why for explanation in self.explained}
 
 
 def shown(mutant: Mutant) -> str:

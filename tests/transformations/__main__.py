@@ -33,12 +33,13 @@ def main(arguments: Sequence[str]) -> int:
     outcomes = tried(given.names or list(crosscheck.activations))
     for line in lines(outcomes):
         print(line)
-    failed = [one for one in outcomes if not one.passed]
-    for one in failed:
-        print(f"{one.function}, {one.framework}, {one.way}: {one.message or f'{one.ulp:.3g} ULP from the plain call'}")
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    for outcome in failed:
+        said = outcome.message or f"{outcome.ulp:.3g} ULP from the plain call"
+        print(f"{outcome.function}, {outcome.framework}, {outcome.way}: {said}")
     if given.json:
         versions = {name: version(name) for name in ("torch", "jax", "numpy")}
-        write_json(given.json, {"schema": SCHEMA, "versions": versions, "outcomes": [vars(one) for one in outcomes]})
+        write_json(given.json, {"schema": SCHEMA, "versions": versions, "outcomes": [vars(outcome) for outcome in outcomes]})
     return 2 if not outcomes else 1 if failed else 0
 
 

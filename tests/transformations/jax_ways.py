@@ -105,13 +105,13 @@ def exported(function: Function) -> Function:
 
 def in_threads(function: Function, x: Any, weights: Any) -> Results:
     """Four at once; the last of them."""
-    found: list[Results] = []
-    threads = [threading.Thread(target=lambda: found.append(both(jax.jit(function), x, weights))) for _ in range(4)]
+    results: list[Results] = []
+    threads = [threading.Thread(target=lambda: results.append(both(jax.jit(function), x, weights))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return found[-1] if len(found) == len(threads) else {}
+    return results[-1] if len(results) == len(threads) else {}
 
 
 def twice(function: Function) -> Function:

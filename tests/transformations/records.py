@@ -66,12 +66,12 @@ def gradient_of_slopes(slopes: Any, weights: Any, x: Any) -> Any:
     return (terms @ np.asarray(weights, np.float64).ravel()).astype(np.float32).reshape(tuple(x.shape))
 
 
-def judge(activation: Activation, way: Way, plain: Results, found: Results) -> Outcome:
+def judge(activation: Activation, way: Way, plain: Results, transformed: Results) -> Outcome:
     """The largest difference; a result of another shape, dtype or that is not there is infinitely off."""
-    worst, passed = 0.0, bool(found)
+    worst, passed = 0.0, bool(transformed)
     for order, what in enumerate(("value", "gradient")):
-        if what in found:
-            ulp = _difference(plain[what], found[what], activation.rows)
+        if what in transformed:
+            ulp = _difference(plain[what], transformed[what], activation.rows)
             worst, passed = max(worst, ulp), passed and ulp <= 2 * budget("float32", order)
     return Outcome(activation.name, way.framework, way.name, worst, passed)
 

@@ -107,15 +107,15 @@ def saved(function: Function) -> Function:
 
 def in_threads(function: Function, x: Any, weights: Any) -> Results:
     """Copies of a module at once, as ``torch.nn.DataParallel`` runs them; the last of them."""
-    found: list[Results] = []
+    results: list[Results] = []
     module = Module(function)
     copies = [copy.deepcopy(module) for _ in range(4)]
-    threads = [threading.Thread(target=lambda one=one: found.append(plain(one, x, weights))) for one in copies]
+    threads = [threading.Thread(target=lambda model=model: results.append(plain(model, x, weights))) for model in copies]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return found[-1] if len(found) == len(threads) else {}
+    return results[-1] if len(results) == len(threads) else {}
 
 
 WAYS = (

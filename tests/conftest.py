@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         given = [parameters.get(key) for key in ("name", "function", "activation")]
-        names = {one.name if isinstance(one, Activation) else one for one in given} & set(activations)
+        names = {value.name if isinstance(value, Activation) else value for value in given} & set(activations)
         needs_run = "verified" in getattr(item, "fixturenames", ())
         long = needs_run or item.get_closest_marker("full") is not None
         if long and names - set(SAMPLED):
@@ -213,8 +213,8 @@ def _elsewhere(activation: Activation) -> Iterator[Any]:
             dict.fromkeys(implementation for deviation, _ in regions for implementation in deviation.implementations)
         )
         plan = _plan(implementations, dtypes, modes, lengths=dict.fromkeys(LENGTHS, DTYPES), layout=layout)
-        found = run.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
-        yield from (one for one in found if not layout or one.key.against == "alone")
+        points = run.run(dataclasses.replace(activation, cases=()), plan)  # at the defaults of the parameters
+        yield from (point for point in points if not layout or point.key.against == "alone")
 
 
 def _plan(implementations: tuple[str, ...], dtypes: tuple[str, ...], modes: tuple[str, ...], **options: Any) -> task.Plan:

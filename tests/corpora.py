@@ -104,7 +104,7 @@ def begin(name: str) -> None:
 def judged(name: str, case: str) -> Row:
     """The row of a case of a corpus."""
     corpus = corpus_of(name)
-    return corpus.judged(next(one for one in corpus.cases if one.name == case))
+    return corpus.judged(next(candidate for candidate in corpus.cases if candidate.name == case))
 
 
 def rows_of(corpus: Corpus, cases: Sequence[Named], processes: int) -> Iterator[Row]:
@@ -135,17 +135,17 @@ def main(arguments: Sequence[str], rows: Callable[..., Iterator[Row]] = rows_of)
     if not left:
         print(f"nothing is left to judge: {asked.missing} has all of these {corpus.case}s")
         return 0
-    found: list[Row] = []
+    results: list[Row] = []
     print(corpus.head)
     for row in rows(corpus, left, asked.processes):
-        found.append(row)
+        results.append(row)
         print(corpus.line(row), flush=True)
         if asked.json:
             write_rows(corpus, asked.json, row)
-    for line in (*corpus.left_out, *corpus.sums(found)):
+    for line in (*corpus.left_out, *corpus.sums(results)):
         print(line)
     kept = corpus.kept
-    if worse := [row[corpus.case] for row in found if corpus.worse(row, kept.get(row[corpus.case]))]:
+    if worse := [row[corpus.case] for row in results if corpus.worse(row, kept.get(row[corpus.case]))]:
         print(f"not as they must be: {', '.join(worse)}")
     return 1 if worse else 0
 
@@ -154,7 +154,7 @@ def chosen(parser: argparse.ArgumentParser, corpus: Corpus, words: Sequence[str]
     """The cases whose names hold one of the words, all without words; an error if there are none."""
     if not corpus.cases:
         parser.error("; ".join(corpus.left_out))
-    some = [one for one in corpus.cases if not words or any(word in one.name for word in words)]
+    some = [candidate for candidate in corpus.cases if not words or any(word in candidate.name for word in words)]
     if not some:
         every = f"the names are those of the table of `{parser.prog} {corpus.name}`"
         parser.error(f"words: no {corpus.case}'s name holds {' or '.join(words)}; {every}")
@@ -166,7 +166,7 @@ def write_rows(corpus: Corpus, path: Path, row: Row) -> None:
     rows = {**rows_in(path, corpus.case), row[corpus.case]: row}
     about: Row = {"schema": f"crosscheck.{corpus.name}/1"}
     if corpus.whole:
-        rows = {one.name: rows[one.name] for one in corpus.cases if one.name in rows}
+        rows = {case.name: rows[case.name] for case in corpus.cases if case.name in rows}
         about["environment"] = here()
     kept = list(rows.values())
     write_json(path, {**about, f"{corpus.case}s": kept, **corpus.more(kept)})

@@ -23,19 +23,19 @@ class Part(NamedTuple):
 
 
 def parts(text: str) -> list[Part]:
-    found = []
+    sections = []
     for part in re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]:
         head = part.partition("   To reproduce ")[0]
         snippets = re.findall(r"   To reproduce (.*?):\n\n```python\n(.*?)\n```", part, re.DOTALL)
-        found.append(Part(head.splitlines()[0], " ".join(head.split()), snippets))
-    return found
+        sections.append(Part(head.splitlines()[0], " ".join(head.split()), snippets))
+    return sections
 
 
 def implementation(label: str) -> str:
     """The name of what is called so on screen."""
-    found = re.match(r"(own )?(torch|jax|analytic)( matched)?", label)
-    assert found is not None, label
-    own, side, matched = found.groups()
+    match = re.match(r"(own )?(torch|jax|analytic)( matched)?", label)
+    assert match is not None, label
+    own, side, matched = match.groups()
     return side if own or side == "analytic" else f"{side}.native{'.matched' if matched else ''}"
 
 
@@ -48,8 +48,8 @@ def printed(code: str, **names: Any) -> str:
 
 def shown(code: str) -> tuple[str, str] | None:
     """What a snippet says was got, and where."""
-    found = re.search(r'"here; (\S+) with (.*)"\)$', code, re.MULTILINE)
-    return (found[1], found[2]) if found else None
+    match = re.search(r'"here; (\S+) with (.*)"\)$', code, re.MULTILINE)
+    return (match[1], match[2]) if match else None
 
 
 def assert_reproduced(part: Part, **names: Any) -> None:
@@ -59,7 +59,7 @@ def assert_reproduced(part: Part, **names: Any) -> None:
     length = re.search(r"in a row of (\d+)", given)
     bits = re.findall(r"0x[0-9a-f]+", given) if length is None or int(length[1]) <= WRITTEN_OUT else []
     for label, code in part.snippets:
-        assert all(one in code for one in bits), code
+        assert all(bit_pattern in code for bit_pattern in bits), code
         if not (told := shown(code)):
             with pytest.raises(Exception, match=r".+"):
                 printed(code, **names)
@@ -75,5 +75,5 @@ def declaring(record: Activation, x: float, dtype: str, order: int, **where: Any
     natives = ("torch.native", "jax.native")
     region = Region(order, (dtype,), ((x, x),), (Anchor(x, dict.fromkeys(natives, 0.0)),), **where)
     seen = (Seen(torch=">=0", jax=">=0"),)
-    one = Deviation("declared-here", "inaccurate", natives, (region,), "A reason.", "https://example.org", seen)
-    return dataclasses.replace(record, deviations=(one,))
+    deviation = Deviation("declared-here", "inaccurate", natives, (region,), "A reason.", "https://example.org", seen)
+    return dataclasses.replace(record, deviations=(deviation,))

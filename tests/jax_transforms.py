@@ -32,14 +32,14 @@ def points(activation: Activation, parameters: Mapping[str, float]) -> Float64Ar
 
 def undifferentiable(function: Function, x: Float64Array) -> list[str]:
     """What ``jax.test_util.check_grads`` finds in float64: derivatives and theirs, forward and reverse, by differences."""
-    found = []
+    problems = []
     with jax.enable_x64(True):
         for mode in ("fwd", "rev"):
             try:
                 check_grads(jax.jit(function), (jnp.asarray(x),), order=2, modes=(mode,), atol=1e-4, rtol=1e-4)
             except AssertionError as error:
-                found.append(f"{mode}: {error}")
-    return found
+                problems.append(f"{mode}: {error}")
+    return problems
 
 
 def unlike(function: Function, x: Float64Array) -> list[str]:
@@ -50,11 +50,11 @@ def unlike(function: Function, x: Float64Array) -> list[str]:
         along, weights = (jnp.asarray(np.random.default_rng(k).uniform(0.5, 2, a.shape)) for k, a in enumerate((x, value)))
         (gradient,) = jax.vjp(function, x)[1](weights)
         slope = (gradient * along).sum()
-        found = {name: made() for name, made in _made(function, x, along, weights).items()}
+        transformed = {name: made() for name, made in _made(function, x, along, weights).items()}
     expected = {"value": value, "gradient": gradient, "slope": slope}
     return [
         f"{name}: {what}"
-        for name, results in found.items()
+        for name, results in transformed.items()
         for what, result in results.items()
         if not _same(result, expected[what])
     ]

@@ -54,7 +54,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Any) -> Any:
-        q, k, v = (one.reshape(*one.shape[:-1], 2, -1).transpose(1, 2) for one in self.qkv(x).chunk(3, -1))
+        q, k, v = (part.reshape(*part.shape[:-1], 2, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
         y = (q @ k.transpose(-1, -2)).softmax(-1) @ v
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
@@ -78,7 +78,7 @@ def attend(q: Any, k: Any, v: Any) -> Any:
 
 
 def joined_attention(p: Any, x: Any) -> Any:
-    q, k, v = (one.reshape(*one.shape[:-1], 2, -1) for one in jnp.split(linear(p["qkv"], x), 3, -1))
+    q, k, v = (part.reshape(*part.shape[:-1], 2, -1) for part in jnp.split(linear(p["qkv"], x), 3, -1))
     return linear(p["out"], attend(q, k, v).reshape(x.shape))
 
 
@@ -93,11 +93,11 @@ def split(array: np.ndarray, part: int) -> np.ndarray:
 
 
 def folded_params(own: Mapping[str, np.ndarray]) -> Tree:
-    def one(part: int) -> Tree:
+    def projection(part: int) -> Tree:
         return {"w": split(own["qkv.weight"], part).T.reshape(4, 2, 2), "b": split(own["qkv.bias"], part).reshape(2, 2)}
 
     out = {"w": own["out.weight"].T, "b": own["out.bias"]}
-    return {"query": one(0), "key": one(1), "value": one(2), "out": out}
+    return {"query": projection(0), "key": projection(1), "value": projection(2), "out": out}
 
 
 def joined_params(own: Mapping[str, np.ndarray], order: Sequence[int] = (0, 1, 2)) -> Tree:
@@ -206,7 +206,7 @@ def twins(p: Any, x: Any) -> Any:
 
 def twin_params(own: Mapping[str, np.ndarray]) -> Tree:
     names = {"one": "left", "two": "right", "head": "head"}
-    return {name: {"w": own[f"{theirs}.weight"].T, "b": own[f"{theirs}.bias"]} for name, theirs in names.items()}
+    return {name: {"w": own[f"{torch_name}.weight"].T, "b": own[f"{torch_name}.bias"]} for name, torch_name in names.items()}
 
 
 class Rotated(nn.Module):
@@ -233,13 +233,13 @@ class Recurrent(nn.Module):
 
 def lstm(p: Any, x: Any) -> Any:
     h = c = jnp.zeros((len(x), 4), x.dtype)
-    found = []
+    states = []
     for t in range(x.shape[1]):
         i, f, g, o = jnp.split(x[:, t] @ p["input"] + h @ p["hidden"] + p["bias"], 4, -1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
-        found.append(h)
-    return jnp.stack(found, 1)
+        states.append(h)
+    return jnp.stack(states, 1)
 
 
 def lstm_params(own: Mapping[str, np.ndarray]) -> Tree:
@@ -265,22 +265,22 @@ class Gated(nn.Module):
 def gru(p: Any, x: Any) -> Any:
     """As flax's linen has it: a matrix for each gate, and one bias for both matrices of a gate, but for the last one."""
     h = jnp.zeros((len(x), 4), x.dtype)
-    found = []
+    states = []
     for t in range(x.shape[1]):
         r = jax.nn.sigmoid(linear(p["ir"], x[:, t]) + h @ p["hr"]["w"])
         z = jax.nn.sigmoid(linear(p["iz"], x[:, t]) + h @ p["hz"]["w"])
         h = (1 - z) * jnp.tanh(linear(p["in"], x[:, t]) + r * linear(p["hn"], h)) + z * h
-        found.append(h)
-    return jnp.stack(found, 1)
+        states.append(h)
+    return jnp.stack(states, 1)
 
 
 def gru_params(own: Mapping[str, np.ndarray]) -> Tree:
     matrices = [np.split(own[f"gru.weight_{side}_l0"].T, 3, -1) for side in ("ih", "hh")]
     biases = [np.split(own[f"gru.bias_{side}_l0"], 3) for side in ("ih", "hh")]
     gates = {
-        f"{side}{gate}": {"w": one}
+        f"{side}{gate}": {"w": matrix}
         for side, own in zip("ih", matrices, strict=True)
-        for gate, one in zip("rzn", own, strict=True)
+        for gate, matrix in zip("rzn", own, strict=True)
     }
     for k, gate in enumerate("rz"):
         gates[f"i{gate}"]["b"] = biases[0][k] + biases[1][k]

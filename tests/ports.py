@@ -23,16 +23,18 @@ X, IMAGE = normal(2, 6, 8), normal(2, 3, 8, 8)
 def seeded(model: nn.Module) -> nn.Module:
     """With weights, biases and statistics that differ from their usual start."""
     with torch.no_grad():
-        for name, one in [*model.named_parameters(), *model.named_buffers()]:
-            if name.endswith("var") or (name.endswith("weight") and one.ndim == 1):
-                one.uniform_(0.5, 1.5)
-            elif one.is_floating_point() and "mask" not in name:
-                one.normal_(0, 0.4)
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if name.endswith("var") or (name.endswith("weight") and tensor.ndim == 1):
+                tensor.uniform_(0.5, 1.5)
+            elif tensor.is_floating_point() and "mask" not in name:
+                tensor.normal_(0, 0.4)
     return model.eval()
 
 
 def compared(model: nn.Module, port: Port, *inputs: Any, order: int = 0) -> ModelsReport:
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items() if "mask" not in name}
+    params = {
+        name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items() if "mask" not in name
+    }
     return compare_models(model, port, list(inputs), params=params, order=order)
 
 

@@ -51,14 +51,14 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the rows here too")
     given = parser.parse_args(words)
-    found = []
+    table = []
     for row in rows():
-        found.append(row)
+        table.append(row)
         place = f"{row['library']} {row['version']}, {row['place']}"
         found_of_all = f"{row['found']:,} of {row['calls']:,} calls, of {row['names']} names"
         print(f"{place}: {found_of_all}; lacking: {', '.join(row['lacking']) or 'none'}", flush=True)
     if given.json:
-        write_json(given.json, {"schema": SCHEMA, "environment": environment(), "rows": found})
+        write_json(given.json, {"schema": SCHEMA, "environment": environment(), "rows": table})
 
 
 if __name__ == "__main__":

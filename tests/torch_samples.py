@@ -68,11 +68,11 @@ def cases(activation: Activation, dtype: str, *, gradients: bool = False) -> Cas
             continue
         samples = op.sample_inputs if gradients else op.reference_inputs
         for sample in samples("cpu", getattr(torch, dtype), requires_grad=gradients):
-            found = translated(activation, sample)
-            if isinstance(found, str):
-                left_out[found] += 1
+            translation = translated(activation, sample)
+            if isinstance(translation, str):
+                left_out[translation] += 1
             else:
-                taken.append(Case(op, sample, found))
+                taken.append(Case(op, sample, translation))
     return Cases(tuple(taken), left_out)
 
 
@@ -91,19 +91,19 @@ def translated(activation: Activation, sample: Any) -> Mapping[str, Any] | str:
     if activation.name == "standardize":  # layer_norm takes the last axes, by their lengths
         ours |= {"normalized_shape": "axis", "eps": "epsilon"}
     parameters: dict[str, Any] = {}
-    for theirs, value in list(bound.arguments.items())[1:]:
-        if theirs == "normalized_shape":
+    for torch_name, value in list(bound.arguments.items())[1:]:
+        if torch_name == "normalized_shape":
             value = tuple(range(-len(value), 0))  # noqa: PLW2901
-        if theirs not in ours:
-            expected = native.matched.get(theirs, signature.parameters[theirs].default)
+        if torch_name not in ours:
+            expected = native.matched.get(torch_name, signature.parameters[torch_name].default)
             if value is not expected and (isinstance(value, torch.Tensor) or value != expected):
-                return f"{theirs} is {'a tensor' if isinstance(value, torch.Tensor) else repr(value)}, not {expected!r}"
-        elif ours[theirs] == "axis" and isinstance(value, tuple):
+                return f"{torch_name} is {'a tensor' if isinstance(value, torch.Tensor) else repr(value)}, not {expected!r}"
+        elif ours[torch_name] == "axis" and isinstance(value, tuple):
             if len(value) > 1:
-                return f"{theirs} is {len(value)} axes, not one"
+                return f"{torch_name} is {len(value)} axes, not one"
             (parameters["axis"],) = value
         else:
-            parameters[ours[theirs]] = value
+            parameters[ours[torch_name]] = value
     if activation.rows and (sample.input.ndim == 0 or sample.input.shape[parameters["axis"]] == 0):
         return "the input has no row with an entry"
     return parameters
@@ -124,28 +124,32 @@ def wrong(activation: Activation, case: Case, function: Function) -> list[str]:
         with np.errstate(all="ignore"):  # it takes both branches at inputs of any size
             others["torch's reference"] = torch.as_tensor(np.asarray(case.op.ref(plain.input, *plain.args, **plain.kwargs)))
     rtol, atol = default_tolerances(got.dtype)
-    found = []
+    problems = []
     for name, other in others.items():
         at = f"input of shape {tuple(sample.input.shape)}, {got.dtype}, {dict(case.parameters)}"
         if (got.shape, got.dtype) != (other.shape, other.dtype):
-            found.append(f"{name}: {got.dtype} of {tuple(got.shape)}, expected {other.dtype} of {tuple(other.shape)}, {at}")
+            problems.append(
+                f"{name}: {got.dtype} of {tuple(got.shape)}, expected {other.dtype} of {tuple(other.shape)}, {at}"
+            )
             continue
         apart = ~torch.isclose(got, other, rtol=rtol, atol=atol, equal_nan=True)
         if not apart.any():
             continue
         off, declared = _judged(activation, case, got, apart)
         if off.any():
-            found.append(f"{name}: {int(off.sum())} results are not the truth, {at}")
+            problems.append(f"{name}: {int(off.sum())} results are not the truth, {at}")
         elif name == "torch's operation" and not declared.all():
-            found.append(f"{name} is off without a declared deviation, {at}")
-    return found
+            problems.append(f"{name} is off without a declared deviation, {at}")
+    return problems
 
 
 def _judged(activation: Activation, case: Case, got: Any, apart: Any) -> tuple[BoolArray, BoolArray]:
     """Of the results that are apart: which are not within the budget of the truth, and where torch's deviate as declared."""
     dtype = str(got.dtype).removeprefix("torch.")
     if activation.rows:
-        x, y, here = (one.movedim(case.parameters["axis"], -1).flatten(0, -2) for one in (case.sample.input, got, apart))
+        x, y, here = (
+            tensor.movedim(case.parameters["axis"], -1).flatten(0, -2) for tensor in (case.sample.input, got, apart)
+        )
         rows, at = from_torch(x), here.flatten().numpy()
         true = row_truth(activation, rows, np.ones_like(rows), [0], {**case.parameters, "axis": -1})[0]
         known = coordinates(rows, activation.known_by)
@@ -202,11 +206,11 @@ def main() -> None:
     """Print the table."""
     for name, activation in crosscheck.activations.items():
         for dtype in DTYPES:
-            found = cases(activation, dtype)
-            elements = sum(case.sample.input.numel() for case in found.taken)
-            said = "; ".join(f"{count} left out: {reason}" for reason, count in found.left_out.items())
+            samples = cases(activation, dtype)
+            elements = sum(case.sample.input.numel() for case in samples.taken)
+            said = "; ".join(f"{count} left out: {reason}" for reason, count in samples.left_out.items())
             said = said or ("" if ops(activation) else "torch has no entry")
-            print(f"{name:14} {dtype:9} {len(found.taken):4} samples {elements:9,} elements  {said}")
+            print(f"{name:14} {dtype:9} {len(samples.taken):4} samples {elements:9,} elements  {said}")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ class Training:
         return compare_training(self.torch_step, self.jax_step, self.batches, **states, **given)
 
 
-def itself(one: Any) -> Any:
-    return one
+def itself(tree: Any) -> Any:
+    return tree
 
 
 def mean_loss(logits: Any, labels: Any) -> Any:
@@ -53,9 +53,9 @@ def clip_exactly(norm: float = NORM) -> optax.GradientTransformation:
     """As PyTorch's ``clip_grad_norm_``, which adds 1e-6 to the norm; optax does not."""
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
-        length = jnp.sqrt(sum((one**2).sum() for one in jax.tree.leaves(updates)))
+        length = jnp.sqrt(sum((gradient**2).sum() for gradient in jax.tree.leaves(updates)))
         factor = jnp.minimum(norm / (length + 1e-6), 1.0)
-        return jax.tree.map(lambda one: one * factor, updates), state
+        return jax.tree.map(lambda gradient: gradient * factor, updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
@@ -122,19 +122,19 @@ def transformer(
 
     def jax_step(state: Any, ids: Any, wanted: Any) -> Any:
         params, held = state
-        losses, found = [], []
+        losses, gradients = [], []
         for own, next_ones in zip(jnp.split(ids, parts), jnp.split(labels(wanted), parts), strict=True):
             value, by = jax.value_and_grad(lambda p, x=own, y=next_ones: loss(port.model(p, x), y))(params)
             losses.append(value)
-            found.append(each(by))
-        average = grads(jax.tree.map(lambda *given: sum(given) / parts, *found))
+            gradients.append(each(by))
+        average = grads(jax.tree.map(lambda *given: sum(given) / parts, *gradients))
         updates, held = chain.update(average, held, params)
         values = {"loss": sum(losses) / parts} | ({"gradients": average} if parts > 1 and seen else {})
         return (optax.apply_updates(params, updates), held), values
 
     rng = np.random.default_rng(0)
     ids = [rng.integers(0, VOCABULARY, (4, 10)) for _ in range(steps)]
-    batches = [[one[:, :-1].astype(np.int32), one[:, 1:].copy()] for one in ids]
+    batches = [[tokens[:, :-1].astype(np.int32), tokens[:, 1:].copy()] for tokens in ids]
     more = {} if jax_batches is None else {"jax_batches": jax_batches(batches)}
     state = (port.params, chain.init(port.params))
     return Training(torch_step, jax_step, (net, optimizer, scheduler), state, batches, more)
@@ -168,7 +168,7 @@ def images(
         kinds = ({}, {})
         for layer, arrays in params.items():
             for kind, own in enumerate((False, True)):
-                kinds[kind][layer] = {name: one for name, one in arrays.items() if (name in ("mean", "var")) == own}
+                kinds[kind][layer] = {name: array for name, array in arrays.items() if (name in ("mean", "var")) == own}
         return kinds
 
     def joined(params: Any, statistics: Any) -> Any:
@@ -212,7 +212,7 @@ def sequences(steps: int = 4) -> Training:
 
     def jax_step(params: Any, *inputs: Any) -> Any:
         value, by = jax.value_and_grad(lambda p: (first(port.model(p, *inputs)) ** 2).mean())(params)
-        return jax.tree.map(lambda one, gradient: one - 0.05 * gradient, params, by), value
+        return jax.tree.map(lambda weight, gradient: weight - 0.05 * gradient, params, by), value
 
     batches = [ARCHITECTURES["lstm"].inputs(seed) for seed in range(steps)]
     return Training(torch_step, jax_step, (net, optimizer), port.params, batches)
@@ -274,7 +274,7 @@ def clipped(tree: Any) -> Any:
 
 
 def doubled(tree: Any) -> Any:
-    return jax.tree.map(lambda one: 2 * one, tree)
+    return jax.tree.map(lambda leaf: 2 * leaf, tree)
 
 
 def without(name: str) -> Change:
@@ -282,7 +282,7 @@ def without(name: str) -> Change:
 
     def change(tree: Any) -> Any:
         return jax.tree_util.tree_map_with_path(
-            lambda path, one: jnp.zeros_like(one) if name in jax.tree_util.keystr(path) else one, tree
+            lambda path, leaf: jnp.zeros_like(leaf) if name in jax.tree_util.keystr(path) else leaf, tree
         )
 
     return change

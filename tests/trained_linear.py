@@ -45,8 +45,8 @@ def linear(
         updates, held = tx.update(grads, held, params)
         return change(((optax.apply_updates(params, updates), held), loss))
 
-    def array(one: Any) -> Any:
-        return jnp.asarray(one.detach().float().numpy(), dtype)
+    def array(tensor: Any) -> Any:
+        return jnp.asarray(tensor.detach().float().numpy(), dtype)
 
     with jax.enable_x64(dtype == "float64"):
         params = {"w": array(model.weight), "b": array(model.bias)}

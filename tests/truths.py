@@ -58,8 +58,8 @@ def matches(result: Truth, i: int, r: Fraction, fmt: Format) -> None:
         assert result.residual[i] == pytest.approx(float((r - rational.counted(got, fmt)) / unit), abs=2.0**-19)
     at = result.rounded[i : i + 1]
     for other in (following(following(at, -inf), -inf), at, following(at, inf)):
-        one = Truth(fmt, **{name: getattr(result, name)[i : i + 1] for name in ARRAYS})
-        measured = float(one.error(other)[0])
+        point = Truth(fmt, **{name: getattr(result, name)[i : i + 1] for name in ARRAYS})
+        measured = float(point.error(other)[0])
         if abs(r) < Fraction(2) ** (fmt.e_max + 1):
             expected = abs(rational.counted(float(widen(other)[0]), fmt) - r) / unit
             assert measured == pytest.approx(float(expected), abs=2.0**-19)

@@ -87,7 +87,7 @@ def usual_of(functions: Functions, arrays: Sequence[Any], order: int, side: str 
     every float array, for 2 the gradients of the sum of these. ``gradcheck`` and ``check_grads`` look at a function each,
     where it returns floats: at that of ``side``, which is wrong, or at both.
     """
-    found: dict[str, Said] = dict.fromkeys(OF_RESULTS)
+    answers: dict[str, Said] = dict.fromkeys(OF_RESULTS)
     try:
         results = [_in_torch(functions["torch"], arrays, order), _in_jax(functions["jax"], arrays, order)]
     except Exception as error:  # what raises is noticed by whatever runs it
@@ -96,15 +96,15 @@ def usual_of(functions: Functions, arrays: Sequence[Any], order: int, side: str 
         return dict.fromkeys(OF_RESULTS, "another number of outputs")
     for a, b in zip(*results, strict=True):
         for check, said in of_arrays(a, b).items():
-            found[check] = found[check] or said
+            answers[check] = answers[check] or said
     floats = [i for i, array in enumerate(arrays) if _is_float(array)]
-    if not any(one is not None and one.dtype.kind not in "iub" for one in results[0]):
-        return found
+    if not any(result is not None and result.dtype.kind not in "iub" for result in results[0]):
+        return answers
     flat = np.concatenate([np.asarray(widen(arrays[i])).ravel() for i in floats])
     for name, check in OF_SLOPES.items():
         if side in (None, "both", name):
-            found[check] = of_slopes(name, _packed(name, functions[name], arrays, floats), flat, max(order, 1))
-    return found
+            answers[check] = of_slopes(name, _packed(name, functions[name], arrays, floats), flat, max(order, 1))
+    return answers
 
 
 def _is_float(array: Any) -> bool:
@@ -115,23 +115,23 @@ def _leaves(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         return [leaf for key in sorted(value) for leaf in _leaves(value[key])]
     if isinstance(value, list | tuple):
-        return [leaf for one in value for leaf in _leaves(one)]
+        return [leaf for inner in value for leaf in _leaves(inner)]
     return [value]
 
 
 def _in_torch(function: Callable[..., Any], arrays: Sequence[Any], order: int) -> list[FloatArray | None]:
     given = [to_torch(array) for array in arrays]
-    by = [one.requires_grad_() for one, array in zip(given, arrays, strict=True) if _is_float(array) and order]
+    by = [tensor.requires_grad_() for tensor, array in zip(given, arrays, strict=True) if _is_float(array) and order]
     outputs = _leaves(function(*given))
-    results: list[Any] = [from_torch(one) for one in outputs]
-    summed = [one for one in outputs if one.is_floating_point()]
+    results: list[Any] = [from_torch(output) for output in outputs]
+    summed = [output for output in outputs if output.is_floating_point()]
     for k in range(order):
-        total = sum((one.sum() for one in summed), torch.zeros(()))
+        total = sum((output.sum() for output in summed), torch.zeros(()))
         if not total.requires_grad:
             return [*results, *[None] * len(by) * (order - k)]
         summed = torch.autograd.grad(total, by, create_graph=k + 1 < order, allow_unused=True)
-        results += [None if one is None else from_torch(one) for one in summed]
-        summed = [one for one in summed if one is not None]
+        results += [None if gradient is None else from_torch(gradient) for gradient in summed]
+        summed = [gradient for gradient in summed if gradient is not None]
     return results
 
 
@@ -142,20 +142,20 @@ def _in_jax(function: Callable[..., Any], arrays: Sequence[Any], order: int) -> 
 
         def run(by: list[Any]) -> list[Any]:
             now = list(given)
-            for i, one in zip(floats, by, strict=True):
-                now[i] = one
+            for i, array in zip(floats, by, strict=True):
+                now[i] = array
             return _leaves(function(*now))
 
         def differentiated(run: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]], list[Any]]:
             def total(by: list[Any]) -> Any:
-                return sum(one.sum() for one in run(by) if jnp.issubdtype(one.dtype, jnp.floating))
+                return sum(output.sum() for output in run(by) if jnp.issubdtype(output.dtype, jnp.floating))
 
             return jax.grad(total)
 
         by, results = [given[i] for i in floats], []
         for k in range(order + 1):
             run = differentiated(run) if k else run
-            results += [np.asarray(one) for one in run(by)]
+            results += [np.asarray(result) for result in run(by)]
     return results
 
 
@@ -170,7 +170,7 @@ def _packed(side: str, function: Callable[..., Any], arrays: Sequence[Any], floa
         now = [to_torch(array) if side == "torch" else jnp.asarray(array) for array in arrays]
         for i, shape, end in zip(floats, shapes, ends, strict=True):
             now[i] = flat[end - int(np.prod(shape)) : end].reshape(shape)
-        outputs = [one for one in _leaves(function(*now)) if "float" in str(one.dtype)]
-        return m.concatenate([one.reshape(-1) for one in outputs])
+        outputs = [output for output in _leaves(function(*now)) if "float" in str(output.dtype)]
+        return m.concatenate([output.reshape(-1) for output in outputs])
 
     return packed

@@ -101,13 +101,13 @@ Numbers = tuple[dict[int, tuple[float, float]], tuple[float, ...]]
 
 def numbers() -> dict[str, dict[str, Numbers]]:
     """The zeros and the series, by the activation and the names in its file."""
-    found: dict[str, dict[str, Numbers]] = {}
+    by_activation: dict[str, dict[str, Numbers]] = {}
     with precise():
         for activation, named in FUNCTIONS.items():
             for name, (f, low, high) in named.items():
                 at = zero(f, low, high)
-                found.setdefault(activation, {})[name] = (in_formats(at), series(f, at))
-    return found
+                by_activation.setdefault(activation, {})[name] = (in_formats(at), series(f, at))
+    return by_activation
 
 
 if __name__ == "__main__":

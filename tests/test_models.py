@@ -40,9 +40,14 @@ def session(name: str, library: str, among: tuple[str, ...], number: int = 0) ->
 
 
 PORTS = [
-    pytest.param(one, library, id=f"{one.name}-{library}", marks=session(f"{one.name}-{library}", library, USUAL))
-    for one in ARCHITECTURES.values()
-    for library in one.ports
+    pytest.param(
+        architecture,
+        library,
+        id=f"{architecture.name}-{library}",
+        marks=session(f"{architecture.name}-{library}", library, USUAL),
+    )
+    for architecture in ARCHITECTURES.values()
+    for library in architecture.ports
 ]
 
 
@@ -118,8 +123,8 @@ def test_a_right_port_is_certified_whatever_the_weights(
 def test_a_bug_is_found_where_it_is(library: str, bug: Bug) -> None:
     here(library)
     report = compared(ARCHITECTURES[bug.architecture], bug.jax(SEED), order=int(bug.shows == "gradients"))
-    found = {fault.torch for fault in report.faults}
-    assert found == ({bug.where[-1]} if bug.name == BACKWARD else set(bug.where)), report.story()
+    modules = {fault.torch for fault in report.faults}
+    assert modules == ({bug.where[-1]} if bug.name == BACKWARD else set(bug.where)), report.story()
     assert not report.passed
     assert report.first is not None
     assert report.first.explanation
@@ -136,8 +141,8 @@ def test_three_bugs_at_once_are_found(bugs: tuple[Bug, ...]) -> None:
     here(bugs[0].library)
     report = compared(ARCHITECTURES[bugs[0].architecture], planted(bugs, SEED), order=0)
     where = {path for bug in bugs for path in bug.where}
-    found = {fault.torch for fault in report.faults}
-    assert found == where, report.story()
+    modules = {fault.torch for fault in report.faults}
+    assert modules == where, report.story()
 
 
 # The report
@@ -276,7 +281,7 @@ def test_weights_that_jax_has_joined_are_not_said_to_be_missing() -> None:
 
 def test_alike_faults_are_one_group(failing: ModelsReport) -> None:
     assert [len(group) for group in failing.diverging] == [1]
-    report = compared(ARCHITECTURES["encoder"], next(one for one in BUGS if one.kind == "quick gelu").jax(SEED), order=0)
+    report = compared(ARCHITECTURES["encoder"], next(bug for bug in BUGS if bug.kind == "quick gelu").jax(SEED), order=0)
     assert [len(group) for group in report.diverging] == [2]
     assert "2 x GELU" in report.story()
 
@@ -299,7 +304,7 @@ def test_the_report_is_written_and_drawn(failing: ModelsReport, tmp_path: Any) -
 def test_every_fault_is_explained_not_only_the_first() -> None:
     """Six layers with one activation of another kind each, and the last with one of a third."""
     torch.manual_seed(0)
-    model = nn.Sequential(*(one for _ in range(6) for one in (nn.Linear(4, 4), nn.GELU())), nn.Linear(4, 2))
+    model = nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(4, 4), nn.GELU())), nn.Linear(4, 2))
     params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
 
     def relus(p: dict[str, Any], x: Any) -> Any:
@@ -317,7 +322,7 @@ def test_every_fault_is_explained_not_only_the_first() -> None:
 
 @pytest.mark.full
 def test_a_mistake_that_every_layer_makes_is_explained_once() -> None:
-    bug = next(one for one in BUGS if one.name == "deep-plain-epsilon-in-one-layer")
+    bug = next(candidate for candidate in BUGS if candidate.name == "deep-plain-epsilon-in-one-layer")
     (norm,) = bug.options.values()
     architecture = ARCHITECTURES[bug.architecture]
     port = planted([replace(bug, options={f"{k}.norm": norm for k in range(60)})], SEED)
@@ -341,7 +346,7 @@ def test_the_tree_has_a_verdict_at_each_module(failing: ModelsReport) -> None:
 
 @pytest.mark.full
 def test_layers_that_are_alike_and_right_are_one_row(tmp_path: Any) -> None:
-    bug = next(one for one in BUGS if one.name == "deep-plain-epsilon-in-one-layer")
+    bug = next(candidate for candidate in BUGS if candidate.name == "deep-plain-epsilon-in-one-layer")
     report = compared(ARCHITECTURES[bug.architecture], bug.jax(SEED), order=0)
     names = [row.strip().partition(" (")[0] for row in report.tree().splitlines()]
     assert "0 to 29" in names
@@ -357,8 +362,8 @@ def test_the_model_stays_as_it_was() -> None:
     architecture = ARCHITECTURES["conv_batchnorm_train"]
     model = architecture.torch_model(SEED)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    one = architecture.jax("plain", SEED)
-    compare_models(model, one.model, architecture.inputs(SEED), params=one.params, torch_to_jax=one.torch_to_jax, order=0)
+    port = architecture.jax("plain", SEED)
+    compare_models(model, port.model, architecture.inputs(SEED), params=port.params, torch_to_jax=port.torch_to_jax, order=0)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 

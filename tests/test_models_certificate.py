@@ -193,7 +193,10 @@ def test_gradients_by_what_jax_holds_the_sum_of_are_compared() -> None:
     assert report.passed, report.story()
     assert "gradients: 4 of 4 agree" in report.story()
     wrong = compare_models(Outputs(), partial(lstm, stopped=True), [x], params=jax.tree.map(jnp.asarray, params))
-    assert [one.parameter for one in wrong.gradients if one.cause == "missing"] == ["lstm.bias_ih_l0", "lstm.bias_hh_l0"]
+    assert [gradient.parameter for gradient in wrong.gradients if gradient.cause == "missing"] == [
+        "lstm.bias_ih_l0",
+        "lstm.bias_hh_l0",
+    ]
 
 
 def test_gradients_are_taken_along_the_same_cotangent_where_channels_are_last() -> None:

@@ -61,7 +61,7 @@ def test_copy_weights_keeps_a_table_that_is_not_trained() -> None:
 
     model = Table()
     start = {"up.weight": normal(8, 8), "up.bias": np.zeros(8), "norm.weight": np.ones(8), "norm.bias": np.zeros(8)}
-    params = {name: jnp.asarray(one, jnp.float32) for name, one in start.items()}
+    params = {name: jnp.asarray(array, jnp.float32) for name, array in start.items()}
     filled, matches = copy_weights(model, port, [X], params=params)
-    assert {str(one.torch) for one in matches if one.jax} == {"up.weight", "up.bias", "norm.weight", "norm.bias"}
+    assert {str(match.torch) for match in matches if match.jax} == {"up.weight", "up.bias", "norm.weight", "norm.bias"}
     assert compare_models(model, port, [X], params=filled).passed

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.full
 PAGES = {name: (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("models", "models-report", "models-reference")}
 MOST_WORDS = 90
 TAB = re.compile(r'^=== "(?P<library>[^"]+)"\n\n    ```python\n(?P<code>.*?)^    ```', re.MULTILINE | re.DOTALL)
-TABS = {found["library"]: textwrap.dedent(found["code"]) for found in TAB.finditer(PAGES["models"])}
+TABS = {tab["library"]: textwrap.dedent(tab["code"]) for tab in TAB.finditer(PAGES["models"])}
 SAID = {
     "variance + 1e-6": (
         "DISAGREE (definition): 1: LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch.\n  Sequential / port\n",
@@ -71,9 +71,9 @@ def paragraphs(page: str) -> list[str]:
     """Those of a page's text; an item of a list is one, a table is none."""
     text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
     blocks = [block for block in re.split(r"\n\s*\n", text) if not block.startswith("|")]
-    return [one for block in blocks for one in re.split(r"^- ", block, flags=re.MULTILINE)]
+    return [paragraph for block in blocks for paragraph in re.split(r"^- ", block, flags=re.MULTILINE)]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_no_paragraph_is_long(name: str) -> None:
-    assert [one for one in paragraphs(PAGES[name]) if len(one.split()) > MOST_WORDS] == []
+    assert [paragraph for paragraph in paragraphs(PAGES[name]) if len(paragraph.split()) > MOST_WORDS] == []

@@ -71,7 +71,7 @@ class SequenceFirst(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.pre(x).transpose(0, 1)
         h = self.mid(x)
-        q, k, v = (one(h).transpose(0, 1) for one in (self.q, self.k, self.v))
+        q, k, v = (projection(h).transpose(0, 1) for projection in (self.q, self.k, self.v))
         x = x + self.out((torch.softmax(q @ k.mT / 8**0.5, -1) @ v).transpose(0, 1))
         return self.post(x + self.down(F.gelu(self.up(x)))).transpose(0, 1)
 
@@ -105,7 +105,7 @@ class Causal(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, t, _ = x.shape
-        q, k, v = (one(x).view(b, t, 2, 4).transpose(1, 2) for one in (self.q, self.k, self.v))
+        q, k, v = (projection(x).view(b, t, 2, 4).transpose(1, 2) for projection in (self.q, self.k, self.v))
         scores = (q @ k.mT / 2).masked_fill(~torch.ones(t, t).tril().bool(), -1e30)
         return self.out((torch.softmax(scores, -1) @ v).transpose(1, 2).reshape(b, t, 8))
 
@@ -143,8 +143,8 @@ class Shared(nn.Module):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         fill = (1.0 - mask[:, None].to(x.dtype)) * -1e30
-        for one in self.layers:
-            x = x + one(x, fill)
+        for layer in self.layers:
+            x = x + layer(x, fill)
         return x
 
 
@@ -197,8 +197,8 @@ def test_numbers_computed_from_a_weight_are_no_other_uses_of_it() -> None:
 @pytest.mark.parametrize("whole", [True, False], ids=["with its key", "without its key"])
 def test_new_statistics_are_compared_by_the_names_inside(momentum: float, whole: bool) -> None:
     model = seeded(nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6, momentum=0.1))).train()
-    own = {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
-    params = {"params": {name: one for name, one in own.items() if "running" not in name}}
+    own = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
+    params = {"params": {name: array for name, array in own.items() if "running" not in name}}
     params["state"] = {"mean": own["1.running_mean"], "var": own["1.running_var"]}
 
     def port(p: dict[str, Any], x: Any) -> Any:
@@ -239,8 +239,8 @@ def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(
             self.norms = model
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            for one, size in zip(self.norms, sizes, strict=True):
-                x = torch.tanh(one(x[:size]))
+            for norm, size in zip(self.norms, sizes, strict=True):
+                x = torch.tanh(norm(x[:size]))
             return x
 
     def port(p: dict[str, Any], x: Any) -> Any:
@@ -250,24 +250,24 @@ def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(
             mean, var = x.mean(0), x.var(0)
             statistics = {"mean": mean, "var": var * size / (size - by)}
             new |= {
-                f"{name}.running_{one}": (1 - momentum) * p[f"{name}.running_{one}"] + momentum * new_one
-                for one, new_one in statistics.items()
+                f"{name}.running_{kind}": (1 - momentum) * p[f"{name}.running_{kind}"] + momentum * new_one
+                for kind, new_one in statistics.items()
             }
             x = jnp.tanh((x - mean) / jnp.sqrt(var + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"])
         return x, new
 
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in Cut().state_dict().items()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in Cut().state_dict().items()}
     report = compare_models(Cut(), port, [normal(16, 8)], params=params)
     assert [len(group) for group in report.diverging] == [3] * len(explanations), report.story()
     said = [group[0].explanation.partition(";")[0].replace("running_", "") for group in report.diverging]
-    assert said == [one.replace("running_", "") for one in explanations]
+    assert said == [explanation.replace("running_", "") for explanation in explanations]
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
 @pytest.mark.parametrize("axis", [1, 0])
 def test_a_module_that_keeps_a_computed_weight_is_compared_and_copied(axis: int) -> None:
     model = nn.Sequential(nn.utils.weight_norm(nn.Linear(8, 6)))
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
 
     def port(p: dict[str, Any], x: Any) -> Any:
         weight = p["0.weight_v"] / jnp.linalg.norm(p["0.weight_v"], axis=axis, keepdims=True) * p["0.weight_g"]
@@ -276,8 +276,8 @@ def test_a_module_that_keeps_a_computed_weight_is_compared_and_copied(axis: int)
     report = compare_models(model, port, [X], params=params)
     assert report.passed is (axis == 1), report.story()
     if axis == 1:
-        filled, _ = copy_weights(model, port, [X], params={name: jnp.zeros_like(one) for name, one in params.items()})
-        assert all((filled[name] == one).all() for name, one in params.items())
+        filled, _ = copy_weights(model, port, [X], params={name: jnp.zeros_like(array) for name, array in params.items()})
+        assert all((filled[name] == array).all() for name, array in params.items())
 
 
 # What the noise of rounding excuses
@@ -374,8 +374,8 @@ def test_the_padding_of_a_convolution_is_named_behind_a_conversion(port: Port) -
             return self.a(x * mask)
 
     def convolved(p: dict[str, Any], x: Any, mask: Any) -> Any:
-        found = jax.lax.conv_general_dilated(port(p, x, mask), p["a.weight"], (2, 2), "SAME")
-        return found + p["a.bias"][:, None, None]
+        convolution = jax.lax.conv_general_dilated(port(p, x, mask), p["a.weight"], (2, 2), "SAME")
+        return convolution + p["a.bias"][:, None, None]
 
     mask = (normal(2, 1, 12, 12) > 0).astype(int)
     report = compared(seeded(Padded()), convolved, normal(2, 2, 12, 12), mask)
@@ -420,6 +420,6 @@ def test_a_module_of_torchscript_is_compared_and_copied(compiled: Any, approxima
     assert len(report.faults) == approximate
     if not approximate:
         assert len(report.gradients) == 4
-        empty = {name: jnp.zeros(tuple(one.shape)) for name, one in model.named_parameters()}
+        empty = {name: jnp.zeros(tuple(parameter.shape)) for name, parameter in model.named_parameters()}
         filled, _ = copy_weights(script, port, [X], params=empty)
-        assert all(np.array_equal(filled[name], one.detach().numpy()) for name, one in model.named_parameters())
+        assert all(np.array_equal(filled[name], parameter.detach().numpy()) for name, parameter in model.named_parameters())

@@ -43,7 +43,7 @@ def turned(p: dict[str, Array], x: Array, positions: Array, *, precise: bool) ->
 def compared(*, torch_is_precise: bool, jax_is_precise: bool) -> ModelsReport:
     torch.manual_seed(0)
     model = Turned(torch_is_precise).bfloat16()
-    params = {name: jnp.asarray(one.detach().float().numpy(), jnp.bfloat16) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().float().numpy(), jnp.bfloat16) for name, tensor in model.named_parameters()}
     inputs = [np.random.default_rng(0).normal(size=(12, WIDTH)), np.arange(300, 312)]
 
     def port(p: dict[str, Array], x: Array, positions: Array) -> Array:
@@ -106,7 +106,7 @@ def scaled(p: dict[str, Array], ids: Array, *, holds: bool, early: bool) -> Arra
 def both_scaled(torch_side: tuple[bool, bool], jax_side: tuple[bool, bool]) -> ModelsReport:
     torch.manual_seed(0)
     model = Scaled(*torch_side).bfloat16()
-    params = {name: jnp.asarray(one.detach().float().numpy(), jnp.bfloat16) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().float().numpy(), jnp.bfloat16) for name, tensor in model.named_parameters()}
     holds, early = jax_side
 
     def port(p: dict[str, Array], ids: Array) -> Array:
@@ -140,7 +140,7 @@ def test_numbers_of_python_that_jax_rounds_as_it_always_does_are_no_fault() -> N
     """PyTorch computes with 0.7 as it is, in float32; JAX rounds a number beside an array to the dtype of the array."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(WIDTH, WIDTH), Times(0.7), nn.Linear(WIDTH, WIDTH), Times(FACTOR)).bfloat16()
-    params = {name: jnp.asarray(one.detach().float().numpy(), jnp.bfloat16) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().float().numpy(), jnp.bfloat16) for name, tensor in model.named_parameters()}
 
     def port(p: dict[str, Array], x: Array) -> Array:
         y = (x @ p["0.weight"].T + p["0.bias"]) * 0.7
@@ -155,7 +155,7 @@ def test_running_statistics_that_jax_returns_in_float32_have_the_rounding_of_the
     """As flax linen's BatchNorm returns them: what it keeps of the old ones is rounded to bfloat16."""
     torch.manual_seed(0)
     model = nn.BatchNorm1d(4).train()
-    state = {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items() if one.is_floating_point()}
+    state = {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     state |= {"running_mean": jnp.asarray([0.3, -1.1, 0.7, 2.3]), "running_var": jnp.asarray([0.7, 1.3, 2.9, 0.6])}
     with torch.no_grad():
         for name in ("running_mean", "running_var"):
@@ -166,7 +166,7 @@ def test_running_statistics_that_jax_returns_in_float32_have_the_rounding_of_the
         mean, variance = wide.mean(0), wide.var(0)
         y = (wide - mean) / jnp.sqrt(variance + 1e-5) * p["weight"] + p["bias"]
         parts = {"running_mean": mean, "running_var": variance * len(x) / (len(x) - 1)}
-        return y.astype(x.dtype), {name: 0.9 * p[name] + jnp.float32(0.1) * one for name, one in parts.items()}
+        return y.astype(x.dtype), {name: 0.9 * p[name] + jnp.float32(0.1) * part for name, part in parts.items()}
 
     x = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
     report = compare_models(model, port, [x], params=state, dtype="bfloat16", order=0)

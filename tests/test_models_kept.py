@@ -38,22 +38,22 @@ def port(p: dict[str, Any], x: Any) -> Any:
 
 def compared(keep: Path | None, given: dict[str, Any] | None = None, stop: int = -1, **options: Any) -> Any:
     """The report, and what ran on the way."""
-    mine, ran = model(), []
+    module, ran = model(), []
 
     def progress(what: str) -> None:
         ran.append(what)
-        if sum(one.startswith("JAX") for one in ran) == stop:
+        if sum(stage.startswith("JAX") for stage in ran) == stop:
             raise StopError
 
     options = {"order": 0, **options}
     report = crosscheck.compare_models(
-        mine, port, [X], params=given or params(mine), keep=keep, progress=progress, **options
+        module, port, [X], params=given or params(module), keep=keep, progress=progress, **options
     )
-    return report, [one for one in ran if one.startswith("JAX")]
+    return report, [stage for stage in ran if stage.startswith("JAX")]
 
 
 def numbers(report: Any) -> list[Any]:
-    return [(one.name, one.error, one.accumulated, one.drift) for one in report.layers]
+    return [(layer.name, layer.error, layer.accumulated, layer.drift) for layer in report.layers]
 
 
 def test_a_comparison_that_was_stopped_goes_on_with_the_runs_that_it_had_finished(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_the_faults_are_the_same_with_and_without_kept_runs(tmp_path: Path) -> N
 
 def test_progress_names_the_layer_on_each_side() -> None:
     ran: list[str] = []
-    mine = model()
-    crosscheck.compare_models(mine, port, [X], params=params(mine), progress=ran.append)
+    module = model()
+    crosscheck.compare_models(module, port, [X], params=params(module), progress=ran.append)
     assert "PyTorch: 2" in ran
     assert "JAX in float64: 2" in ran
 

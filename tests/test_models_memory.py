@@ -36,7 +36,7 @@ class Overwriting(nn.Module):
 def test_an_operand_is_what_the_operation_got_whatever_is_written_to_it_later(wrong: str) -> None:
     torch.manual_seed(0)
     model, x = Overwriting(), np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
-    params = {name: jnp.asarray(one.detach().numpy().copy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy().copy()) for name, tensor in model.named_parameters()}
 
     def port(p: dict[str, Any], x: Any) -> Any:
         def linear(name: str, x: Any) -> Any:
@@ -63,8 +63,8 @@ class Renormalised(nn.Module):
 def test_a_model_that_writes_to_a_parameter_is_compared_and_left_as_it_was() -> None:
     torch.manual_seed(0)
     model, ids = Renormalised(), np.arange(6)
-    before = {name: one.detach().clone() for name, one in model.named_parameters()}
-    params = {name: jnp.asarray(one.numpy()) for name, one in before.items()}
+    before = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.numpy()) for name, tensor in before.items()}
 
     def port(p: dict[str, Any], ids: Any) -> Any:
         rows = p["table.weight"][ids]
@@ -73,7 +73,7 @@ def test_a_model_that_writes_to_a_parameter_is_compared_and_left_as_it_was() -> 
 
     report = crosscheck.compare_models(model, port, [ids], params=params, order=0)
     assert report.passed, report.story()
-    assert all(torch.equal(one, before[name]) for name, one in model.named_parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.named_parameters())
     wrong = crosscheck.compare_models(
         model, lambda p, ids: p["table.weight"][ids] @ p["head.weight"].T + p["head.bias"], [ids], params=params, order=0
     )
@@ -137,8 +137,8 @@ def test_the_estimate_is_what_a_comparison_takes_within_30_percent(name: str, or
     # what JAX compiles takes more memory than what it finds compiled
     own = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     done = subprocess.run(command, env=own, stdout=subprocess.PIPE, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert 0.7 <= found["estimated"] / found["measured"] <= 1.3, found
+    sizes = json.loads(done.stdout.splitlines()[-1])
+    assert 0.7 <= sizes["estimated"] / sizes["measured"] <= 1.3, sizes
 
 
 class Logits(nn.Module):
@@ -161,7 +161,7 @@ def logits(p: dict[str, Any], ids: Any) -> Any:
 def both(words: int, width: int) -> tuple[nn.Module, dict[str, Any], list[Any]]:
     torch.manual_seed(0)
     model = Logits(words, width)
-    params = {name: one.detach().numpy().copy() for name, one in model.named_parameters()}
+    params = {name: tensor.detach().numpy().copy() for name, tensor in model.named_parameters()}
     return model, params, [np.random.default_rng(0).integers(0, words, (2, 5))]
 
 
@@ -206,4 +206,4 @@ def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(
     assert in_memory.passed is passed, in_memory.story()
     assert in_memory == on_disk
     assert in_memory.faults == on_disk.faults
-    assert {one.parameter for one in in_memory.gradients} == (set(params) if judged else set())
+    assert {gradient.parameter for gradient in in_memory.gradients} == (set(params) if judged else set())

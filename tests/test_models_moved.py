@@ -46,7 +46,7 @@ def block(p: dict[str, Any], x: Any, *, before: bool) -> Any:
 def test_a_norm_that_jax_applies_before_a_sum_is_named(before: bool) -> None:
     torch.manual_seed(0)
     model = Block()
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
     x = np.random.default_rng(0).normal(size=(2, 5, WIDTH)).astype(np.float32)
     report = compare_models(model, lambda p, x: block(p, x, before=before), [x], params=params, order=0)
     said = [fault.explanation for fault in report.faults][:1]

@@ -49,9 +49,9 @@ class Drawn:
         torch.manual_seed(seed)
         blocks = [Branches(rng) for _ in range(rng.choice([1, 2, 3]))]
         self.model = nn.Sequential(*blocks, nn.Linear(WIDTH, 5))
-        for name, one in self.model.named_parameters():
+        for name, parameter in self.model.named_parameters():
             if name.endswith("bias"):
-                nn.init.zeros_(one)
+                nn.init.zeros_(parameter)
         self.blocks = blocks
         self.weights = weights_of(self.model)
         self.stopped = rng.choice([None, *self.weights])
@@ -62,8 +62,8 @@ class Drawn:
 
     def port(self, params: Any, x: Any) -> Any:
         def of(name: str) -> Any:
-            one = params[self.names[name]] if name in self.names else None
-            return jax.lax.stop_gradient(one) if name == self.stopped else one
+            array = params[self.names[name]] if name in self.names else None
+            return jax.lax.stop_gradient(array) if name == self.stopped else array
 
         def norm(path: str, given: Any) -> Any:
             if of(f"{path}.weight") is None:
@@ -79,7 +79,7 @@ class Drawn:
             total = x if block.residual else 0.0
             joint: dict[int, Any] = {}
             biases = [of(f"{number}.up.{k}.bias") for k in block.order]
-            if block.joined and not any(isinstance(one, nn.LayerNorm) for one in block.norms) and None not in biases:
+            if block.joined and not any(isinstance(norm, nn.LayerNorm) for norm in block.norms) and None not in biases:
                 weight = jnp.concatenate([of(f"{number}.up.{k}.weight") for k in block.order])
                 together = jnp.split(x @ weight.T + jnp.concatenate(biases), len(block.order), -1)
                 joint = dict(zip(block.order, together, strict=True))
@@ -93,12 +93,12 @@ class Drawn:
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 4 else sampled(seed)) for seed in range(120)])
 def test_only_a_stopped_gradient_is_wrong(seed: int) -> None:
     drawn = Drawn(seed)
-    params = {drawn.names[name]: jnp.array(one) for name, one in drawn.weights.items()}
+    params = {drawn.names[name]: jnp.array(weight) for name, weight in drawn.weights.items()}
     x = np.random.default_rng(seed).standard_normal((6, WIDTH), np.float32)
     report = compare_models(drawn.model, drawn.port, [x], params=params)
-    wrong = [one.parameter for one in report.gradients if one.cause is not None]
+    wrong = [gradient.parameter for gradient in report.gradients if gradient.cause is not None]
     assert wrong == ([] if drawn.stopped is None else [drawn.stopped]), report.story()
-    assert all(one.share == 1.0 for one in report.gradients)
-    assert {(one.torch, one.jax) for one in report.weights} >= {(name, f"['{own}']") for name, own in drawn.names.items()}, (
-        report.story()
-    )
+    assert all(gradient.share == 1.0 for gradient in report.gradients)
+    assert {(weight.torch, weight.jax) for weight in report.weights} >= {
+        (name, f"['{own}']") for name, own in drawn.names.items()
+    }, report.story()

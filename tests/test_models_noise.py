@@ -246,7 +246,7 @@ class Positioned(nn.Module):
 def test_a_table_that_was_rounded_in_another_way_is_no_fault(base: float) -> None:
     model = Positioned()
     angles = np.arange(6)[:, None] * np.exp(np.arange(0, 8, 2) * (-np.log(base) / 8))
-    params = {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items()}
+    params = {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items()}
     params["table"] = jnp.asarray(np.concatenate([np.sin(angles), np.cos(angles)], 1), jnp.float32)
     assert (params["table"] != model.table.numpy()).any()
 
@@ -294,15 +294,15 @@ def test_rounding_a_table_to_16_bits_excuses_no_other_table(dtype: str, base: fl
         cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
 
         def turn(x: Any) -> Any:
-            one, other = x[..., :4], x[..., 4:]
-            return jnp.concatenate([one * cos - other * sin, other * cos + one * sin], -1)
+            first, second = x[..., :4], x[..., 4:]
+            return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
 
         q, k, v = (linear(p, name, x) for name in "qkv")
         return jax.nn.softmax((turn(q) @ turn(k).swapaxes(1, 2)) * 8**-0.5, -1) @ v
 
     torch.manual_seed(0)
     model = Rotated()
-    params = {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items() if name != "frequencies"}
+    params = {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items() if name != "frequencies"}
     report = compare_models(model, port, [normal(2, 12, 8)], params=params, dtype=dtype, order=0)
     assert report.passed is (base == 10000), report.story()
 
@@ -311,7 +311,7 @@ def test_rounding_a_table_to_16_bits_excuses_no_other_table(dtype: str, base: fl
 def test_weights_that_jax_holds_as_products_are_judged_in_16_bits(error: float) -> None:
     """Two layers without an activation between them are one in JAX, whose weights are rounded by themselves."""
     model = seeded(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4)))
-    own = {name: one.detach().numpy() for name, one in model.state_dict().items()}
+    own = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     w = own["0.weight"].T @ own["1.weight"].T * (1 + error * np.sign(normal(9, 8)[1:]))
     b = own["0.bias"] @ own["1.weight"].T + own["1.bias"]
     params = {
@@ -349,6 +349,6 @@ def test_torch_may_hold_the_rounded_logarithms_of_numbers_that_jax_has_exactly(f
 
     torch.manual_seed(0)
     model = Decayed()
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
     report = compare_models(model, port, [normal(3, 4)], params=params, order=1)
     assert report.passed is (first == 5), report.story()

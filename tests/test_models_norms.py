@@ -100,7 +100,7 @@ def test_a_certificate_in_16_bits_says_which_weights_only_the_results_show(dtype
     factor = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
     shift = norm.bias - norm.running_mean * factor
     folded = {"w": (layer.weight.T * factor), "b": layer.bias * factor + shift}
-    params = {name: jnp.asarray(one.detach().numpy(), dtype) for name, one in folded.items()}
+    params = {name: jnp.asarray(tensor.detach().numpy(), dtype) for name, tensor in folded.items()}
     report = compare_models(model, lambda p, x: x @ p["w"] + p["b"], [normal(6, 8)], params=params, dtype=dtype)
     assert report.passed, report
     notes = [note for note in report.notes if "only results show" in note]
@@ -131,7 +131,7 @@ def test_the_branches_of_a_residual_block_may_have_any_order(shortcut_first: boo
     """In each order, with norms as flax computes them: the scale is multiplied with the inverse deviation."""
 
     def normed(p: dict[str, Any], name: str, x: Any) -> Any:
-        w, b, m, v = (p[f"{name}.{one}"][:, None, None] for one in ("weight", "bias", "running_mean", "running_var"))
+        w, b, m, v = (p[f"{name}.{part}"][:, None, None] for part in ("weight", "bias", "running_mean", "running_var"))
         return (x - m) * (jax.lax.rsqrt(v + 1e-5) * w) + b
 
     def conv(p: dict[str, Any], name: str, x: Any) -> Any:

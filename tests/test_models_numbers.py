@@ -55,17 +55,17 @@ class Layer(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("epsilon", "one", "explanation"),
+    ("epsilon", "added", "explanation"),
     [
         (1e-3, True, "epsilon: 0.001 in JAX, 1e-06 in PyTorch"),
         (1e-6, False, "JAX forgets to add 1"),
     ],
 )
 def test_the_same_mistake_in_norms_is_one_kind_and_the_sums_behind_them_are_right(
-    epsilon: float, one: bool, explanation: str
+    epsilon: float, added: bool, explanation: str
 ) -> None:
     def norm(p: dict[str, Any], name: str, x: Any) -> Any:
-        weight = 1 + p[f"{name}.weight"] if one else p[f"{name}.weight"]
+        weight = 1 + p[f"{name}.weight"] if added else p[f"{name}.weight"]
         return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + epsilon) * weight
 
     def port(p: dict[str, Any], x: Any) -> Any:
@@ -177,7 +177,7 @@ class Graph(nn.Module):
 
     def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
         x = self.up(x)
-        to, at = ((x * one).sum(-1) for one in self.pair)
+        to, at = ((x * vector).sum(-1) for vector in self.pair)
         scores = nn.functional.leaky_relu(to[:, :, None] + at[:, None], 0.2)
         scores = torch.where(edges == 1, scores, torch.full_like(scores, -9e15))
         return torch.as_tensor(self.out(scores.softmax(-1) @ x))
@@ -186,7 +186,7 @@ class Graph(nn.Module):
 def test_the_fills_of_a_mask_are_no_constant_factor() -> None:
     def port(p: dict[str, Any], x: Any, edges: Any) -> Any:
         x = linear(p, "up", x)
-        at, to = ((x * one).sum(-1) for one in p["pair"])  # exchanged
+        at, to = ((x * vector).sum(-1) for vector in p["pair"])  # exchanged
         scores = jax.nn.leaky_relu(to[:, :, None] + at[:, None], 0.2)
         return linear(p, "out", jax.nn.softmax(jnp.where(edges == 1, scores, -9e15)) @ x)
 
@@ -200,7 +200,7 @@ def test_the_fills_of_a_mask_are_no_constant_factor() -> None:
 def test_products_by_an_algorithm_that_a_cpu_refuses_are_judged(wrong: bool) -> None:
     """Attention of flax has them in float16, as it is traced for every device."""
     model = nn.Linear(8, 4)
-    params = {name: jnp.array(one.detach().numpy()).astype(jnp.float16) for name, one in model.named_parameters()}
+    params = {name: jnp.array(tensor.detach().numpy()).astype(jnp.float16) for name, tensor in model.named_parameters()}
 
     def port(params: Any, x: Any) -> Any:
         y = jnp.matmul(x, params["weight"].T, precision=jax.lax.DotAlgorithmPreset.F16_F16_F32).astype(jnp.float16)

@@ -25,7 +25,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.ln1(x)
-        q, k, v = (one(h).view(2, 6, 2, 4).transpose(1, 2) for one in (self.q, self.k, self.v))
+        q, k, v = (projection(h).view(2, 6, 2, 4).transpose(1, 2) for projection in (self.q, self.k, self.v))
         h = torch.softmax(q @ k.transpose(2, 3) / 2, -1) @ v
         x = x + self.ln2(self.o(h.transpose(1, 2).reshape(2, 6, 8)))
         return x + self.down(torch.tanh(self.up(self.ln3(x))))
@@ -38,7 +38,7 @@ def norm(p: dict[str, Any], name: str, x: Any) -> Any:
 
 def port(p: dict[str, Any], x: Any) -> Any:
     for k in range(2):
-        own = {name.removeprefix(f"{k}."): one for name, one in p.items()}
+        own = {name.removeprefix(f"{k}."): weight for name, weight in p.items()}
         h = norm(own, "ln1", x)
         q, key, v = (linear(own, name, h).reshape(2, 6, 2, 4).swapaxes(1, 2) for name in "qkv")
         h = jax.nn.softmax(q @ key.swapaxes(2, 3) / 2, -1) @ v
@@ -47,9 +47,9 @@ def port(p: dict[str, Any], x: Any) -> Any:
     return linear(p, "2", x)
 
 
-def swapped(one: str, other: str, *names: str) -> Any:
+def swapped(first: str, second: str, *names: str) -> Any:
     def change(p: dict[str, Any]) -> dict[str, Any]:
-        moved = {f"{a}.{name}": p[f"{b}.{name}"] for name in names for a, b in ((one, other), (other, one))}
+        moved = {f"{a}.{name}": p[f"{b}.{name}"] for name in names for a, b in ((first, second), (second, first))}
         return p | moved
 
     return change
@@ -106,7 +106,7 @@ CASES: list[tuple[Any, list[tuple[str, str]]]] = [
 @pytest.mark.parametrize(("wrong", "explained"), CASES)
 def test_wrong_weights_are_explained_where_they_are_used(wrong: Any, explained: list[tuple[str, str]]) -> None:
     model = seeded(nn.Sequential(Block(), Block(), nn.Linear(8, 3)))
-    params = wrong({name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()})
+    params = wrong({name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()})
     report = compare_models(model, port, [X], params=params, order=0)
     assert not report.passed
     assert [(fault.torch, fault.explanation) for fault in report.faults] == explained, report.story()
@@ -130,7 +130,7 @@ def test_a_second_mistake_that_hardly_moves_the_outputs_is_not_hidden() -> None:
         return linear(p, "4", jnp.tanh(linear(p, "2", x * p["1.weight"] + p["1.bias"])))
 
     params = swapped("2", "4", "weight", "bias")(
-        {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
+        {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
     )
     report = compare_models(model, twice, [X], params=params, order=0)
     assert "1" in {fault.torch for fault in report.faults}, report.story()

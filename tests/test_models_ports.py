@@ -89,7 +89,7 @@ def test_an_output_made_of_weights_alone_is_compared() -> None:
 def norm(p: dict[str, Any], x: Any, *, epsilon: float, folded: bool, last: bool) -> Any:
     mean, var, weight, bias = (p[f"1.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
     if not last:
-        mean, var, weight, bias = (one[:, None, None] for one in (mean, var, weight, bias))
+        mean, var, weight, bias = (array[:, None, None] for array in (mean, var, weight, bias))
     if folded:
         return (x - mean) * (lax.rsqrt(var + epsilon) * weight) + bias
     return (x - mean) / jnp.sqrt(var + epsilon) * weight + bias
@@ -141,7 +141,7 @@ def test_a_mistake_in_a_pooling_that_has_no_name_is_placed_there() -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         x = conv(p, "0", x)
         x = window(x) / (18 - window(jnp.ones_like(x)))
-        moved = {name.replace("2.", "1.", 1): one for name, one in p.items() if name.startswith("2.")}
+        moved = {name.replace("2.", "1.", 1): weight for name, weight in p.items() if name.startswith("2.")}
         return conv(p, "3", norm(moved, x, epsilon=1e-5, folded=False, last=False))
 
     (fault,) = compared(model, port, IMAGE).faults
@@ -217,7 +217,7 @@ class Positions(nn.Module):
 def test_a_table_of_which_both_sides_apply_a_part_is_matched_whole() -> None:
     report = compared(seeded(Positions()), lambda p, x: linear(p, "fc", x + p["positions"][: x.shape[1]]), X)
     assert report.passed
-    assert next((one.torch, one.layout, one.reason) for one in report.weights) == ("positions", "the same", None)
+    assert next((weight.torch, weight.layout, weight.reason) for weight in report.weights) == ("positions", "the same", None)
     assert len(report.weights) == 3
 
 
@@ -252,7 +252,7 @@ def test_an_activation_that_one_block_forgets_is_not_missed_in_the_next(bad: int
     report = compared(seeded(Timed()), port, normal(4, 6), normal(4, 3))
     (fault,) = report.faults
     assert fault.operation == "silu"
-    (layer,) = (one for one in report.layers if one.fault is not None)
+    (layer,) = (candidate for candidate in report.layers if candidate.fault is not None)
     assert layer.name == f"of_t.{bad}.weight"
 
 

@@ -21,7 +21,7 @@ MASK[1, :2] = 0  # padding on the left
 
 
 def params_of(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
+    return {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
 
 
 def only_fault(report: ModelsReport) -> Any:
@@ -114,8 +114,8 @@ def layer(p: dict[str, Any], name: str, x: Any, *, how: str) -> Any:
 )
 def test_modules_in_another_order_are_one_fault(how: str, where: str, said: str) -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
-        for one in (1, 0) if how == "reversed" else (0, 1):
-            x = layer(p, f"layers.{one}", x, how=how if one == 1 else "")
+        for number in (1, 0) if how == "reversed" else (0, 1):
+            x = layer(p, f"layers.{number}", x, how=how if number == 1 else "")
         return linear(p, "head", x)
 
     fault = only_fault(compared(seeded(Layers()), port, X))
@@ -234,13 +234,15 @@ def test_the_same_mask_forgotten_in_every_layer_is_one_kind_of_fault() -> None:
             self.layers = nn.ModuleList([Masked(), Masked()])
 
         def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            for one in self.layers:
-                x = one(x, mask)
+            for layer in self.layers:
+                x = layer(x, mask)
             return x
 
     def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
         for k in range(2):
-            own = {name.removeprefix(f"layers.{k}."): one for name, one in p.items() if name.startswith(f"layers.{k}.")}
+            own = {
+                name.removeprefix(f"layers.{k}."): weight for name, weight in p.items() if name.startswith(f"layers.{k}.")
+            }
             x = attention(own, x, jnp.ones_like(mask), hidden=-1e9, rows=-1.0)
         return x
 
@@ -336,7 +338,7 @@ def test_a_layer_with_the_numbers_of_the_one_before_is_named() -> None:
         return linear(p, "4", jnp.tanh(linear(p, "2", jnp.tanh(linear(p, "0", x)))))
 
     params = params_of(model)
-    params |= {f"2.{one}": params[f"0.{one}"] for one in ("weight", "bias")}
+    params |= {f"2.{part}": params[f"0.{part}"] for part in ("weight", "bias")}
     report = compare_models(model, port, [X], params=params, order=0)
     assert report.first is not None
     assert report.first.torch == "2", report.story()

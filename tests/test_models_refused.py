@@ -103,10 +103,10 @@ def test_a_comparison_that_does_not_fit_is_refused_before_it_runs(order: int) ->
 def test_a_module_of_nnx_that_draws_random_numbers_is_refused() -> None:
     pytest.importorskip("flax")
     vae = ARCHITECTURES["vae"]
-    one = vae.jax("nnx", evaluated=False)
+    port = vae.jax("nnx", evaluated=False)
     said = r"jax_model: it draws random numbers, from .dropout.rngs.count; call eval\(\)"
     with pytest.raises(crosscheck.UsageError, match=said):
-        crosscheck.compare_models(vae.torch_model(0), one.model, vae.inputs(0), torch_to_jax=one.torch_to_jax)
+        crosscheck.compare_models(vae.torch_model(0), port.model, vae.inputs(0), torch_to_jax=port.torch_to_jax)
 
 
 @pytest.mark.full
@@ -116,7 +116,7 @@ def test_a_key_that_changes_no_result_draws_no_random_numbers() -> None:
 
     class Port(nnx.Module):
         def __init__(self, model: torch.nn.LSTM) -> None:
-            own = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+            own = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
             cell = nnx.OptimizedLSTMCell(5, 6, rngs=nnx.Rngs(0))
             cell.dense_i.kernel[...], cell.dense_h.kernel[...] = own["weight_ih_l0"].T, own["weight_hh_l0"].T
             cell.dense_h.bias[...] = own["bias_ih_l0"] + own["bias_hh_l0"]
@@ -137,7 +137,7 @@ def test_a_module_of_linen_may_be_bound_or_come_with_its_variables() -> None:
     linen = pytest.importorskip("flax.linen")
     model = torch.nn.Linear(4, 3)
     dense = linen.Dense(3)
-    kernel, bias = (one.detach().numpy() for one in (model.weight.T, model.bias))
+    kernel, bias = (tensor.detach().numpy() for tensor in (model.weight.T, model.bias))
     variables = {"params": {"kernel": kernel, "bias": bias}}
     x = np.ones((2, 4), np.float32)
     for given, params in ((dense.bind(variables), None), (dense, variables), (dense.apply, variables)):

@@ -36,11 +36,11 @@ def seen(count: int, *, whole: bool, noise: Noise | None = None, replaced: float
     """The sum at each layer, and the result; one sum in the middle may be replaced."""
     flat = traced(count)
     sums = [step.operation.index for step in flat.steps if step.operation.name == "add"]
-    found: list[np.ndarray] = []
+    values: list[np.ndarray] = []
 
     def look(run: ModelRun, value: Any) -> Any:
-        found.append(np.asarray(value))
-        return None if replaced is None or len(found) != count // 2 else np.full(value.shape, replaced)
+        values.append(np.asarray(value))
+        return None if replaced is None or len(values) != count // 2 else np.full(value.shape, replaced)
 
     stretches = repeated(flat, (), set(sums)) if whole else ()
     assert len(stretches) == (count if whole and count >= REPEATED else 0)
@@ -48,13 +48,13 @@ def seen(count: int, *, whole: bool, noise: Noise | None = None, replaced: float
     results = ModelRun(
         flat, wide=True, watched=watched, perturbation=Perturbation(noise), keep=False, schedule=Schedule(stretches)
     )(WEIGHTS[:count], [X])
-    return [*found, *results]
+    return [*values, *results]
 
 
 @pytest.mark.parametrize("replaced", [None, 0.5])
 def test_compiled_stretches_give_what_single_steps_give(replaced: float | None) -> None:
-    for one, other in zip(*(seen(REPEATED, whole=whole, replaced=replaced) for whole in (True, False)), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-13)
+    for compiled, stepped in zip(*(seen(REPEATED, whole=whole, replaced=replaced) for whole in (True, False)), strict=True):
+        np.testing.assert_allclose(compiled, stepped, rtol=1e-13)
 
 
 def test_a_model_that_repeats_less_is_run_step_by_step() -> None:
@@ -62,23 +62,23 @@ def test_a_model_that_repeats_less_is_run_step_by_step() -> None:
 
 
 def test_noise_follows_from_the_seed() -> None:
-    one, again, other = (seen(REPEATED, whole=True, noise=Noise(seed, 1e-6))[-1] for seed in (1, 1, 2))
-    assert (one == again).all()
-    assert (one != other).all()
+    first, again, other = (seen(REPEATED, whole=True, noise=Noise(seed, 1e-6))[-1] for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).all()
 
 
 def test_each_stretch_has_noise_of_its_own() -> None:
     weights = [WEIGHTS[0]] * REPEATED
     flat = trace(
-        lambda w, x: [jnp.tanh(x[0] @ one) for one in w], weights, [f"w{k}" for k in range(REPEATED)], [X], "float32"
+        lambda w, x: [jnp.tanh(x[0] @ weight) for weight in w], weights, [f"w{k}" for k in range(REPEATED)], [X], "float32"
     )
     products = {step.operation.index for step in flat.steps if step.operation.name == "dot_general"}
     stretches = repeated(flat, products, ())
     assert len(stretches) >= REPEATED - 1  # the last one ends with the outputs
     noise = Noise(3, 1e-6)
-    found = ModelRun(flat, wide=True, perturbation=Perturbation(noise), schedule=Schedule(stretches))(weights, [X])
+    noisy = ModelRun(flat, wide=True, perturbation=Perturbation(noise), schedule=Schedule(stretches))(weights, [X])
     clean = ModelRun(flat, wide=True)(weights, [X])
-    errors = np.array([one / exact - 1 for one, exact in zip(found, clean, strict=True)])
+    errors = np.array([value / exact - 1 for value, exact in zip(noisy, clean, strict=True)])
     assert len(np.unique(errors)) == errors.size
     assert 1e-8 < np.abs(errors).max() < 1e-5
 
@@ -106,12 +106,12 @@ OPERATIONS = (
 @pytest.mark.parametrize("function", [*MOVES, *OPERATIONS])
 def test_numpy_computes_small_arrays_as_jax_does(function: Any) -> None:
     flat = trace(lambda _, inputs: list(function(inputs[0])), [], [], [X], "float32")
-    found = ModelRun(flat, wide=True)([], [X])
+    results = ModelRun(flat, wide=True)([], [X])
     with jax.enable_x64(True):
         expected = jax.jit(function)(X.astype(np.float64))
-    for one, other in zip(found, expected, strict=True):
-        assert (one.shape, one.dtype.kind) == (other.shape, other.dtype.kind)
-        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-15)
+    for result, jax_result in zip(results, expected, strict=True):
+        assert (result.shape, result.dtype.kind) == (jax_result.shape, jax_result.dtype.kind)
+        np.testing.assert_allclose(result, jax_result, rtol=1e-13, atol=1e-15)
 
 
 def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +127,7 @@ def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixt
             ModelRun(flat, wide=True, perturbation=Perturbation(Noise(1, 1e-7)))([], [x])
         said = [record.getMessage() for record in caplog.records]
         # What puts the input on the device is compiled too.
-        return [one for one in said if "Finished XLA compilation" in one and "jit(stage)" not in one]
+        return [message for message in said if "Finished XLA compilation" in message and "jit(stage)" not in message]
 
     assert not compiled(7)
     assert len(compiled(300)) > 5
@@ -166,7 +166,7 @@ def test_a_quotient_of_integers_is_an_integer_under_noise() -> None:
     flat = trace(program, WEIGHTS, [f"w{k}" for k in range(REPEATED)], [X], "float32")
     sums = {step.operation.index for step in flat.steps if step.operation.name == "add"}
     stretches = repeated(flat, (), sums)
-    assert any(step.operation.name == "div" for one in stretches for step in one.steps)
+    assert any(step.operation.name == "div" for stretch in stretches for step in stretch.steps)
     clean, noisy = (
         ModelRun(flat, wide=True, perturbation=Perturbation(noise), schedule=Schedule(stretches))(WEIGHTS, [X])
         for noise in (None, Noise(1, 1e-7))
@@ -183,7 +183,7 @@ class Layer(torch.nn.Module):
         self.qkv, self.out, self.up, self.down = (torch.nn.Linear(*sizes) for sizes in ((8, 24), (8, 8), (8, 16), (16, 8)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = (one.unflatten(-1, (2, 4)).transpose(1, 2) for one in self.qkv(self.norm(x)).chunk(3, -1))
+        q, k, v = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, -1))
         scores = (q @ k.transpose(-1, -2)) * 0.3
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
         y = scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v
@@ -208,7 +208,7 @@ def transformer(p: dict[str, Any], x: Any, *, depth: int, wrong: int | None) -> 
         h = x - x.mean(-1, keepdims=True)
         h = h * lax.rsqrt((h * h).mean(-1, keepdims=True) + 1e-5)
         h = h * p[f"layers.{k}.norm.weight"] + p[f"layers.{k}.norm.bias"]
-        q, key, v = (one.reshape(*x.shape[:-1], 2, 4) for one in jnp.split(linear(p, f"layers.{k}.qkv", h), 3, -1))
+        q, key, v = (part.reshape(*x.shape[:-1], 2, 4) for part in jnp.split(linear(p, f"layers.{k}.qkv", h), 3, -1))
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, key) * jnp.asarray(0.3, x.dtype)
         mask = jnp.tril(jnp.ones(scores.shape[-2:], bool))
         scores = jnp.where(mask, scores.astype(jnp.float32), -jnp.inf)
@@ -249,9 +249,9 @@ def test_known_values_change_no_number(wide: bool, noise: Noise | None, loose: t
     named = frozenset(loose)
     known = fixed.values(wide=wide, noisy=noise is not None, loose=named)
     perturbation = Perturbation(noise, loose=named)
-    runs = (ModelRun(flat, wide=wide, perturbation=perturbation, keep=False, known=one) for one in ({}, known))
-    for one, other in zip(*(run(PARTS, [X]) for run in runs), strict=True):
-        np.testing.assert_array_equal(one, other)
+    runs = (ModelRun(flat, wide=wide, perturbation=perturbation, keep=False, known=values) for values in ({}, known))
+    for left, right in zip(*(run(PARTS, [X]) for run in runs), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
@@ -270,13 +270,13 @@ def test_a_run_of_jax_holds_no_weight_in_float64_that_it_only_moves(dtype: str) 
         flat = trace(scanned, given, ("stacked", "factor"), [x], dtype)
     fixed = Fixed(flat, given)
     known = fixed.values(wide=True)
-    moved = [one for one in known if flat.avals[one].shape[-1:] == (5,) or flat.avals[one].shape == (5, 4)]
+    moved = [number for number in known if flat.avals[number].shape[-1:] == (5,) or flat.avals[number].shape == (5, 4)]
     assert len(moved) == 1 + 3 + 3  # the weight, its slices, and these transposed
     for number in moved:
         assert np.shares_memory(fixed.moved(number, wide=True), np.asarray(given[0]))
         assert known[number].dtype == np.float64
     run = ModelRun(flat, wide=True, known=known, keep=False)
-    (found,) = run(given, [x])
+    (result,) = run(given, [x])
     expected = 4.0 * np.asarray(given[0], np.float64).sum((0, 2)) * np.ones((2, 1))
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
     assert not {*moved, *flat.weights} & {*dict.keys(run.values)}

@@ -141,9 +141,9 @@ def test_the_command_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", [pytest.param(bug, id=bug.name) for bug in BUGS if bug.name in BY_THEMSELVES])
 def test_segments_of_architectures_run_by_themselves(bug: Bug, tmp_path: Path) -> None:
-    one, port = ARCHITECTURES[bug.architecture], bug.jax(1)
+    original, port = ARCHITECTURES[bug.architecture], bug.jax(1)
     report = compare_models(
-        one.torch_model(1), port.model, one.inputs(1), params=port.params, torch_to_jax=port.torch_to_jax, order=0
+        original.torch_model(1), port.model, original.inputs(1), params=port.params, torch_to_jax=port.torch_to_jax, order=0
     )
     scripts = report.save_segments(tmp_path / "segments")
     assert len(scripts) == len(report.faults), report.notes

@@ -37,7 +37,7 @@ def test_the_padding_of_a_module_is_named() -> None:
         return conv(p, "1", jnp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="wrap"))[:, :, 1:-1, 1:-1]
 
     report = compared(seeded(between(nn.Conv2d(6, 5, 3, padding=1), 5)), port_with(middle), IMAGE)
-    assert [(one.torch, one.explanation) for one in report.faults] == [
+    assert [(fault.torch, fault.explanation) for fault in report.faults] == [
         ("1", "the padding's mode: circular in JAX, zeros in PyTorch")
     ]
 
@@ -86,9 +86,9 @@ def gru(p: dict[str, Any], x: Any, *, alone: bool) -> Any:
     weight, bias = p["rnn.weight_hh_l0"][10:], p["rnn.bias_hh_l0"][10:]
 
     def step(h: Any, x: Any) -> Any:
-        mine = x @ p["rnn.weight_ih_l0"].T + p["rnn.bias_ih_l0"]
-        theirs = h @ p["rnn.weight_hh_l0"].T + p["rnn.bias_hh_l0"]
-        a, b = (dict(zip("rzn", jnp.split(one, 3, -1), strict=True)) for one in (mine, theirs))
+        from_input = x @ p["rnn.weight_ih_l0"].T + p["rnn.bias_ih_l0"]
+        from_state = h @ p["rnn.weight_hh_l0"].T + p["rnn.bias_hh_l0"]
+        a, b = (dict(zip("rzn", jnp.split(gates, 3, -1), strict=True)) for gates in (from_input, from_state))
         r, z = jax.nn.sigmoid(a["r"] + b["r"]), jax.nn.sigmoid(a["z"] + b["z"])
         new = jnp.tanh(a["n"] + (r * (h @ weight.T) + bias if alone else r * b["n"]))
         h = (1 - z) * new + z * h

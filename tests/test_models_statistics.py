@@ -32,7 +32,7 @@ class Stages(nn.Module):
         self.bn1 = nn.BatchNorm1d(3)
         for stage in ("layer1", "layer2"):
             sizes = [size for name, size in WIDTHS.items() if name.startswith(stage)]
-            setattr(self, stage, nn.Sequential(*(Block(*one) for one in sizes)))
+            setattr(self, stage, nn.Sequential(*(Block(*size) for size in sizes)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer2(self.layer1(self.bn1(x)))
@@ -47,7 +47,7 @@ def as_at_the_start(model: nn.Module) -> nn.Module:
 
 
 MODEL = as_at_the_start(seeded(Stages()))
-OWN = {name: jnp.asarray(one.detach().numpy().copy()) for name, one in MODEL.state_dict().items()}
+OWN = {name: jnp.asarray(tensor.detach().numpy().copy()) for name, tensor in MODEL.state_dict().items()}
 X = normal(5, 3)
 
 
@@ -79,7 +79,7 @@ def test_statistics_of_nested_blocks_in_nnx_are_those_of_their_layer(wrong: tupl
         def __init__(self) -> None:
             self.bn1 = Norm("bn1", 0.1)
             blocks = [[Layer(f"layer{i + 1}.{k}", 0.2 if (i, k) == wrong else 0.1) for k in range(3)] for i in range(2)]
-            self.stages = nnx.List([nnx.List(one) for one in blocks])
+            self.stages = nnx.List([nnx.List(stage) for stage in blocks])
 
         def __call__(self, x: Any) -> Any:
             x = self.bn1(x)
@@ -104,7 +104,7 @@ def test_a_returned_state_belongs_to_the_arrays_at_the_same_paths(around: str, w
         mean, var = x.mean(0), x.var(0)
         rate = 0.2 if name == f"{wrong}.bn1" else 0.1
         new = {"mean": mean, "var": var * len(x) / (len(x) - 1)}
-        new = {kind: (1 - rate) * state[kind] + rate * one for kind, one in new.items()}
+        new = {kind: (1 - rate) * state[kind] + rate * statistic for kind, statistic in new.items()}
         return (x - mean) / jnp.sqrt(var + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"], new
 
     def port(given: Any, x: Any) -> Any:
@@ -120,7 +120,7 @@ def test_a_returned_state_belongs_to_the_arrays_at_the_same_paths(around: str, w
     def statistics(name: str) -> dict[str, Any]:
         return {kind: OWN[f"{name}.running_{kind}"] for kind in ("mean", "var")}
 
-    params = {"params": {name: one for name, one in OWN.items() if "running" not in name}}
+    params = {"params": {name: weight for name, weight in OWN.items() if "running" not in name}}
     state = {**statistics("bn1"), "blocks": {str(k): statistics(f"{name}.bn1") for k, name in enumerate(WIDTHS)}}
     given = {**params, "stats": {"state": state}} if around == "more" else {**params, "state": state}
     report = crosscheck.compare_models(MODEL, port, [X], params=given, order=0)

@@ -30,7 +30,7 @@ def small(p: Any, x: Any, act: Any = jnp.tanh) -> Any:
 
 
 def params_of(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items() if one.is_floating_point()}
+    return {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
 
 
 # NaN and infinity
@@ -43,7 +43,7 @@ def test_inputs_that_are_nan_or_infinite_everywhere_compare_nothing(value: float
 
     def port(p: Any, x: Any) -> Any:
         x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
-        inner = {name.removeprefix("1."): one for name, one in p.items()}
+        inner = {name.removeprefix("1."): weight for name, weight in p.items()}
         return small(inner, x * p["0.weight"] + p["0.bias"], act)
 
     report = compare_models(model, port, [np.full_like(X, value)], params=params_of(model))
@@ -68,7 +68,7 @@ def test_an_output_that_is_nan_everywhere_is_named() -> None:
     model = seeded(Two())
 
     def port(p: Any, x: Any) -> Any:
-        y = small({name.removeprefix("inner."): one for name, one in p.items()}, x)
+        y = small({name.removeprefix("inner."): weight for name, weight in p.items()}, x)
         return y, jnp.sqrt(-1 - y**2)
 
     report = compare_models(model, port, [X], params=params_of(model), order=0)
@@ -82,7 +82,7 @@ def test_a_fault_is_named_although_another_output_is_nan() -> None:
     model = seeded(Two())
 
     def port(p: Any, x: Any) -> Any:
-        y = small({name.removeprefix("inner."): one for name, one in p.items()}, x, jnp.sin)
+        y = small({name.removeprefix("inner."): weight for name, weight in p.items()}, x, jnp.sin)
         return y, jnp.log(-jnp.abs(y))
 
     report = compare_models(model, port, [X], params=params_of(model), order=0)
@@ -124,12 +124,12 @@ def test_gradients_that_are_nan_everywhere_compare_nothing() -> None:
     model = seeded(Root())
 
     def port(p: Any, x: Any) -> Any:
-        y = small({name.removeprefix("inner."): one for name, one in p.items()}, x)
+        y = small({name.removeprefix("inner."): weight for name, weight in p.items()}, x)
         return jnp.sqrt(y * 0) + 1
 
     report = compare_models(model, port, [X], params=params_of(model))
     assert not report.passed
-    assert not any(one.compared for one in report.gradients)
+    assert not any(gradient.compared for gradient in report.gradients)
     assert "both sides are NaN or infinite everywhere in 4 of 4 gradients" in report.verdict
     assert compare_models(model, port, [X], params=params_of(model), order=0).passed
 
@@ -172,7 +172,7 @@ def convolved(p: Any, name: str, x: Any, stride: int, padding: int | str) -> Any
 
 def normed(p: Any, name: str, x: Any) -> Any:
     weight, bias, mean, var = (
-        p[f"{name}.{one}"][:, None, None] for one in ("weight", "bias", "running_mean", "running_var")
+        p[f"{name}.{part}"][:, None, None] for part in ("weight", "bias", "running_mean", "running_var")
     )
     return (x - mean) / jnp.sqrt(var + 1e-5) * weight + bias
 
@@ -203,12 +203,12 @@ def test_weights_behind_a_fault_are_copied_from_where_they_likely_come(
     wrong: dict[str, Any], modules: list[str], layers: int
 ) -> None:
     model = seeded(Dense(layers))
-    given = {name: jnp.ones_like(one) for name, one in params_of(model).items()}
+    given = {name: jnp.ones_like(array) for name, array in params_of(model).items()}
     port = partial(dense, layers=layers, **(RIGHT | wrong))
     report = compare_models(model, port, [normal(2, 3, 16, 16)], params=given, weights="copy", order=0)
     assert [fault.torch for fault in report.faults] == modules, report.story()
     assert report.passed is not bool(wrong)
-    assert all(one.matched for one in report.weights if one.compared)
+    assert all(weight.matched for weight in report.weights if weight.compared)
     assert not any("not copied" in note for note in report.notes)
     shown = {number for fault in report.faults for number in fault.layers}
     assert all(layer.error <= layer.tolerance for k, layer in enumerate(report.layers) if k not in shown)
@@ -237,7 +237,7 @@ def test_layers_are_not_blamed_for_weights_that_their_names_mix_up(activation: A
     with torch.no_grad():
         for parameter in [*model.one.parameters(), *model.two.parameters()]:
             parameter.add_(torch.randn_like(parameter))
-    given = {name: jnp.ones_like(one) for name, one in params_of(model).items()}
+    given = {name: jnp.ones_like(array) for name, array in params_of(model).items()}
     report = compare_models(model, port, [3 * normal(7, 4)], params=given, weights="copy", order=0)
     wrong = activation is jnp.sin
     assert report.passed is not wrong, report.story()
@@ -255,8 +255,8 @@ def test_weights_that_cannot_be_copied_certify_nothing() -> None:
             return torch.tanh(self.left(x)) * torch.tanh(self.right(x))
 
     def port(p: Any, x: Any) -> Any:
-        one, two = (jnp.tanh(x @ p[name]["w"] + p[name]["b"]) for name in ("one", "two"))
-        return one * two
+        first, second = (jnp.tanh(x @ p[name]["w"] + p[name]["b"]) for name in ("one", "two"))
+        return first * second
 
     given = {name: {"w": jnp.zeros((4, 4)), "b": jnp.zeros(4)} for name in ("one", "two")}
     report = compare_models(seeded(Twins()), port, [X], params=given, weights="copy", order=0)

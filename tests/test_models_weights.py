@@ -60,11 +60,11 @@ def accounted(
 def test_a_projection_that_is_split_and_folded_is_told() -> None:
     model = randomised(Attention())
     matches = accounted(model, folded_attention, folded_params(weights_of(model)), [X])
-    found = told(matches)
-    assert found["qkv.weight", "['key']['w']"] == "transposed, split in 3: this is the second, heads folded: 4 as 2 x 2"
-    assert found["qkv.bias", "['value']['b']"] == "split in 3: this is the third, heads folded: 4 as 2 x 2"
-    assert found["out.weight", "['out']['w']"] == "transposed"
-    assert found["out.bias", "['out']['b']"] == "the same"
+    layouts = told(matches)
+    assert layouts["qkv.weight", "['key']['w']"] == "transposed, split in 3: this is the second, heads folded: 4 as 2 x 2"
+    assert layouts["qkv.bias", "['value']['b']"] == "split in 3: this is the third, heads folded: 4 as 2 x 2"
+    assert layouts["out.weight", "['out']['w']"] == "transposed"
+    assert layouts["out.bias", "['out']['b']"] == "the same"
     assert {match.how for match in matches} == {"both hold the same values"}
     assert all(match.matched and match.difference == 0 for match in matches)
     assert len(matches) == 8
@@ -75,27 +75,27 @@ def test_projections_that_are_joined_are_told() -> None:
     own = weights_of(model)
     own["qkv.weight"] = np.concatenate([own[f"{name}.weight"] for name in "qkv"])
     own["qkv.bias"] = np.concatenate([own[f"{name}.bias"] for name in "qkv"])
-    found = told(accounted(model, joined_attention, joined_params(own), [X]))
+    layouts = told(accounted(model, joined_attention, joined_params(own), [X]))
     every = "q.weight, k.weight, v.weight"
-    assert found["q.weight", "['qkv']['w']"] == f"transposed, joined of {every}: this is the first"
-    assert found["v.weight", "['qkv']['w']"] == f"transposed, joined of {every}: this is the third"
+    assert layouts["q.weight", "['qkv']['w']"] == f"transposed, joined of {every}: this is the first"
+    assert layouts["v.weight", "['qkv']['w']"] == f"transposed, joined of {every}: this is the third"
 
 
 @pytest.mark.full
 def test_parts_in_another_order_are_told() -> None:
     model = randomised(Attention())
-    found = told(accounted(model, joined_attention, joined_params(weights_of(model), (2, 0, 1)), [X]))
-    assert found["qkv.weight", "['qkv']['w']"] == "transposed, its 3 parts in the order 3, 1, 2"
-    assert found["qkv.bias", "['qkv']['b']"] == "its 3 parts in the order 3, 1, 2"
+    layouts = told(accounted(model, joined_attention, joined_params(weights_of(model), (2, 0, 1)), [X]))
+    assert layouts["qkv.weight", "['qkv']['w']"] == "transposed, its 3 parts in the order 3, 1, 2"
+    assert layouts["qkv.bias", "['qkv']['b']"] == "its 3 parts in the order 3, 1, 2"
 
 
 def test_a_square_weight_that_was_not_transposed_is_told() -> None:
     model = randomised(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)))
     own = weights_of(model)
     params = {"a": {"w": own["0.weight"], "b": own["0.bias"]}, "z": {"w": own["2.weight"].T, "b": own["2.bias"]}}
-    found = told(accounted(model, lambda p, x: linear(p["z"], jnp.tanh(linear(p["a"], x))), params, [X]))
-    assert found["0.weight", "['a']['w']"] == "the same, used transposed"
-    assert found["2.weight", "['z']['w']"] == "transposed"
+    layouts = told(accounted(model, lambda p, x: linear(p["z"], jnp.tanh(linear(p["a"], x))), params, [X]))
+    assert layouts["0.weight", "['a']['w']"] == "the same, used transposed"
+    assert layouts["2.weight", "['z']['w']"] == "transposed"
 
 
 def test_convolutions_statistics_and_a_flatten_are_told() -> None:
@@ -103,19 +103,19 @@ def test_convolutions_statistics_and_a_flatten_are_told() -> None:
     with torch.no_grad():
         model.norm.running_mean.copy_(torch.tensor([0.1, -0.2, 0.3]))
         model.norm.running_var.copy_(torch.tensor([0.5, 1.5, 0.7]))
-    found = told(accounted(model, images, image_params(weights_of(model)), [IMAGE], [IMAGE.transpose(0, 2, 3, 1)]))
-    assert found["conv.weight", "['conv']['w']"] == "OIHW to HWIO"
-    assert found["up.weight", "['up']['w']"] == "IOHW to HWIO, flipped in space"
-    assert found["head.weight", "['head']['w']"] == "transposed, the flattened 2 x 16 in the order 16 x 2"
-    assert found["norm.running_mean", "['norm']['mean']"] == found["norm.running_var", "['norm']['var']"] == "the same"
-    assert found["norm.num_batches_tracked", None] == "not compared: it holds no floats"
+    layouts = told(accounted(model, images, image_params(weights_of(model)), [IMAGE], [IMAGE.transpose(0, 2, 3, 1)]))
+    assert layouts["conv.weight", "['conv']['w']"] == "OIHW to HWIO"
+    assert layouts["up.weight", "['up']['w']"] == "IOHW to HWIO, flipped in space"
+    assert layouts["head.weight", "['head']['w']"] == "transposed, the flattened 2 x 16 in the order 16 x 2"
+    assert layouts["norm.running_mean", "['norm']['mean']"] == layouts["norm.running_var", "['norm']['var']"] == "the same"
+    assert layouts["norm.num_batches_tracked", None] == "not compared: it holds no floats"
 
 
 def test_layers_that_are_stacked_are_told() -> None:
     model = randomised(Chain())
-    found = told(accounted(model, scanned, stacked_params(weights_of(model)), [X]))
-    assert found["layers.1.weight", "['w']"] == "transposed, stacked: slice 2 of 3"
-    assert found["layers.2.bias", "['b']"] == "stacked: slice 3 of 3"
+    layouts = told(accounted(model, scanned, stacked_params(weights_of(model)), [X]))
+    assert layouts["layers.1.weight", "['w']"] == "transposed, stacked: slice 2 of 3"
+    assert layouts["layers.2.bias", "['b']"] == "stacked: slice 3 of 3"
 
 
 def test_a_tied_weight_is_told_where_jax_ties_it_and_where_it_does_not() -> None:
@@ -175,11 +175,11 @@ def test_what_jax_computes_and_what_nothing_uses_is_told() -> None:
     def port(p: Any, x: Any) -> Any:
         return linear(p["fc"], x * jnp.cos(jnp.arange(20, dtype=jnp.float32).reshape(5, 4)))
 
-    found = told(accounted(model, port, {**params, "count": np.array([3], np.int32)}, [X]))
-    assert found["table", None] == "computed in JAX"
-    assert found["spare.weight", None] == "unused"
-    assert found[None, "['extra']"] == "unused"
-    assert found[None, "['count']"] == "not compared: it holds no floats"
+    layouts = told(accounted(model, port, {**params, "count": np.array([3], np.int32)}, [X]))
+    assert layouts["table", None] == "computed in JAX"
+    assert layouts["spare.weight", None] == "unused"
+    assert layouts[None, "['extra']"] == "unused"
+    assert layouts[None, "['count']"] == "not compared: it holds no floats"
 
 
 def test_a_weight_of_other_values_is_matched_by_its_place_and_its_difference_told() -> None:
@@ -196,20 +196,20 @@ def test_a_weight_of_other_values_is_matched_by_its_place_and_its_difference_tol
 
 def test_two_biases_of_which_jax_has_the_sum_are_told() -> None:
     model = randomised(Recurrent())
-    found = told(accounted(model, lstm, lstm_params(weights_of(model)), [SEQUENCE]))
+    layouts = told(accounted(model, lstm, lstm_params(weights_of(model)), [SEQUENCE]))
     words = "summed: lstm.bias_ih_l0 + lstm.bias_hh_l0"
-    assert found["lstm.bias_ih_l0", "['bias']"] == found["lstm.bias_hh_l0", "['bias']"] == words
+    assert layouts["lstm.bias_ih_l0", "['bias']"] == layouts["lstm.bias_hh_l0", "['bias']"] == words
 
 
 def test_a_part_of_two_biases_may_be_summed_and_both_gradients_are_compared() -> None:
     model = randomised(Gated())
     report = crosscheck.compare_models(model, gru, [SEQUENCE], params=gru_params(weights_of(model)))
     assert report.passed, report
-    found = told(report.weights)
+    layouts = told(report.weights)
     for gate in ("ir", "iz"):
         words = "summed: gru.bias_ih_l0 + gru.bias_hh_l0"
-        assert found["gru.bias_ih_l0", f"['{gate}']['b']"] == found["gru.bias_hh_l0", f"['{gate}']['b']"] == words
-    assert {one.parameter: one.share for one in report.gradients if "bias" in one.parameter} == {
+        assert layouts["gru.bias_ih_l0", f"['{gate}']['b']"] == layouts["gru.bias_hh_l0", f"['{gate}']['b']"] == words
+    assert {gradient.parameter: gradient.share for gradient in report.gradients if "bias" in gradient.parameter} == {
         "gru.bias_ih_l0": 1.0,
         "gru.bias_hh_l0": 1.0,
     }
@@ -226,7 +226,7 @@ def test_norms_that_were_just_made_are_told_apart_by_the_arrays_beside_them() ->
     params: Tree = {}
     for k, name in enumerate(names):
         linear_, norm_ = (
-            {one.rpartition(".")[2]: array for one, array in own.items() if one.startswith(f"{at}.")}
+            {name.rpartition(".")[2]: array for name, array in own.items() if name.startswith(f"{at}.")}
             for at in (3 * k, 3 * k + 1)
         )
         params[f"{name}1"] = {"w": linear_["weight"].T, "b": linear_["bias"]}
@@ -243,9 +243,9 @@ def test_norms_that_were_just_made_are_told_apart_by_the_arrays_beside_them() ->
     report = crosscheck.compare_models(model, port, [normals(5, 6)], params=params)
     assert report.passed, report
     assert len(report.gradients) == 12
-    found = told(report.weights)
+    layouts = told(report.weights)
     for k, name in enumerate(names):
-        assert found[f"{3 * k + 1}.weight", f"['{name}2']['scale']"] == "the same"
+        assert layouts[f"{3 * k + 1}.weight", f"['{name}2']['scale']"] == "the same"
 
 
 def test_two_weights_of_one_module_with_the_same_numbers_are_told_apart_by_their_names() -> None:
@@ -254,7 +254,7 @@ def test_two_weights_of_one_module_with_the_same_numbers_are_told_apart_by_their
         for name in ("gru.bias_ih_l0", "gru.bias_hh_l0"):
             model.get_parameter(name).fill_(0.25)
     own = weights_of(model)
-    params = {"cell": {name.rpartition(".")[2]: one for name, one in own.items()}}
+    params = {"cell": {name.rpartition(".")[2]: array for name, array in own.items()}}
 
     def port(p: Any, x: Any) -> Any:
         cell = p["cell"]
@@ -263,18 +263,18 @@ def test_two_weights_of_one_module_with_the_same_numbers_are_told_apart_by_their
             w, b = (jnp.split(cell[name], 3) for name in names)
             gates |= {f"{side}{gate}": {"w": w[k].T, "b": b[k]} for k, gate in enumerate("rzn")}
         h = jnp.zeros((len(x), 4), x.dtype)
-        found = []
+        states = []
         for t in range(x.shape[1]):
             r, z = (jax.nn.sigmoid(linear(gates[f"i{k}"], x[:, t]) + linear(gates[f"h{k}"], h)) for k in "rz")
             h = (1 - z) * jnp.tanh(linear(gates["in"], x[:, t]) + r * linear(gates["hn"], h)) + z * h
-            found.append(h)
-        return jnp.stack(found, 1)
+            states.append(h)
+        return jnp.stack(states, 1)
 
     report = crosscheck.compare_models(model, port, [SEQUENCE], params=params)
     assert report.passed, report
-    found = told(report.weights)
+    layouts = told(report.weights)
     for name in ("bias_ih_l0", "bias_hh_l0"):
-        assert found[f"gru.{name}", f"['cell']['{name}']"] == "the same"
+        assert layouts[f"gru.{name}", f"['cell']['{name}']"] == "the same"
 
 
 class NewAttention(nn.Module):
@@ -284,8 +284,8 @@ class NewAttention(nn.Module):
         super().__init__()
         self.inner = nn.MultiheadAttention(8, 2, batch_first=True) if joined else None
         self.parts = nn.ModuleDict({} if joined else {name: nn.Linear(8, 8) for name in "qkvo"})
-        for one in self.parts.values():
-            nn.init.zeros_(one.bias)
+        for layer in self.parts.values():
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.inner is not None:
@@ -295,9 +295,9 @@ class NewAttention(nn.Module):
 
     def params(self) -> dict[str, tuple[Any, Any]]:
         if self.inner is None:
-            return {name: (jnp.array(one.weight.detach().numpy()), jnp.zeros(8)) for name, one in self.parts.items()}
+            return {name: (jnp.array(part.weight.detach().numpy()), jnp.zeros(8)) for name, part in self.parts.items()}
         weights = [*np.split(self.inner.in_proj_weight.detach().numpy(), 3), self.inner.out_proj.weight.detach().numpy()]
-        return {name: (jnp.array(one), jnp.zeros(8)) for name, one in zip("qkvo", weights, strict=True)}
+        return {name: (jnp.array(weight), jnp.zeros(8)) for name, weight in zip("qkvo", weights, strict=True)}
 
 
 @pytest.mark.parametrize("joined", [True, False])
@@ -316,10 +316,10 @@ def test_biases_of_zeros_are_matched_by_the_products_that_they_follow(joined: bo
     model = NewAttention(joined)
     x = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32)
     report = crosscheck.compare_models(model, port, [x], params=model.params())
-    assert {one.jax for one in report.weights if one.torch is None} == set()
-    biases = [one for one in report.gradients if one.parameter.endswith("bias")]
-    assert sum(one.cause is not None for one in biases) == len(stopped), report.story()
-    assert sum(len(one.jax) for one in biases) == 4
+    assert {weight.jax for weight in report.weights if weight.torch is None} == set()
+    biases = [gradient for gradient in report.gradients if gradient.parameter.endswith("bias")]
+    assert sum(gradient.cause is not None for gradient in biases) == len(stopped), report.story()
+    assert sum(len(gradient.jax) for gradient in biases) == 4
 
 
 class Parallel(nn.Module):
@@ -329,8 +329,8 @@ class Parallel(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(2))
         self.up, self.down = (nn.ModuleList(nn.Linear(8, 8) for _ in range(2)) for _ in range(2))
-        for one in (*self.up, *self.down):
-            nn.init.zeros_(one.bias)
+        for layer in (*self.up, *self.down):
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.branch(0, x) + self.branch(1, x)
@@ -355,13 +355,13 @@ def test_new_norms_are_matched_by_the_products_that_follow_them(order: tuple[int
 
     torch.manual_seed(0)
     model = Parallel()
-    params = {name: jnp.array(one.detach().numpy()) for name, one in model.named_parameters()}
+    params = {name: jnp.array(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
     report = crosscheck.compare_models(
         model, port, [np.random.default_rng(0).standard_normal((4, 8), np.float32)], params=params
     )
-    wrong = [one.parameter for one in report.gradients if one.cause is not None]
+    wrong = [gradient.parameter for gradient in report.gradients if gradient.cause is not None]
     assert wrong == ([] if stopped is None else [f"norms.{stopped}.weight"]), report.story()
-    assert {(one.torch, one.jax) for one in report.weights} == {(name, f"['{name}']") for name in params}
+    assert {(weight.torch, weight.jax) for weight in report.weights} == {(name, f"['{name}']") for name in params}
 
 
 @pytest.mark.parametrize("shape", [(), (1,)])

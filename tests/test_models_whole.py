@@ -90,7 +90,7 @@ def test_a_branch_that_a_number_in_jax_alone_hides_is_judged() -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         return branch({**p, "last.weight": p["twice"] / 2}, x, approximate=True)
 
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.state_dict().items()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
     params["twice"] = 2 * params.pop("last.weight")
     assert not compare_models(model, port, [X], params=params, order=0).passed
 
@@ -108,8 +108,8 @@ class Selected(nn.Module):
         self.one, self.other, self.last = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 4)
 
     def forward(self, x: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-        one, other = self.one(x), self.other(torch.tanh(x))
-        return torch.as_tensor(self.last(torch.where(kinds[:, :1] == 0, one, other)))
+        first, second = self.one(x), self.other(torch.tanh(x))
+        return torch.as_tensor(self.last(torch.where(kinds[:, :1] == 0, first, second)))
 
 
 def test_a_fault_that_only_other_inputs_show_is_found() -> None:
@@ -117,8 +117,8 @@ def test_a_fault_that_only_other_inputs_show_is_found() -> None:
     kinds[:, 0] = 0
 
     def port(p: dict[str, Any], x: Any, kinds: Any, function: Any = jnp.tanh) -> Any:
-        one, other = linear(p, "one", x), linear(p, "other", function(x))
-        return linear(p, "last", jnp.where(kinds[:, :1] == 0, one, other))
+        first, second = linear(p, "one", x), linear(p, "other", function(x))
+        return linear(p, "last", jnp.where(kinds[:, :1] == 0, first, second))
 
     x = normal(4, 8)
     assert compared(seeded(Selected()), port, x, kinds).passed

@@ -57,14 +57,16 @@ def test_verify_judges_the_framework_that_is_there_and_says_which_is_not(run: Ru
     assert f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported" in said(done.stdout)
     assert f"pip install '.[{OTHER[alone]}]' in a clone" in said(done.stdout)
     data = json.loads((tmp_path / "out.json").read_text())
-    assert {one["implementation"] for one in data["comparisons"]} == {alone, f"{alone}.native"}
+    assert {comparison["implementation"] for comparison in data["comparisons"]} == {alone, f"{alone}.native"}
     assert [line.partition(":")[0] for line in data["summary"]["skipped"]] == [OTHER[alone]]
 
 
 def test_a_fault_in_the_framework_that_is_there_fails(alone: str) -> None:
     wrong: Any = {"torch": lambda x: 1.001 * torch.relu(x), "jax": lambda x: 1.001 * jax.nn.relu(x)}[alone]
     report = crosscheck.verify("relu", orders=[0], quick=True, replace={alone: wrong})
-    assert [(one.implementation, one.cause) for one in report.comparisons if not one.passed] == [(alone, "definition")]
+    assert [(comparison.implementation, comparison.cause) for comparison in report.comparisons if not comparison.passed] == [
+        (alone, "definition")
+    ]
     assert str(report).startswith("FAILED: relu: 1 of 2 comparisons")
 
 
@@ -91,9 +93,9 @@ def test_an_atlas_is_of_the_framework_that_is_there(run: Run, alone: str, tmp_pa
     assert f", all declared; not run here: {OTHER[alone]}. " in said(done.stdout)
     rows = json.loads((tmp_path / "new.json").read_text())["deviations"]
     assert {row["side"] for row in rows} == {alone}
-    assert {one["implementation"].partition(".")[0] for row in rows for result in row["results"] for one in result} == {
-        alone
-    }
+    assert {
+        outcome["implementation"].partition(".")[0] for row in rows for result in row["results"] for outcome in result
+    } == {alone}
     assert "relu-negative-zero" not in {row["id"] for row in rows}, "a choice shows between two alone"
 
 
@@ -101,9 +103,9 @@ def test_an_atlas_of_one_framework_and_one_of_both_are_compared_in_what_both_hav
     both = crosscheck.atlas("relu", modes=["eager"], quick=True)
     assert {row.id for row in both.rows} == {"relu-negative-zero", "relu-gradient-at-nan"}
     hide(monkeypatch, "jax")
-    found = crosscheck.atlas_diff(both)
-    assert found.changes == ()
-    assert found.notes == ("only in the old atlas, so not compared: jax",)
+    difference = crosscheck.atlas_diff(both)
+    assert difference.changes == ()
+    assert difference.notes == ("only in the old atlas, so not compared: jax",)
 
 
 @pytest.mark.full
@@ -128,13 +130,15 @@ def test_a_sweep_is_of_the_framework_that_is_there(run: Run, alone: str) -> None
     assert done.exit_code == 0, done.output
     assert f"the own implementations keep the budget at each; not run here: {OTHER[alone]} " in said(done.stdout)
     assert f"Not run here: {OTHER[alone]}: {OTHER[alone]} cannot be imported" in said(done.stdout)
-    assert {one.implementation for one in crosscheck.sweep("relu", dtype="bfloat16", orders=[0]).results} == {
+    assert {result.implementation for result in crosscheck.sweep("relu", dtype="bfloat16", orders=[0]).results} == {
         alone,
         f"{alone}.native",
     }
 
 
-@pytest.mark.parametrize("arguments", [("perceptron",), ("compare", "torch:tanh", "jax.numpy:tanh")], ids=lambda one: one[0])
+@pytest.mark.parametrize(
+    "arguments", [("perceptron",), ("compare", "torch:tanh", "jax.numpy:tanh")], ids=lambda arguments: arguments[0]
+)
 def test_what_needs_both_says_how_to_install_the_other(run: Run, alone: str, arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
@@ -181,7 +185,7 @@ def test_a_dtype_that_a_backend_lacks_is_said_and_the_others_are_judged(run: Run
     assert "; not run here: float16 in jax. " in said(done.stdout)
     assert "float16 in jax: JaxRuntimeError: INTERNAL: Failed to materialize symbols" in said(done.stdout)
     report = crosscheck.verify("relu", dtypes=["float16", "bfloat16"], orders=[0], quick=True)
-    assert {(one.implementation, one.dtype) for one in report.comparisons} == {
+    assert {(comparison.implementation, comparison.dtype) for comparison in report.comparisons} == {
         (implementation, dtype)
         for implementation in ("torch", "torch.native", "jax", "jax.native")
         for dtype in ("float16", "bfloat16")
@@ -226,14 +230,14 @@ def test_what_uses_other_instructions_than_torch_makes_another_environment(
     torch_has: str, flags: str, jax_has: str, onednn_has: str, name: str
 ) -> None:
     """Otherwise what the records say of a CPU would be held against two CPUs at once."""
-    found = Environment.of(
+    mixed = Environment.of(
         {
             "torch": {"version": "2.13.0", "capability": torch_has, "onednn": onednn_has},
             "jax": {"version": "0.10.2", "capability": jax_has, "xla_flags": flags},
         }
     )
-    assert str(found).endswith(f", {name}")
-    assert on_record(found) == (" in " not in name)
+    assert str(mixed).endswith(f", {name}")
+    assert on_record(mixed) == (" in " not in name)
 
 
 def test_jax_alone_knows_the_cpu() -> None:

@@ -104,9 +104,9 @@ def test_two_functions_that_raise_are_not_compared() -> None:
     assert not both.passed
     assert not both.ran
     assert both.verdict.startswith("FAILED: raising / raising: nothing was compared, the torch function raised")
-    one = crosscheck.compare(raising, jnp.tanh, crosscheck.normal(4))
-    assert one.ran
-    assert "nothing was compared" not in one.headline
+    report = crosscheck.compare(raising, jnp.tanh, crosscheck.normal(4))
+    assert report.ran
+    assert "nothing was compared" not in report.headline
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def steps(x: Any, n: int) -> Any:
 def test_ulp_are_counted_in_the_larger_element(dtype: Any, n: int) -> None:
     x = np.linspace(1.1, 1.7, 50).astype(dtype)
     report = compare_arrays(x, steps(x, n))
-    (one,) = report.comparisons
-    assert one.figures["ulp_max"] == n
+    (comparison,) = report.comparisons
+    assert comparison.figures["ulp_max"] == n
     assert report.passed == (n <= 4)
     assert compare_arrays(x, steps(x, n), ulp=n).passed
     assert not compare_arrays(x, steps(x, n), ulp=n - 0.5).passed
@@ -50,11 +50,11 @@ def test_one_wrong_element_among_many_is_found_by_index() -> None:
     y = x.copy()
     y[5, 123, 321] = 1e-3
     report = compare_arrays({"weight": x}, {"weight": y})
-    (one,) = report.comparisons
+    (comparison,) = report.comparisons
     assert not report.passed
-    assert (one.beyond, one.equal, one.elements) == (1, x.size - 1, x.size)
-    assert [element.index for element in one.worst] == [(5, 123, 321)]
-    assert one.figures["abs_max"] == pytest.approx(1e-3)
+    assert (comparison.beyond, comparison.equal, comparison.elements) == (1, x.size - 1, x.size)
+    assert [element.index for element in comparison.worst] == [(5, 123, 321)]
+    assert comparison.figures["abs_max"] == pytest.approx(1e-3)
     assert report.headline.startswith(
         "DISAGREE: 1 of 1 array, 840,000 elements: 1 elements beyond 4 ULP, the worst in weight"
     )
@@ -105,10 +105,10 @@ def test_a_tolerance_replaces_the_ulp_unless_both_are_given() -> None:
 )
 def test_numbers_that_are_not_finite(a: float, b: float, special: int) -> None:
     report = compare_arrays(np.array([1, a], np.float32), np.array([1, b], np.float32), ulp=1e30)
-    (one,) = report.comparisons
-    assert one.special == special
+    (comparison,) = report.comparisons
+    assert comparison.special == special
     assert report.passed == (special == 0)
-    assert [element.ulp for element in one.worst] == [inf] * special
+    assert [element.ulp for element in comparison.worst] == [inf] * special
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_integers_are_compared_whatever_their_width(left: Any, right: Any) -> No
     ids = np.array([0, 3, 77], left)
     assert compare_arrays(ids, ids.astype(right), ulp=0).passed
     report = compare_arrays(ids, np.array([0, 4, 77], right), ulp=0)
-    (one,) = report.comparisons
-    assert (report.passed, one.beyond, one.worst[0].index) == (False, 1, (1,))
-    assert one.dtype == f"{np.dtype(left)} and {np.dtype(right)}"
+    (comparison,) = report.comparisons
+    assert (report.passed, comparison.beyond, comparison.worst[0].index) == (False, 1, (1,))
+    assert comparison.dtype == f"{np.dtype(left)} and {np.dtype(right)}"
 
 
 def test_integers_that_float64_does_not_tell_apart_differ() -> None:
@@ -222,7 +222,7 @@ def test_a_name_is_shown_in_one_line_and_moves_no_cursor() -> None:
     told = (str(report), report.markdown(), report.document().page())
     assert not any("\x1b" in text or "\nAGREE: all" in text for text in told)
     assert r"x\nAGREE: all (float64" in str(report)
-    assert [one.name for one in report.comparisons] == list(arrays)
+    assert [comparison.name for comparison in report.comparisons] == list(arrays)
 
 
 def test_a_name_on_one_side_fails() -> None:
@@ -250,7 +250,7 @@ def test_what_is_dumped_is_read_back_to_the_bit(command: Command, tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["schema"] == "crosscheck.arrays/1"
-    assert {one["name"]: one["dtype"] for one in data["comparisons"]} == {"y": "float32", "h": "bfloat16", "n": "int64"}
+    assert {row["name"]: row["dtype"] for row in data["comparisons"]} == {"y": "float32", "h": "bfloat16", "n": "int64"}
 
 
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
@@ -260,7 +260,7 @@ def test_an_array_may_have_any_name(command: Command, tmp_path: Path, ending: st
     dump(tmp_path / f"a{ending}", **arrays)
     done = command("diff", f"a{ending}", f"a{ending}", "--json", "out.json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {one["name"] for one in json.loads((tmp_path / "out.json").read_text())["comparisons"]} == set(arrays)
+    assert {row["name"] for row in json.loads((tmp_path / "out.json").read_text())["comparisons"]} == set(arrays)
 
 
 def test_a_npy_file_holds_one_array(command: Command, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_a_file_keeps_the_order_of_its_arrays(tmp_path: Path, ending: str) -> No
     path, kept = tmp_path / f"a{ending}", tmp_path / "kept.json"
     dump(path, **LAYERS)
     cli.run("diff", str(path), str(path), "--json", str(kept))
-    assert [one["name"] for one in json.loads(kept.read_text("utf-8"))["comparisons"]] == list(LAYERS)
+    assert [row["name"] for row in json.loads(kept.read_text("utf-8"))["comparisons"]] == list(LAYERS)
 
 
 def test_a_safetensors_file_of_another_writer_is_read(command: Command, tmp_path: Path) -> None:
@@ -441,4 +441,4 @@ def test_a_file_is_closed_before_what_reads_it_is_collected(tmp_path: Path) -> N
         cycle.append(cycle)
         del cycle, done
         gc.collect()
-    assert [str(one.message) for one in caught] == []
+    assert [str(warning.message) for warning in caught] == []

@@ -35,19 +35,19 @@ def made() -> Atlas:
     return crosscheck.atlas(["sigmoid", "relu"], quick=True)
 
 
-def held(one: Number, dtype: str) -> float:
+def held(number: Number, dtype: str) -> float:
     fmt = FORMATS[dtype]
-    return float(np.array([int(one.bits, 16)], fmt.unsigned).view(fmt.dtype)[0])
+    return float(np.array([int(number.bits, 16)], fmt.unsigned).view(fmt.dtype)[0])
 
 
-def assert_same_number(one: Number, dtype: str) -> None:
+def assert_same_number(number: Number, dtype: str) -> None:
     """The decimal gives the bits back; that none is shorter is shown where decimals are made, in test_formats.py."""
-    given = np.array([float(one.decimal)]).astype(FORMATS[dtype].dtype)
-    assert bits_of(given) == one.bits or (one.decimal == "nan" and np.isnan(held(one, dtype)))
+    given = np.array([float(number.decimal)]).astype(FORMATS[dtype].dtype)
+    assert bits_of(given) == number.bits or (number.decimal == "nan" and np.isnan(held(number, dtype)))
 
 
 def examples(row: AtlasRow) -> list[tuple[Input, dict[tuple[str, str], Outcome], Number | None]]:
-    results = [{(one.implementation, one.mode): one for one in some} for some in row.results]
+    results = [{(outcome.implementation, outcome.mode): outcome for outcome in some} for some in row.results]
     return list(zip(row.inputs, results, row.truth, strict=True))
 
 
@@ -83,8 +83,8 @@ def test_an_example_holds_the_results_of_now_and_the_truth(made: Atlas) -> None:
     (row,) = (row for row in made.rows if row.id == "sigmoid-derivative-lost-tail")
     assert (row.function, row.cause, row.side) == ("sigmoid", "inaccurate", "both")
     assert row.natives == {"torch.native": "torch.sigmoid", "jax.native": "jax.nn.sigmoid"}
-    found = next(one for one in examples(row) if (one[0].order, one[0].dtype) == (1, "float32"))
-    at, results, truth = found
+    example = next(candidate for candidate in examples(row) if (candidate[0].order, candidate[0].dtype) == (1, "float32"))
+    at, results, truth = example
     assert (at.x.decimal, at.x.bits) == ("19.5", "0x419c0000")
     assert truth is not None
     assert held(truth, "float32") == np.float32(exp(-19.5) / (1 + exp(-19.5)) ** 2)
@@ -99,8 +99,8 @@ def test_how_far_it_was_seen_is_measured(made: Atlas) -> None:
     (row,) = (row for row in made.rows if row.id == "sigmoid-derivative-lost-tail")
     for area in row.region:
         if set(area.dtypes) & set(made.coverage.dtypes):
-            assert {one.mode for one in area.measured} <= set(row.modes)
-            assert all(0 < one.points <= one.of and one.max_ulp <= area.max_ulp for one in area.measured)
+            assert {measured.mode for measured in area.measured} <= set(row.modes)
+            assert all(0 < measured.points <= measured.of and measured.max_ulp <= area.max_ulp for measured in area.measured)
         else:
             assert area.measured == ()
 
@@ -110,14 +110,18 @@ def test_a_disagreement_of_another_mode_or_layout_is_a_row_where_that_is_run() -
     (row,) = modes.rows
     assert (row.id, row.modes, row.seen, modes.passed) == ("prelu-forward-slope-at-zero", ("forward",), True, True)
     ((_, results, _), *_) = examples(row)
-    shown = {key: one.got.decimal for key, one in results.items() if one.got}
+    shown = {key: outcome.got.decimal for key, outcome in results.items() if outcome.got}
     assert (shown["torch.native", "forward"], shown["torch.native", "eager"]) == ("1", "0.25")
-    assert {one.mode for area in row.region for one in area.measured} == {"forward"}
+    assert {measured.mode for area in row.region for measured in area.measured} == {"forward"}
     assert "in forward" in modes.markdown()
     everywhere = crosscheck.atlas("hard_tanh", quick=True, layout=True)
     (row,) = (row for row in everywhere.rows if row.cause == "layout")
     assert row.seen
-    told = {one.layout: one.got.decimal for one in row.results[0] if one.implementation == "torch.native" and one.got}
+    told = {
+        outcome.layout: outcome.got.decimal
+        for outcome in row.results[0]
+        if outcome.implementation == "torch.native" and outcome.got
+    }
     assert told == {"array": "0", "alone": "1", "with gaps": "1", "of swapped axes": "1"}
     assert "torch with this input only 1, torch in a view with gaps 1" in everywhere.markdown()
 
@@ -134,8 +138,8 @@ def test_modes_and_layouts_that_one_atlas_lacks_are_not_compared(tmp_path: Path)
     data = more.data()
     del data["coverage"]["modes"], data["coverage"]["layout"]
     for results in (results for row in data["deviations"] for results in row["results"]):
-        for one in results:
-            del one["layout"]
+        for result in results:
+            del result["layout"]
     path.write_text(json.dumps(data))
     assert read(path, "old").coverage.modes == ("eager", "jit")
 
@@ -168,7 +172,9 @@ def test_of_a_function_of_rows_the_row_is_kept() -> None:
 
 @pytest.mark.full
 def test_of_a_row_as_long_as_a_vocabulary_the_lines_that_make_it_are_kept() -> None:
-    (deviation,) = (one for one in activations["log_softmax"].deviations if one.id == "log_softmax-long-row")
+    (deviation,) = (
+        candidate for candidate in activations["log_softmax"].deviations if candidate.id == "log_softmax-long-row"
+    )
     made = of_one_region("log_softmax", deviation, 0)
     ((at, *_),) = (row.inputs for row in made.rows)
     assert at.place is not None

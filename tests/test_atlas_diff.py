@@ -40,11 +40,11 @@ def atlas(*rows: AtlasRow, environment: dict[str, Any] = ENVIRONMENT, **coverage
     return atlas_of(*rows, environment=environment, **coverage)
 
 
-def with_extent(one: AtlasRow, **changes: Any) -> AtlasRow:
+def with_extent(row: AtlasRow, **changes: Any) -> AtlasRow:
     """The row with its first extent changed."""
-    first, *others = one.region[0].measured
+    first, *others = row.region[0].measured
     measured = (dataclasses.replace(first, **changes), *others)
-    return dataclasses.replace(one, region=(dataclasses.replace(one.region[0], measured=measured),))
+    return dataclasses.replace(row, region=(dataclasses.replace(row.region[0], measured=measured),))
 
 
 A, B = row("a"), row("b")
@@ -70,38 +70,38 @@ RAISES = row("b", results=((Outcome("jax.native", "eager", None, float("nan"), "
     ids=["unseen", "gone", "new", "undeclared", "points", "ulp", "both", "fewer", "result", "raises"],
 )
 def test_a_planted_change_is_found_and_nothing_else(new: list[AtlasRow], kinds: list[str], told: str) -> None:
-    found = crosscheck.atlas_diff(atlas(A, B), atlas(*new))
-    assert [change.kind for change in found.changes] == kinds
-    assert found.changed
-    assert found.changes[0].id != "a"
-    assert told in " ".join(str(found).split())
+    difference = crosscheck.atlas_diff(atlas(A, B), atlas(*new))
+    assert [change.kind for change in difference.changes] == kinds
+    assert difference.changed
+    assert difference.changes[0].id != "a"
+    assert told in " ".join(str(difference).split())
 
 
 def test_nothing_changed_where_only_the_environment_did() -> None:
     newer = {**ENVIRONMENT, "platform": "there", "torch": {"version": "2.14.0", "threads": 2}, "scipy": "1.18"}
-    found = crosscheck.atlas_diff(atlas(A, B), atlas(A, B, environment=newer))
-    assert not found.changed
-    assert found.environment == {"torch.version": ("2.13.0", "2.14.0"), "scipy": (None, "1.18")}
-    assert str(found).startswith("UNCHANGED: ")
-    assert "2.14.0" in str(found)
-    assert "there" not in str(found)
+    difference = crosscheck.atlas_diff(atlas(A, B), atlas(A, B, environment=newer))
+    assert not difference.changed
+    assert difference.environment == {"torch.version": ("2.13.0", "2.14.0"), "scipy": (None, "1.18")}
+    assert str(difference).startswith("UNCHANGED: ")
+    assert "2.14.0" in str(difference)
+    assert "there" not in str(difference)
 
 
 def test_what_only_one_covers_is_not_compared_and_is_said() -> None:
     relu = row("relu-row", function="relu")
     both = {"functions": ("elu", "relu")}
-    found = crosscheck.atlas_diff(atlas(A, relu, **both), atlas(A))
-    assert (found.changes, found.notes) == ((), ("only in the old atlas, so not compared: relu",))
+    difference = crosscheck.atlas_diff(atlas(A, relu, **both), atlas(A))
+    assert (difference.changes, difference.notes) == ((), ("only in the old atlas, so not compared: relu",))
     wide = row("wide", dtypes=("float64",))
-    found = crosscheck.atlas_diff(atlas(A, wide), atlas(A, dtypes=("float32",)))
-    assert (found.changes, found.notes) == ((), ("only in the old atlas, so not compared: float64",))
+    difference = crosscheck.atlas_diff(atlas(A, wide), atlas(A, dtypes=("float32",)))
+    assert (difference.changes, difference.notes) == ((), ("only in the old atlas, so not compared: float64",))
 
 
 def test_other_inputs_are_not_counted_against_each_other() -> None:
     grown = with_extent(B, points=900, max_ulp=9.0)
-    found = crosscheck.atlas_diff(atlas(A, B), atlas(A, grown, seed=1))
-    assert not found.changed
-    assert "not compared" in found.notes[0]
+    difference = crosscheck.atlas_diff(atlas(A, B), atlas(A, grown, seed=1))
+    assert not difference.changed
+    assert "not compared" in difference.notes[0]
     assert crosscheck.atlas_diff(atlas(A, B), atlas(A, OTHER_RESULT, seed=1)).changed
 
 
@@ -120,11 +120,11 @@ def test_an_atlas_in_which_nothing_was_compared_is_refused() -> None:
 
 
 def test_the_changes_are_written_as_json_and_markdown(tmp_path: Path) -> None:
-    found: AtlasDiff = crosscheck.atlas_diff(
+    difference: AtlasDiff = crosscheck.atlas_diff(
         atlas(A, B), atlas(A, OTHER_RESULT, environment={**ENVIRONMENT, "python": "3.13"})
     )
-    found.to_json(tmp_path / "diff.json")
-    found.to_markdown(tmp_path / "diff.md")
+    difference.to_json(tmp_path / "diff.json")
+    difference.to_markdown(tmp_path / "diff.md")
     data = json.loads((tmp_path / "diff.json").read_text(), parse_constant=pytest.fail)
     assert data["schema"] == "crosscheck.atlas-diff/1"
     assert data["environment"] == {"python": ["3.11.2", "3.13"]}

@@ -136,10 +136,10 @@ def test_two_orders_come_from_one_run(name: str, mode: str) -> None:
 
     for orders in ((0, 1), (1, 2)):
         runs.clear()
-        found = backend(name).derivatives(cube, x, orders, mode, "cpu")
+        results = backend(name).derivatives(cube, x, orders, mode, "cpu")
         assert len(runs) == 1
-        assert tuple(found) == orders
-        for order, result in found.items():
+        assert tuple(results) == orders
+        for order, result in results.items():
             assert_same_bits(result, (x**3, 3 * x**2, 6 * x)[order])
 
 
@@ -198,7 +198,7 @@ WRONG = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_derivative_of_which_torch_keeps_no_numbers_is_0(dtype: str) -> None:
     x = np.array([2.0, 0.0, -3.0], FORMATS[dtype].dtype)
-    kept = torch.autograd.grad(torch.sgn(one := torch.ones(3, requires_grad=True)).sum(), one)[0]
+    kept = torch.autograd.grad(torch.sgn(ones := torch.ones(3, requires_grad=True)).sum(), ones)[0]
     assert kept._is_zerotensor()
     assert_same_bits(derivative("torch", torch.sgn, x, 1, "eager", "cpu"), np.zeros_like(x))
 

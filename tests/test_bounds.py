@@ -90,7 +90,7 @@ def test_another_function_loses_digits_too_up_to_its_bound(bound: float, passed:
 def test_a_bound_of_another_function_is_borne_out_by_lost_digits_at_an_anchor(bound: float, is_stale: bool) -> None:
     """An error that the inputs beside it do not share is judged as lost digits, however large."""
     gelu = crosscheck.activations["gelu_tanh"]
-    (deviation,) = (one for one in gelu.deviations if one.id == "gelu-tanh-torch-default-is-erf")
+    (deviation,) = (candidate for candidate in gelu.deviations if candidate.id == "gelu-tanh-torch-default-is-erf")
     at = -7.76288709195299
     region = Region(0, ("float64",), ((-8.2, -0.003), (0.003, 6.7)), (Anchor(at, {}),), bound)
     gelu = dataclasses.replace(gelu, deviations=(dataclasses.replace(deviation, regions=(region,), seen=ANYWHERE),))

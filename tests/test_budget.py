@@ -36,14 +36,14 @@ def pairwise(times: float, x: Any) -> Any:
 
 def looped(times: float, x: Any) -> Any:
     stack, tanh = (torch.stack, torch.tanh) if isinstance(x, torch.Tensor) else (jnp.stack, jnp.tanh)
-    return stack([tanh(one) * times for one in x])
+    return stack([tanh(entry) * times for entry in x])
 
 
 def mapped(times: float, x: Any) -> Any:
     """In JAX alone the work is that of all pairs, and only if each trip of the loop is counted."""
     if isinstance(x, torch.Tensor):
         return (len(x) * x - x.sum(0)) * times
-    return jax.lax.map(lambda one: (one - x).sum(0), x) * times
+    return jax.lax.map(lambda entry: (entry - x).sum(0), x) * times
 
 
 @pytest.mark.parametrize(("function", "most"), [(pairwise, 1024), (looped, 1024), (mapped, MANY)])

@@ -89,15 +89,15 @@ def errors(name: str, dtype: str, row: str, side: str, *, jit: bool) -> dict[int
     """The largest error of each order as a share of its budget."""
     sample, truths, scales = judged_rows(name, dtype, row)
     function = partial(reshaped, getattr(crosscheck.activations[name], side), sample.cotangent.shape)
-    found = {}
+    shares = {}
     for order in ORDERS:
         got = derivative(side, function, sample.x, order, sample.cotangent, sample.v, jit=jit)
         flushes = side == "jax"  # XLA on the CPU
         setting = JudgingSetting(budget(dtype, order), flushes, flushes, truths[order], scales.get(order), rows=True)
         judged = judge(sample.known(order), got.ravel(), truths[order], setting)
         wrong = judged.codes < CODE["flush"]
-        found[order] = float((judged.ulp_of_unit * wrong).max()) / budget(dtype, order)
-    return found
+        shares[order] = float((judged.ulp_of_unit * wrong).max()) / budget(dtype, order)
+    return shares
 
 
 def reshaped(function: Any, shape: tuple[int, ...], x: Any) -> Any:
@@ -110,8 +110,8 @@ def reshaped(function: Any, shape: tuple[int, ...], x: Any) -> Any:
 @pytest.mark.parametrize(("name", "row"), [(name, row) for name, rows in ROWS.items() for row in rows])
 def test_a_result_that_cancels_keeps_its_digits(name: str, row: str, side: str, dtype: str) -> None:
     framework, _, jit = side.partition(" under ")
-    found = errors(name, dtype, row, framework, jit=bool(jit))
-    assert max(found.values()) <= 1, found
+    shares = errors(name, dtype, row, framework, jit=bool(jit))
+    assert max(shares.values()) <= 1, shares
 
 
 def test_ahead_by_log_n_is_right_to_an_ulp_of_the_result() -> None:

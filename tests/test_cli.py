@@ -25,7 +25,7 @@ def test_a_command_looks_for_garbage_rarely_and_as_before_afterwards(monkeypatch
     during: list[tuple[int, ...]] = []
     monkeypatch.setattr("crosscheck._catalogue.Catalogue.values", lambda catalogue: during.append(gc.get_threshold()) or [])
     CliRunner().invoke(main, ["list"])
-    assert [one > before for one in during] == [True]
+    assert [length > before for length in during] == [True]
     assert gc.get_threshold() == before
 
 
@@ -66,10 +66,10 @@ def test_a_file_adds_an_activation(command: Command, activation_file: Path) -> N
 @pytest.mark.full
 def test_several_processes_say_what_one_says(command: Command) -> None:
     arguments = ("verify", "linear", "relu", "leaky_relu", "--quick", "--dtype", "float32", "--mode", "eager")
-    one, two = (command(*arguments, "--without", "relu-negative-zero", "--processes", n, env={}) for n in ("1", "2"))
-    assert one.returncode == two.returncode == 1
-    assert two.stdout == one.stdout
-    assert "Error" not in two.stderr
+    single, several = (command(*arguments, "--without", "relu-negative-zero", "--processes", n, env={}) for n in ("1", "2"))
+    assert single.returncode == several.returncode == 1
+    assert several.stdout == single.stdout
+    assert "Error" not in several.stderr
 
 
 def test_the_accuracy_of_the_own_implementations_is_printed(command: Command, tmp_path: Path) -> None:

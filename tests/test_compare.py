@@ -261,12 +261,12 @@ def test_an_input_changed_in_place_is_a_failure_and_jax_never_sees_it(change: An
             seen.append(np.asarray(y).tolist())
         return x + y
 
-    mine = torch.from_numpy(X.copy())
-    report = compare(torch_fn, jax_fn, [mine, mine], order=order)
+    tensor = torch.from_numpy(X.copy())
+    report = compare(torch_fn, jax_fn, [tensor, tensor], order=order)
     assert_fails(report, "torch function changes its input x1 in place", side="torch")
     assert seen
     assert all(y == X.tolist() for y in seen)
-    assert mine.tolist() == X.tolist()
+    assert tensor.tolist() == X.tolist()
 
 
 @pytest.mark.parametrize("order", [0, 1])

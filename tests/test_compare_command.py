@@ -47,8 +47,8 @@ def test_two_that_agree_exit_0() -> None:
 
 
 def test_two_that_differ_exit_1_with_the_snippet_at_the_end(folder: Path) -> None:
-    mine = f"mine_{folder.name}"
-    result = call(f"{mine}:half", f"{mine}:third", "--order", "0", "--json", "report.json")
+    module = f"mine_{folder.name}"
+    result = call(f"{module}:half", f"{module}:third", "--order", "0", "--json", "report.json")
     assert result.exit_code == 1
     assert result.output.startswith("DISAGREE (definition): half / third:")
     assert "print(jax_y[0].item())  # " in result.output
@@ -63,9 +63,9 @@ def test_gelu_is_two_functions() -> None:
 
 
 def test_shapes_are_inputs_and_what_is_accepted_passes(folder: Path) -> None:
-    mine = f"mine_{folder.name}"
-    assert call(f"{mine}:added", f"{mine}:added", "--shape", "4,8", "--shape", "8", "--order", "0").exit_code == 0
-    arguments = (f"{mine}:half", f"{mine}:third", "--order", "0", "--range", "1", "2", "--mode", "eager")
+    module = f"mine_{folder.name}"
+    assert call(f"{module}:added", f"{module}:added", "--shape", "4,8", "--shape", "8", "--order", "0").exit_code == 0
+    arguments = (f"{module}:half", f"{module}:third", "--order", "0", "--range", "1", "2", "--mode", "eager")
     assert call(*arguments, "--accept", "definition").exit_code == 0
     assert call(*arguments, "--accept", "definition:1:2").exit_code == 0
     assert call(*arguments, "--accept", "definition:1:1.5").exit_code == 1

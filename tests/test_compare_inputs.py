@@ -122,9 +122,9 @@ def test_a_float_is_rounded_to_the_dtype_once() -> None:
 
 def test_integers_and_booleans_stay_what_they_are() -> None:
     inputs = [X, np.arange(4), np.array([True, False]), np.uint8(3), torch.arange(3), 7, True, 2.5]
-    found = given(inputs)
-    assert [x.dtype.kind for x in found] == ["f", "i", "b", "u", "i", "i", "b", "f"]
-    assert [x.tolist() for x in found[1:]] == [[0, 1, 2, 3], [True, False], 3, [0, 1, 2], 7, True, 2.5]
+    values = given(inputs)
+    assert [x.dtype.kind for x in values] == ["f", "i", "b", "u", "i", "i", "b", "f"]
+    assert [x.tolist() for x in values[1:]] == [[0, 1, 2, 3], [True, False], 3, [0, 1, 2], 7, True, 2.5]
 
 
 @pytest.mark.parametrize(
@@ -276,20 +276,20 @@ def test_the_arrays_of_the_caller_are_never_changed() -> None:
             argument.data.mul_(2)
         return arguments[0]
 
-    mine: list[Any] = [X.copy(), torch.from_numpy(X.copy()), {"n": np.arange(4)}]
-    report = compare(wild, lambda *arguments: arguments[0], mine, order=0)
+    inputs: list[Any] = [X.copy(), torch.from_numpy(X.copy()), {"n": np.arange(4)}]
+    report = compare(wild, lambda *arguments: arguments[0], inputs, order=0)
     assert "changes its input" in report.verdict
-    assert mine[0].tolist() == mine[1].tolist() == X.tolist()
-    assert mine[2]["n"].tolist() == [0, 1, 2, 3]
+    assert inputs[0].tolist() == inputs[1].tolist() == X.tolist()
+    assert inputs[2]["n"].tolist() == [0, 1, 2, 3]
 
 
 def test_containers_of_the_caller_are_never_changed() -> None:
     def popping(tree: dict[str, Any]) -> Any:
         return tree.pop("a") * 2
 
-    mine = {"a": X}
-    assert compare(popping, popping, mine, modes="jit").passed
-    assert set(mine) == {"a"}
+    inputs = {"a": X}
+    assert compare(popping, popping, inputs, modes="jit").passed
+    assert set(inputs) == {"a"}
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])

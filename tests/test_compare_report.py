@@ -41,7 +41,9 @@ FIGURES = {f"{name}_{part}" for name in ("abs", "rel", "ulp") for part in ("p50"
 
 def of(a: Any, b: Any, dtype: str = "float32", **options: Any) -> PairReport:
     """The report on a torch function that gives ``a`` and a JAX function that gives ``b``."""
-    a, b = (one.astype(NARROW.get(dtype, dtype)) if one.dtype.kind == "f" else one for one in map(np.asarray, (a, b)))
+    a, b = (
+        array.astype(NARROW.get(dtype, dtype)) if array.dtype.kind == "f" else array for array in map(np.asarray, (a, b))
+    )
     return compare(lambda x: x, lambda x: jnp.asarray(b), a, dtype=dtype, order=0, modes="eager", **options)
 
 
@@ -106,10 +108,10 @@ def test_a_long_verdict_is_a_headline_that_fits_and_the_rest_below_it() -> None:
 
 
 def test_the_names_of_both_functions_are_said() -> None:
-    def mine(x: Any) -> Any:
+    def same(x: Any) -> Any:
         return x
 
-    assert "sin / mine: " in compare(torch.sin, mine, X, order=0).headline
+    assert "sin / same: " in compare(torch.sin, same, X, order=0).headline
     assert "Tanh / tanh: " in compare(torch.nn.Tanh(), jnp.tanh, X, order=0).headline
 
 
@@ -219,7 +221,7 @@ def test_where_no_truth_is_known_no_accuracy_is_claimed() -> None:
 
 def test_of_two_that_agree_the_one_much_nearer_the_truth_is_named() -> None:
     def scan(x: Any) -> Any:
-        return jax.lax.scan(lambda total, one: (total + one, None), jnp.zeros((), x.dtype), x)[0]
+        return jax.lax.scan(lambda total, entry: (total + entry, None), jnp.zeros((), x.dtype), x)[0]
 
     report = compare(torch.sum, scan, crosscheck.uniform(0, 1, (3000,)), order=0, dtype="float16", seed=1)
     assert report.passed
@@ -261,7 +263,9 @@ NOTICED = [
 def test_what_the_usual_checks_notice_is_what_they_do_notice(
     dtype: str, a: Any, b: Any, expected: tuple[bool | None, bool | None]
 ) -> None:
-    a, b = (one.astype(NARROW.get(dtype, dtype)) if one.dtype.kind == "f" else one for one in map(np.asarray, (a, b)))
+    a, b = (
+        array.astype(NARROW.get(dtype, dtype)) if array.dtype.kind == "f" else array for array in map(np.asarray, (a, b))
+    )
     figures = only(of(a, b, dtype)).figures
 
     def tensor(array: Any) -> Any:
@@ -271,7 +275,9 @@ def test_what_the_usual_checks_notice_is_what_they_do_notice(
         notices(lambda: torch.testing.assert_close(tensor(a), tensor(b))),
         notices(lambda: np.testing.assert_allclose(a.astype(np.float64), b.astype(np.float64))),
     )
-    assert all(one in (None, is_so) for one, is_so in zip(expected, real, strict=True)), "the example is not what it says"
+    assert all(notices in (None, is_so) for notices, is_so in zip(expected, real, strict=True)), (
+        "the example is not what it says"
+    )
     assert (figures["assert_close_notices"], figures["assert_allclose_notices"]) == real
 
 
@@ -283,9 +289,9 @@ def test_the_story_says_who_would_have_noticed() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_printed_tolerances_pass_and_a_tenth_less_does_not(seed: int) -> None:
     a, b = off(10.0 ** -(seed % 6 + 1), seed)
-    found = re.search(r"passes with rtol (\S+) or atol ([^;]+);", of(a, b).story())
-    assert found is not None
-    rtol, atol = map(float, found.groups())
+    match = re.search(r"passes with rtol (\S+) or atol ([^;]+);", of(a, b).story())
+    assert match is not None
+    rtol, atol = map(float, match.groups())
     x, y = a.astype(np.float64), b.astype(np.float64)
     assert np.allclose(x, y, rtol=rtol, atol=0)
     assert np.allclose(x, y, rtol=0, atol=atol)
@@ -299,17 +305,17 @@ def test_where_no_relative_tolerance_would_pass_the_headline_gives_an_absolute_o
     figures = only(report).figures
     assert report.passed
     assert figures["rtol"] > 1
-    found = re.search(r"atol (\S+) holds", report.headline)
-    assert found is not None
-    assert figures["atol"] <= float(found[1]) < 1.1 * figures["atol"]
+    match = re.search(r"atol (\S+) holds", report.headline)
+    assert match is not None
+    assert figures["atol"] <= float(match[1]) < 1.1 * figures["atol"]
 
 
 def test_the_headline_of_an_agreement_holds_for_everything_compared() -> None:
     report = compare(lambda x: torch.softmax(x, 0), lambda x: jax.nn.softmax(x, 0), crosscheck.normal(64), order=2)
     assert report.passed
-    found = re.search(r"(rtol|atol) (\S+) holds", report.headline)
-    assert found is not None
-    assert float(found[2]) >= max(c.figures[found[1]] for c in report.comparisons)
+    match = re.search(r"(rtol|atol) (\S+) holds", report.headline)
+    assert match is not None
+    assert float(match[2]) >= max(c.figures[match[1]] for c in report.comparisons)
 
 
 # The element and the input.
@@ -393,11 +399,11 @@ def test_json_has_the_documented_layout(tmp_path: Path) -> None:
     assert (summary["headline"], summary["cause"], summary["side"]) == (report.headline, report.cause, report.side)
     assert (summary["passed"], summary["failed"], summary["points"]) == (False, 4, report.compared)
     assert len(data["comparisons"]) == len(report.comparisons) == 4
-    for one, comparison in zip(data["comparisons"], report.comparisons, strict=True):
-        assert set(one) == FIELDS
-        assert set(one["figures"]) == FIGURES
-        assert one["figures"]["abs_max"] == comparison.figures["abs_max"]
-        for count in (*one["causes"].values(), *one["uncovered"].values()):
+    for entry, comparison in zip(data["comparisons"], report.comparisons, strict=True):
+        assert set(entry) == FIELDS
+        assert set(entry["figures"]) == FIGURES
+        assert entry["figures"]["abs_max"] == comparison.figures["abs_max"]
+        for count in (*entry["causes"].values(), *entry["uncovered"].values()):
             assert set(count["worst"]) == POINT
             assert re.fullmatch("0x[0-9a-f]{8}", count["worst"]["input_bits"])
             (element,) = count["worst"]["element"]

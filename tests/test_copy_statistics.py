@@ -43,15 +43,15 @@ def port(p: Any, x: Any, momentum: float = 0.1) -> Any:
 
 
 def own(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.asarray(one.numpy()) for name, one in model.state_dict().items() if one.is_floating_point()}
+    return {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
 
 
 def fresh(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.ones_like(one) if "var" in name else jnp.zeros_like(one) for name, one in own(model).items()}
+    return {name: jnp.ones_like(array) if "var" in name else jnp.zeros_like(array) for name, array in own(model).items()}
 
 
 def copied(report: ModelsReport) -> set[str | None]:
-    return {one.torch for one in report.weights if one.matched and "running" in str(one.torch)}
+    return {match.torch for match in report.weights if match.matched and "running" in str(match.torch)}
 
 
 def test_statistics_that_are_written_alone_are_copied_and_compared() -> None:
@@ -74,7 +74,7 @@ def test_statistics_are_copied_although_another_momentum_changes_them() -> None:
 
 def test_other_statistics_before_the_run_are_said_and_certify_nothing() -> None:
     model = net()
-    params = own(model) | {name: one for name, one in fresh(model).items() if name in STATISTICS}
+    params = own(model) | {name: array for name, array in fresh(model).items() if name in STATISTICS}
     report = compare_models(model, port, [X], params=params, order=0)
     assert not report.passed
     assert report.faults == ()
@@ -96,9 +96,9 @@ def test_the_statistics_of_a_port_to_a_library_are_copied(library: str) -> None:
     if not installed(library):
         pytest.skip(f"{library} is not installed")
     architecture = ARCHITECTURES["conv_batchnorm_train"]
-    model, one = architecture.torch_model(0), architecture.jax(library, fresh=True)
-    given: dict[str, Any] = {"params": one.params, "torch_to_jax": one.torch_to_jax, "weights": "copy", "order": 0}
-    report = compare_models(model, one.model, architecture.inputs(0), **given)
+    model, port = architecture.torch_model(0), architecture.jax(library, fresh=True)
+    given: dict[str, Any] = {"params": port.params, "torch_to_jax": port.torch_to_jax, "weights": "copy", "order": 0}
+    report = compare_models(model, port.model, architecture.inputs(0), **given)
     assert report.passed, report.story()
     assert copied(report) == STATISTICS
     assert report.outputs.keys() > STATISTICS

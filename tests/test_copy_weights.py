@@ -56,19 +56,19 @@ def fresh(params: Tree) -> Tree:
 
 
 def leaves(tree: Tree) -> dict[str, np.ndarray]:
-    found = jax.tree_util.tree_leaves_with_path(tree)
+    with_paths = jax.tree_util.tree_leaves_with_path(tree)
     return {
         jax.tree_util.keystr(path).removesuffix(".value"): np.asarray(leaf)
-        for path, leaf in found
+        for path, leaf in with_paths
         if isinstance(leaf, jax.Array | np.ndarray) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     }
 
 
 def apart(tree: Tree, expected: Tree) -> set[str]:
     """The arrays that differ."""
-    mine, theirs = leaves(tree), leaves(expected)
-    assert mine.keys() == theirs.keys()
-    return {name for name in mine if not np.allclose(mine[name], theirs[name], rtol=0, atol=1e-6)}
+    arrays, expected_arrays = leaves(tree), leaves(expected)
+    assert arrays.keys() == expected_arrays.keys()
+    return {name for name in arrays if not np.allclose(arrays[name], expected_arrays[name], rtol=0, atol=1e-6)}
 
 
 CARRIED: dict[str, tuple[Callable[[], nn.Module], Any, Callable[..., Tree], np.ndarray, Any]] = {
@@ -102,7 +102,7 @@ def test_joined_projections_in_another_order_are_carried_in_the_order_that_jax_u
     model = randomised(Attention())
 
     def port(p: Any, x: Any) -> Any:
-        v, q, k = (one.reshape(*one.shape[:-1], 2, -1) for one in jnp.split(linear(p["qkv"], x), 3, -1))
+        v, q, k = (part.reshape(*part.shape[:-1], 2, -1) for part in jnp.split(linear(p["qkv"], x), 3, -1))
         return linear(p["out"], attend(q, k, v).reshape(x.shape))
 
     expected = joined_params(weights_of(model), (2, 0, 1))
@@ -247,10 +247,10 @@ haiku's LSTM takes 1 from torch's bias."""
 @pytest.mark.parametrize(
     ("architecture", "library"),
     [
-        pytest.param(one, library, id=f"{one.name}-{library}")
-        for one in ARCHITECTURES.values()
-        for library in one.ports
-        if not one.train
+        pytest.param(architecture, library, id=f"{architecture.name}-{library}")
+        for architecture in ARCHITECTURES.values()
+        for library in architecture.ports
+        if not architecture.train
     ],
 )
 def test_every_architecture_of_the_zoo_gets_its_weights(architecture: Architecture, library: str) -> None:
@@ -397,17 +397,17 @@ class Graph(nn.Module):
 
     def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
         h = self.projection(x).reshape(-1, 2, 2)
-        one, other = edges.nonzero(as_tuple=True)
-        scores = torch.einsum("bhc,hc->bh", torch.cat([h[one], h[other]], -1), self.a)
+        source, target = edges.nonzero(as_tuple=True)
+        scores = torch.einsum("bhc,hc->bh", torch.cat([h[source], h[target]], -1), self.a)
         every = torch.full((6, 6, 2), -9e15)
-        every[one, other] = nn.functional.leaky_relu(scores, 0.2)
+        every[source, target] = nn.functional.leaky_relu(scores, 0.2)
         return torch.einsum("ijh,jhc->ihc", torch.softmax(every, 1), h)
 
 
 def test_the_weight_of_masked_scores_is_found_though_they_are_used_otherwise() -> None:
     def port(p: Tree, x: Any, edges: Any) -> Any:
         h = linear(p["projection"], x).reshape(-1, 2, 2)
-        pairs = jnp.concatenate([jnp.broadcast_to(one, (6, 6, 2, 2)) for one in (h[:, None], h[None])], -1)
+        pairs = jnp.concatenate([jnp.broadcast_to(side, (6, 6, 2, 2)) for side in (h[:, None], h[None])], -1)
         scores = jax.nn.leaky_relu(jnp.einsum("bhc,hc->bh", pairs.reshape(36, 2, 4), p["z"]).reshape(6, 6, 2), 0.2)
         scores = jnp.where(edges[..., None] == 0, -9e15, scores)
         return jnp.einsum("ijh,jhc->ihc", jax.nn.softmax(scores, 0), h)  # of the other axis

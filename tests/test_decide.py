@@ -88,16 +88,16 @@ def test_decisions_hold_for_the_whole_ball_and_many_agree_with_one(fmt: Format, 
         rounded, residual, exponent, decided = decide_many(balls, fmt)
         ends = [(dyadic(ball.lower()), dyadic(ball.upper())) for ball in balls]
         for i, (ball, (low, high)) in enumerate(zip(balls, ends, strict=True)):
-            one = decide(ball, fmt)
-            if one is not None:
+            decision = decide(ball, fmt)
+            if decision is not None:
                 assert decided[i]
-                assert rounded[i] == one[0]
+                assert rounded[i] == decision[0]
             if not decided[i]:
                 continue
             possible = {rational.exponent(low, fmt), rational.exponent(high, fmt)}
             for r in (low, high):
                 assert rounded[i] == rational.rounded(r, fmt)
-            results = [(residual[i], exponent[i])] + ([one[1:]] if one else [])
+            results = [(residual[i], exponent[i])] + ([decision[1:]] if decision else [])
             for left, e in results:
                 assert e in possible
                 if abs(high) < Fraction(2) ** (fmt.e_max + 1) > abs(low):

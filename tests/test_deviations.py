@@ -117,7 +117,7 @@ def test_a_region_of_other_cpus_covers_and_is_not_examined() -> None:
 def test_a_region_covers_and_is_asked_for_in_its_modes_only(modes: tuple[str, ...], passed: bool) -> None:
     report = gradient_of(declared(dataclasses.replace(FLOAT32, modes=modes)))
     assert report.passed is passed
-    covered = {one.mode for one in report.comparisons if LOST_TAIL.id in one.deviations}
+    covered = {comparison.mode for comparison in report.comparisons if LOST_TAIL.id in comparison.deviations}
     assert covered == {"eager", "jit"} & set(modes or ("eager", "jit"))
     assert failures(report) == ""
 
@@ -153,7 +153,7 @@ def test_a_region_of_an_inaccurate_side_excuses_a_zero_of_the_other_sign(zeros: 
 
 # Every declared deviation, on the points of one run of the catalogue
 
-DECLARED = [(name, deviation.id) for name, one in crosscheck.activations.items() for deviation in one.deviations]
+DECLARED = [(name, deviation.id) for name, record in crosscheck.activations.items() for deviation in record.deviations]
 each_deviation = pytest.mark.parametrize(("name", "id_"), DECLARED, ids=[id_ for _, id_ in DECLARED])
 
 
@@ -180,10 +180,10 @@ def touched(points: Sequence[Any], deviation: Deviation, implementations: Sequen
     """The comparisons in which a deviation can show at all; only those of some implementations."""
     settings = {(region.order, dtype) for region in deviation.regions for dtype in region.dtypes}
     return [
-        one
-        for one in points
-        if set(one.key.implementations) & set(implementations or deviation.implementations)
-        and (one.key.order, one.key.dtype) in settings
+        point
+        for point in points
+        if set(point.key.implementations) & set(implementations or deviation.implementations)
+        and (point.key.order, point.key.dtype) in settings
     ]
 
 
@@ -251,7 +251,9 @@ def test_each_declared_result_is_held_to_the_bit(verified: Run, name: str, id_: 
             **anchor.results,
             implementation: beside(anchor.results[implementation], region.dtypes),
         }
-        anchors = [dataclasses.replace(anchor, results=changed) if k == j else one for k, one in enumerate(region.anchors)]
+        anchors = [
+            dataclasses.replace(anchor, results=changed) if k == j else other for k, other in enumerate(region.anchors)
+        ]
         wrong = dataclasses.replace(deviation, regions=(dataclasses.replace(region, anchors=tuple(anchors)),))
         messages = failed(touched(points, wrong, [implementation]), only(name, wrong))
         # in rows the first message may be of a length in which it does not show at all
@@ -265,21 +267,23 @@ def test_each_declared_result_is_held_to_the_bit(verified: Run, name: str, id_: 
 def test_each_declared_maximum_is_neither_too_small_nor_stale(verified: Run, name: str, id_: str) -> None:
     deviation = find(name, id_)
     points = touched(verified(name).points, deviation)
-    lengths = {one.key.length for one in points}  # rows of 131,072 entries are run by --thorough alone
-    there = [one for one in deviation.regions if not one.lengths or lengths.intersection(one.lengths)]
-    here = [one for one in there if examined_here(one, HERE) and run_here(deviation, one)]
-    bounded = [one for one in here if np.isfinite(one.max_ulp) and one.anchors]  # without these, it need not show
+    lengths = {point.key.length for point in points}  # rows of 131,072 entries are run by --thorough alone
+    there = [region for region in deviation.regions if not region.lengths or lengths.intersection(region.lengths)]
+    here = [region for region in there if examined_here(region, HERE) and run_here(deviation, region)]
+    # without anchors, it need not show
+    bounded = [region for region in here if np.isfinite(region.max_ulp) and region.anchors]
     for region in bounded:
         for factor, message in ((1 / 101, "more than the declared"), (101, "is stale")):
             changed = dataclasses.replace(region, max_ulp=region.max_ulp * factor)
             wrong = dataclasses.replace(deviation, regions=(changed,))
-            assert any(message in one for one in failed(touched(points, wrong), only(name, wrong))), (region, message)
+            failures = failed(touched(points, wrong), only(name, wrong))
+            assert any(message in failure for failure in failures), (region, message)
 
 
 def test_parameters_restrict_a_region(verified: Run) -> None:
     """torch's own threshold is another one at the default parameters only."""
     deviation = find("softplus", "softplus-threshold")
-    points = [one for one in verified("softplus").points if one.key.dtype == "float64"]
+    points = [point for point in verified("softplus").points if point.key.dtype == "float64"]
     comparisons, findings = settle(points, only("softplus", deviation), HERE)
     assert not [finding for finding in findings if finding.failed]
     used = [comparison for comparison in comparisons if comparison.deviations]
@@ -294,17 +298,21 @@ def test_parameters_restrict_a_region(verified: Run) -> None:
 
 def first(deviation: Deviation, order: int, dtype: str, at: float | None = None) -> Region:
     """The first region on record of this environment; where nothing is, of another one."""
-    here = [one for one in deviation.regions if seen_here(deviation, HERE, one)]
+    here = [region for region in deviation.regions if seen_here(deviation, HERE, region)]
     return next(
-        one
-        for one in here or deviation.regions
-        if one.order == order and dtype in one.dtypes and (at is None or at in [anchor.input for anchor in one.anchors])
+        region
+        for region in here or deviation.regions
+        if region.order == order
+        and dtype in region.dtypes
+        and (at is None or at in [anchor.input for anchor in region.anchors])
     )
 
 
 INFINITE = next(deviation for deviation in crosscheck.activations["softmax"].deviations if deviation.cause == "special")
 LARGEST = first(INFINITE, 0, "float32", inf)
-ROUNDED = next(one for one in crosscheck.activations["softmax"].deviations if one.id == "softmax-rounded-difference")
+ROUNDED = next(
+    deviation for deviation in crosscheck.activations["softmax"].deviations if deviation.id == "softmax-rounded-difference"
+)
 NEAR = first(ROUNDED, 0, "float32")
 
 
@@ -314,7 +322,7 @@ def in_rows(
     """softmax's stored values of a dtype under one deviation with another region: comparisons, and what failed."""
     anywhere = dataclasses.replace(region, seen=())
     changed = only("softmax", dataclasses.replace(deviation, regions=(anywhere,), seen=ANYWHERE))
-    wanted = [one for one in verified("softmax").points if (one.key.dtype, one.key.order) == (dtype, 0)]
+    wanted = [point for point in verified("softmax").points if (point.key.dtype, point.key.order) == (dtype, 0)]
     comparisons, findings = settle(wanted, changed, HERE)
     return comparisons, [finding.message for finding in findings if finding.failed]
 
@@ -344,24 +352,26 @@ def test_a_length_that_is_not_run_covers_nothing_and_is_not_missed(verified: Run
 
 def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(verified: Run) -> None:
     """In bfloat16 an entry of rows of several lengths is known by the same number; the error depends on the row."""
-    deviation = next(one for one in crosscheck.activations["softmax"].deviations if one.id == "softmax-16-bit-rounding")
+    deviation = next(
+        candidate for candidate in crosscheck.activations["softmax"].deviations if candidate.id == "softmax-16-bit-rounding"
+    )
     declared = first(deviation, 0, "bfloat16")
-    values = [one for one in verified("softmax").points if (one.key.dtype, one.key.order) == ("bfloat16", 0)]
-    values = [one for one in values if (one.key.implementation, one.key.against) == ("torch.native", "exact")]
+    values = [point for point in verified("softmax").points if (point.key.dtype, point.key.order) == ("bfloat16", 0)]
+    values = [point for point in values if (point.key.implementation, point.key.against) == ("torch.native", "exact")]
     known: dict[float, set[int | None]] = {}
     shown: dict[float, set[int | None]] = {}
-    for one in values:
-        for at, code in zip(widen(one.x).tolist(), one.codes.tolist(), strict=True):
-            known.setdefault(at, set()).add(one.key.length)
+    for point in values:
+        for at, code in zip(widen(point.x).tolist(), point.codes.tolist(), strict=True):
+            known.setdefault(at, set()).add(point.key.length)
             if code == CODE["inaccurate"]:
-                shown.setdefault(at, set()).add(one.key.length)
+                shown.setdefault(at, set()).add(point.key.length)
     at = next((at for at in sorted(shown) if len(shown[at]) == 1 and len(known[at]) > 1), None)
     if at is None:
         pytest.skip("in these releases no such entry is beyond the budget in one length alone")
     region = dataclasses.replace(declared, anchors=(Anchor(at, {}),), capability=None)
     assert in_rows(verified, deviation, region, "bfloat16")[1] == []
     (length,) = shown[at]
-    others = tuple(sorted(one for one in known[at] if one is not None and one != length))
+    others = tuple(sorted(candidate for candidate in known[at] if candidate is not None and candidate != length))
     messages = in_rows(verified, deviation, dataclasses.replace(region, lengths=others), "bfloat16")[1]
     assert any(f"does not occur at its anchor {at!r}" in message for message in messages)
 

@@ -146,11 +146,11 @@ def test_a_mistake_in_what_each_device_computes_alone_is_named(body: Callable[..
     model = seeded(Numbered(8, 8, bias=False))
     for right in (True, False):
 
-        def one(w: Any, x: Any, right: bool = right) -> Any:
+        def part(w: Any, x: Any, right: bool = right) -> Any:
             return body(w, x, right=right)
 
         mesh = AbstractMesh((4,), ("d",))
-        function = jax.shard_map(one, mesh=mesh, in_specs=(spec, P("d")), out_specs=P("d"), check_vma=False)
+        function = jax.shard_map(part, mesh=mesh, in_specs=(spec, P("d")), out_specs=P("d"), check_vma=False)
         report = compared(model, lambda p, x, function=function: function(p["weight"], x), normal(8, 8))
         assert report.passed is right, report.story()
         assert [fault.explanation.startswith(says) for fault in report.faults] == ([] if right else [True]), report.story()
@@ -171,12 +171,12 @@ def test_devices_that_draw_the_same_numbers_are_named() -> None:
 
     model, mesh = seeded(Dropout(4, 4)), AbstractMesh((4,), ("d",))
     for alike in (False, True):
-        one = partial(body, alike=alike)
-        function = jax.shard_map(one, mesh=mesh, in_specs=(P(), P("d")), out_specs=P("d"), check_vma=False)
+        mapped = partial(body, alike=alike)
+        function = jax.shard_map(mapped, mesh=mesh, in_specs=(P(), P("d")), out_specs=P("d"), check_vma=False)
         report = compared(model, function, normal(8, 4))
         said = [fault.explanation for fault in report.faults]
         assert report.passed is not alike, report.story()
-        assert [one.startswith("each of 4 devices along `d` draws the same random numbers") for one in said] == [
+        assert [message.startswith("each of 4 devices along `d` draws the same random numbers") for message in said] == [
             True
         ] * alike
 

@@ -191,7 +191,7 @@ def test_warnings_are_shown_of_the_inputs_that_were_given_only() -> None:
         report = compare(std, lambda x: x.std(), [crosscheck.normal((20,))])
     assert report.diagnosis is not None
     assert report.diagnosis.inputs["x"].size < 20  # it was run at smaller inputs too
-    assert {str(one.message) for one in shown if "an array" in str(one.message)} == {"an array of 20"}
+    assert {str(warning.message) for warning in shown if "an array" in str(warning.message)} == {"an array of 20"}
 
 
 def test_what_passes_is_not_diagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,10 +314,10 @@ def wrong(name: str) -> PairReport:
 def test_the_simplest_input_is_as_small_as_the_fault_allows(name: str) -> None:
     report = wrong(name)
     assert not report.passed
-    found = list(report.diagnosis.inputs.values())
-    for array, expected in zip(found, WRONG[name][-1], strict=True):
+    inputs = list(report.diagnosis.inputs.values())
+    for array, expected in zip(inputs, WRONG[name][-1], strict=True):
         if isinstance(expected, tuple):
-            assert array.shape == expected, found
+            assert array.shape == expected, inputs
         else:
             assert array.tolist() == expected
     assert all(note.startswith("the dictionary says of them") for note in report.diagnosis.notes)
@@ -337,7 +337,7 @@ def test_the_snippet_prints_what_the_report_says(name: str) -> None:
         [point.got, point.expected], nan_ok=True, rel=0
     )
     said = re.findall(r"item\(\)\)  # prints (\S+)", snippet)
-    assert [float(one) for one in said] == pytest.approx([point.got, point.expected], nan_ok=True, rel=0)
+    assert [float(number) for number in said] == pytest.approx([point.got, point.expected], nan_ok=True, rel=0)
 
 
 def wrong_beyond_fifty(x: Any) -> Any:
@@ -384,14 +384,14 @@ def test_a_search_ends_after_so_many_evaluations_and_says_so(monkeypatch: pytest
         called.append(tuple(x.shape))
         return torch.softmax(x, -1)
 
-    found = []
+    ends = []
     for most in (5, 2000):
         monkeypatch.setattr("crosscheck._compare.diagnose.worst.EVALUATIONS", most)
         report = compare(function, wrong_beyond_fifty, with_a_large_entry(40, 30), order=0)
-        found.append((len(called), report.diagnosis.notes))
+        ends.append((len(called), report.diagnosis.notes))
         called.clear()
-    assert found[0][0] < found[1][0]
-    assert ["stopped after" in " ".join(notes) for _, notes in found] == [True, False]
+    assert ends[0][0] < ends[1][0]
+    assert ["stopped after" in " ".join(notes) for _, notes in ends] == [True, False]
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -136,12 +136,12 @@ def read(tmp_path: Path, text: str) -> Translation:
     return entry
 
 
-def one(tmp_path: Path, text: str) -> Translation:
+def judged_entry(tmp_path: Path, text: str) -> Translation:
     return judged(read(tmp_path, text), ("float32",))
 
 
 def test_a_counterpart_that_is_another_function_is_seen(tmp_path: Path) -> None:
-    entry = one(tmp_path, 'torch = "F.softplus(x)"\njax = "jax.nn.softplus(2 * x)"')
+    entry = judged_entry(tmp_path, 'torch = "F.softplus(x)"\njax = "jax.nn.softplus(2 * x)"')
     (pair,) = entry.pairs
     assert (pair.verdict, pair.cause, pair.expected) == ("differ", "definition", False)
     assert pair.shown
@@ -150,7 +150,7 @@ def test_a_counterpart_that_is_another_function_is_seen(tmp_path: Path) -> None:
 
 
 def test_defaults_that_are_the_same_are_seen(tmp_path: Path) -> None:
-    entry = one(
+    entry = judged_entry(
         tmp_path,
         'torch = "torch.tanh(x)"\njax = "jnp.tanh(x)"\ndefault = [{jax = "jnp.tanh(x)", says = "nothing differs"}]',
     )
@@ -161,7 +161,7 @@ def test_defaults_that_are_the_same_are_seen(tmp_path: Path) -> None:
 
 def test_an_edge_that_differs_is_told_with_the_derivative_of_the_sum_and_does_not_fail(tmp_path: Path) -> None:
     """Not along a random direction, with which nobody could check it."""
-    entry = one(
+    entry = judged_entry(
         tmp_path,
         'torch = "torch.abs(x)"\njax = "jnp.where(x >= 0, x, -x)"\nat."at 0" = {x = "array([0.0, 2.0])"}',
     )
@@ -174,7 +174,7 @@ def test_an_edge_that_differs_is_told_with_the_derivative_of_the_sum_and_does_no
 
 @pytest.mark.full
 def test_derivatives_whose_sum_is_the_same_are_those_of_an_element(tmp_path: Path) -> None:
-    entry = one(
+    entry = judged_entry(
         tmp_path,
         'torch = "x * 1"\njax = "lax.stop_gradient(x) + x[::-1] - lax.stop_gradient(x[::-1])"\n'
         'inputs = {x = "array([3.0])"}\nat."swapped" = {x = "array([1.0, 2.0])"}',
@@ -218,13 +218,13 @@ def test_only_a_call_that_leaves_an_argument_out_differs_by_a_default(tmp_path: 
     ],
 )
 def test_another_distribution_is_seen(tmp_path: Path, code: str, same: bool) -> None:
-    entry = one(tmp_path, f'torch = "torch.rand(50, 50)"\ndraws = true\njax = "{code}"')
+    entry = judged_entry(tmp_path, f'torch = "torch.rand(50, 50)"\ndraws = true\njax = "{code}"')
     assert (entry.pairs[0].verdict == "same") == same, entry.pairs[0].told
 
 
 def test_a_library_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "equinox", None)
-    entry = one(tmp_path, 'torch = "torch.tanh(x)"\nequinox = "eqx.nn.Lambda(jnp.tanh)(x)"')
+    entry = judged_entry(tmp_path, 'torch = "torch.tanh(x)"\nequinox = "eqx.nn.Lambda(jnp.tanh)(x)"')
     assert entry.summary == "not judged here"
     assert re.search(r"Install it with: python -m pip install '.*\[dictionary\]'", entry.pairs[0].told)
     assert not TranslationReport("tanh", (entry,), {"packages": {}}).passed
@@ -244,7 +244,7 @@ def test_a_library_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_an_entry_that_is_wrong_is_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        one(tmp_path, text)
+        judged_entry(tmp_path, text)
 
 
 @pytest.mark.full

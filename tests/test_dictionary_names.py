@@ -107,10 +107,12 @@ PRINTED = {"get_printoptions", "printoptions", "set_printoptions"}
 def public(library: str) -> set[str]:
     """The functions of a library by their full names; of flax nnx, which has few functions of arrays, the modules."""
     home = pkgutil.resolve_name(library)
-    named = [(name, one) for name, one in vars(home).items() if callable(one) and not name.startswith("_")]
+    named = [(name, member) for name, member in vars(home).items() if callable(member) and not name.startswith("_")]
     if library == "flax.nnx":
-        return {f"{library}.{name}" for name, one in named if inspect.isclass(one) and issubclass(one, home.Module)}
-    functions = {name for name, one in named if not inspect.isclass(one) and getattr(one, "__module__", "") != "typing"}
+        return {f"{library}.{name}" for name, member in named if inspect.isclass(member) and issubclass(member, home.Module)}
+    functions = {
+        name for name, member in named if not inspect.isclass(member) and getattr(member, "__module__", "") != "typing"
+    }
     return {f"{library}.{name}" for name in functions - PRINTED if not name.endswith("_p")}
 
 
@@ -157,13 +159,15 @@ ELSEWHERE = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer)
 def of_pytorch(home: str) -> set[str]:
     """The public functions and classes of a module of PyTorch, or all that tensors have."""
     kind = pkgutil.resolve_name(home)
-    found = {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
+    members = {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
     if home != "torch.Tensor":
-        found = {name: one for name, one in found.items() if callable(one) and not inspect.ismodule(one)}
+        members = {name: member for name, member in members.items() if callable(member) and not inspect.ismodule(member)}
     ours = {
-        name for name, one in found.items() if (getattr(one, "__module__", None) or "torch").partition(".")[0] == "torch"
+        name
+        for name, member in members.items()
+        if (getattr(member, "__module__", None) or "torch").partition(".")[0] == "torch"
     }
-    return {f"{home}.{name}" for name in ours if found[name] not in ELSEWHERE}
+    return {f"{home}.{name}" for name in ours if members[name] not in ELSEWHERE}
 
 
 @pytest.mark.filterwarnings("ignore")  # names that PyTorch deprecates warn when they are looked at

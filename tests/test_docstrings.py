@@ -30,41 +30,45 @@ def public(name: str) -> Any:
     return package()[name].final_target
 
 
-def documented(found: Any, name: str) -> Iterator[tuple[str, Any]]:
+def documented(subject: Any, name: str) -> Iterator[tuple[str, Any]]:
     """What has a docstring of its own: a name and the public methods and properties of a class, inherited ones too."""
-    yield name, found
-    for one in found.all_members.values() if found.is_class else ():
-        if not one.name.startswith("_") and (one.is_function or "property" in one.labels):
-            yield f"{name}.{one.name}", one.final_target if one.is_alias else one
+    yield name, subject
+    for member in subject.all_members.values() if subject.is_class else ():
+        if not member.name.startswith("_") and (member.is_function or "property" in member.labels):
+            yield f"{name}.{member.name}", member.final_target if member.is_alias else member
 
 
-def sections(found: Any) -> dict[Any, Any]:
-    return {section.kind: section.value for section in found.docstring.parse("google", warnings=False)}
+def sections(subject: Any) -> dict[Any, Any]:
+    return {section.kind: section.value for section in subject.docstring.parse("google", warnings=False)}
 
 
-def described(found: Any, kind: Any) -> set[str]:
-    return {one.name for one in sections(found).get(kind, ())}
+def described(subject: Any, kind: Any) -> set[str]:
+    return {entry.name for entry in sections(subject).get(kind, ())}
 
 
-def wrong(found: Any) -> set[str]:
+def wrong(subject: Any) -> set[str]:
     """What a docstring lacks, or describes though it is not there."""
-    if not found.has_docstring:
+    if not subject.has_docstring:
         return {"no docstring"}
-    if found.is_class:
-        attributes = (one for one in found.members.values() if one.is_attribute and not one.name.startswith("_"))
-        fields = {one.name for one in attributes if "property" not in one.labels}
-        return described(found, KINDS.attributes) ^ fields
-    if not found.is_function:
+    if subject.is_class:
+        attributes = (
+            member for member in subject.members.values() if member.is_attribute and not member.name.startswith("_")
+        )
+        fields = {attribute.name for attribute in attributes if "property" not in attribute.labels}
+        return described(subject, KINDS.attributes) ^ fields
+    if not subject.is_function:
         return set()
-    given = {f"{STARS.get(one.kind, '')}{one.name}" for one in found.parameters if one.name != "self"}
-    returns = set() if str(found.returns) in NOTHING or KINDS.returns in sections(found) else {"Returns"}
-    return (described(found, KINDS.parameters) ^ given) | returns
+    given = {
+        f"{STARS.get(parameter.kind, '')}{parameter.name}" for parameter in subject.parameters if parameter.name != "self"
+    }
+    returns = set() if str(subject.returns) in NOTHING or KINDS.returns in sections(subject) else {"Returns"}
+    return (described(subject, KINDS.parameters) ^ given) | returns
 
 
-def run(found: Any, name: str) -> tuple[int, str]:
+def run(subject: Any, name: str) -> tuple[int, str]:
     """How many lines the examples have, and what is said of those that fail."""
-    text = found.docstring.value if found.has_docstring else ""
-    test = doctest.DocTestParser().get_doctest(text, {}, name, str(found.filepath), found.lineno)
+    text = subject.docstring.value if subject.has_docstring else ""
+    test = doctest.DocTestParser().get_doctest(text, {}, name, str(subject.filepath), subject.lineno)
     said: list[str] = []
     doctest.DocTestRunner(verbose=False).run(test, out=said.append)
     return len(test.examples), "".join(said)
@@ -72,19 +76,21 @@ def run(found: Any, name: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("name", crosscheck.__all__)
 def test_each_parameter_and_field_is_described(name: str) -> None:
-    assert {place: found for place, one in documented(public(name), name) if (found := wrong(one))} == {}
+    assert {place: lacking for place, member in documented(public(name), name) if (lacking := wrong(member))} == {}
 
 
 LONG = ("ModelsReport", "compare_models")
 """Names whose examples take longest."""
 ELSEWHERE = ("optimizers",)
 """Names whose example runs in another test, which needs the same table."""
-HERE = [pytest.param(one, marks=[pytest.mark.full] * (one in LONG)) for one in crosscheck.__all__ if one not in ELSEWHERE]
+HERE = [
+    pytest.param(name, marks=[pytest.mark.full] * (name in LONG)) for name in crosscheck.__all__ if name not in ELSEWHERE
+]
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_the_examples_run(name: str) -> None:
-    ran = [run(one, place) for place, one in documented(public(name), name)]
+    ran = [run(member, place) for place, member in documented(public(name), name)]
     assert "".join(said for _, said in ran) == ""
     if public(name).is_function or name in CONSTRUCTED:
         assert ran[0][0]
@@ -128,7 +134,7 @@ def test_a_planted_gap_is_found() -> None:
     planted = griffe.visit("planted", Path("planted.py"), PLANTED)
     assert wrong(planted["undescribed"]) == {"no docstring"}
     assert wrong(planted["function"]) == {"b", "c", "d", "more", "**more", "Returns"}
-    assert {place: wrong(one) for place, one in documented(planted["Record"], "Record")} == {
+    assert {place: wrong(member) for place, member in documented(planted["Record"], "Record")} == {
         "Record": {"y"},
         "Record.method": {"z"},
     }

@@ -114,8 +114,8 @@ def test_the_figure_shows_the_errors_over_the_input_and_their_sizes(report: Any)
     assert len(figure.axes) == 2 * len(panels)
     first = next(iter(panels.values()))
     line = figure.axes[0].lines[0]
-    one = next(iter(first.values()))
-    np.testing.assert_array_equal(line.get_ydata(), np.where(np.isfinite(one.worst), one.worst, np.nan))
+    profile = next(iter(first.values()))
+    np.testing.assert_array_equal(line.get_ydata(), np.where(np.isfinite(profile.worst), profile.worst, np.nan))
     heights = sum(patch.get_height() for patch in figure.axes[len(panels)].patches)
     assert heights == sum(sum(profile.counts) for profile in first.values())
 
@@ -169,9 +169,9 @@ def test_names_with_markup_stay_text(arrays: ArraysReport) -> None:
 
 
 def test_the_profile_is_not_in_the_json_nor_in_what_makes_two_reports_equal(compared: PairReport) -> None:
-    assert not any("profile" in one for one in compared.data()["comparisons"])
+    assert not any("profile" in comparison for comparison in compared.data()["comparisons"])
     first = compared.comparisons[0]
-    assert not next(one for one in dataclasses.fields(first) if one.name == "profile").compare
+    assert not next(field for field in dataclasses.fields(first) if field.name == "profile").compare
     assert "profile" not in repr(first)
 
 

@@ -146,12 +146,12 @@ def test_the_truth_of_long_rows_is_arbs(name: str, dtype: str, monkeypatch: pyte
     by_doubles = sample.truths(activation, [0, 1, 2], activation.parameters)
     assert sum(decided) >= 2
     for order in (0, 1, 2):
-        one, other = by_arb[order], by_doubles[order]
-        np.testing.assert_array_equal(one.judged, other.judged)
-        both = one.judged & ~np.isnan(one.rounded.astype(np.float64))
-        either = one.exponent != other.exponent  # at a power of two, up to which the double-double result is known
-        assert (other.exponent[either] == one.exponent[either] - 1).all()
-        assert (np.abs(np.frexp(one.rounded[either].astype(np.float64))[0]) == 0.5).all()
+        of_arb, of_doubles = by_arb[order], by_doubles[order]
+        np.testing.assert_array_equal(of_arb.judged, of_doubles.judged)
+        both = of_arb.judged & ~np.isnan(of_arb.rounded.astype(np.float64))
+        either = of_arb.exponent != of_doubles.exponent  # at a power of two, up to which the double-double result is known
+        assert (of_doubles.exponent[either] == of_arb.exponent[either] - 1).all()
+        assert (np.abs(np.frexp(of_arb.rounded[either].astype(np.float64))[0]) == 0.5).all()
         both &= ~either
-        for got in (one.rounded, one.rounded / fmt.dtype.type(3)):
-            np.testing.assert_allclose(one.error(got)[both], other.error(got)[both], atol=2.0**-19, rtol=2.0**-19)
+        for got in (of_arb.rounded, of_arb.rounded / fmt.dtype.type(3)):
+            np.testing.assert_allclose(of_arb.error(got)[both], of_doubles.error(got)[both], atol=2.0**-19, rtol=2.0**-19)

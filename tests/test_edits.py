@@ -104,7 +104,7 @@ def test_a_mistake_in_a_function_is_named(
 
 def test_what_no_edit_gives_has_no_cause() -> None:
     model = nn.Sequential(nn.Linear(C, C), nn.GELU(), nn.Linear(C, 3))
-    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach()) for name, tensor in model.named_parameters()}
 
     def port(p: Weights, x: Any) -> Any:
         h = x @ p["0.weight"].T + p["0.bias"]
@@ -130,7 +130,7 @@ def test_a_fault_has_its_mistake_as_a_fact_with_the_line_of_torch() -> None:
         return away * p["norm.weight"] + p["norm.bias"] + x
 
     model = Normed()
-    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach()) for name, tensor in model.named_parameters()}
     report = crosscheck.compare_models(model, wrong, [X[0]], params=params, order=0)
     assert report.first is not None
     (fact,) = report.first.facts
@@ -162,21 +162,21 @@ def test_a_mistake_is_named_in_layers_of_the_size_in_use() -> None:
 
         def forward(self, x: Any) -> Any:
             parts = self.qkv(self.norm(x)).chunk(3, -1)
-            q, k, v = (one.reshape(1, tokens, heads, -1).transpose(1, 2) for one in parts)
+            q, k, v = (part.reshape(1, tokens, heads, -1).transpose(1, 2) for part in parts)
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             return x + self.out(y.transpose(1, 2).reshape(1, tokens, width))
 
     def exchanged(p: Weights, x: Any) -> Any:
         h = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
         h = (h * p["norm.weight"] + p["norm.bias"]) @ p["qkv.weight"].T + p["qkv.bias"]
-        k, q, v = (one.reshape(1, tokens, heads, -1).swapaxes(1, 2) for one in jnp.split(h, 3, -1))
+        k, q, v = (part.reshape(1, tokens, heads, -1).swapaxes(1, 2) for part in jnp.split(h, 3, -1))
         scores = q @ k.swapaxes(-1, -2) / jnp.sqrt(width // heads)
         scores = jnp.where(jnp.tril(jnp.ones((tokens, tokens), bool)), scores, -jnp.inf)
         y = (jax.nn.softmax(scores, -1) @ v).swapaxes(1, 2).reshape(x.shape)
         return x + y @ p["out.weight"].T + p["out.bias"]
 
     model = Attention()
-    params = {name: one.detach().numpy() for name, one in model.named_parameters()}
+    params = {name: tensor.detach().numpy() for name, tensor in model.named_parameters()}
     x = np.random.default_rng(0).normal(size=(1, tokens, width)).astype(np.float32)
     report = crosscheck.compare_models(model, exchanged, [x], params=params, order=0)
     assert report.first is not None
@@ -186,7 +186,7 @@ def test_a_mistake_is_named_in_layers_of_the_size_in_use() -> None:
 def test_a_module_of_torch_that_no_line_calls_has_none() -> None:
     """A Sequential calls its modules itself: neither its line nor one of crosscheck's is one of the program."""
     model = nn.Sequential(nn.Linear(C, C), nn.LayerNorm(C))
-    params = {name: jnp.asarray(one.detach()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach()) for name, tensor in model.named_parameters()}
 
     def wrong(p: Weights, x: Any) -> Any:
         h = x @ p["0.weight"].T + p["0.bias"]
@@ -228,7 +228,7 @@ def test_a_function_of_one_positive_weight_is_forgotten_not_another_one() -> Non
             return self.fc(x) * self.scale.exp()
 
     model = Scaled()
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
     x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     report = crosscheck.compare_models(
         model, lambda p, x: (x @ p["fc.weight"].T + p["fc.bias"]) * p["scale"], [x], params=params, order=0

@@ -47,7 +47,7 @@ def leaky(p: dict[str, Array], x: Array, inner: Callable[[Array], Array], place:
 def of_leaky(inner: Callable[[Array], Array] = jnp.tanh, place: int = -1, *, twice: bool = True) -> ModelsReport:
     torch.manual_seed(0)
     model = Leaky()
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
     x = np.random.default_rng(0).normal(size=(3, STEPS, WIDTH)).astype(np.float32)
     return compare_models(model, lambda p, x: leaky(p, x, inner, place, twice), [x], params=params, order=0)
 
@@ -103,7 +103,7 @@ class Normed(nn.Module):
 def test_the_line_at_which_jax_stops_a_gradient_is_named() -> None:
     torch.manual_seed(0)
     model = Normed()
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
 
     def port(p: dict[str, Array], x: Array) -> Array:
         y = x @ p["first.weight"].T + p["first.bias"]
@@ -130,7 +130,7 @@ class Inferring(nn.Module):
 def test_a_model_that_infers_is_compared() -> None:
     torch.manual_seed(0)
     model = Inferring()
-    params = {name: jnp.asarray(one.detach().numpy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
 
     def port(p: dict[str, Array], x: Array) -> Array:
         return jax.nn.softmax(x @ p["first.weight"].T + p["first.bias"])

@@ -44,10 +44,10 @@ def warm(step: Any, kept: float = 0.8) -> Any:
 @pytest.mark.parametrize(
     ("make", "rate", "said"),
     [
-        (lambda one: lr_scheduler.StepLR(one, 2, 0.5), lambda step: RATE * 0.1 ** (step // 2), "gamma: 0.1 in JAX, 0.5"),
-        (lambda one: lr_scheduler.StepLR(one, 2, 0.5), lambda step: RATE * 0.5 ** (step // 3), "step_size: 3 in JAX, 2"),
+        (lambda rule: lr_scheduler.StepLR(rule, 2, 0.5), lambda step: RATE * 0.1 ** (step // 2), "gamma: 0.1 in JAX, 0.5"),
+        (lambda rule: lr_scheduler.StepLR(rule, 2, 0.5), lambda step: RATE * 0.5 ** (step // 3), "step_size: 3 in JAX, 2"),
         (
-            lambda one: lr_scheduler.CosineAnnealingLR(one, 7, eta_min=0.01),
+            lambda rule: lr_scheduler.CosineAnnealingLR(rule, 7, eta_min=0.01),
             lambda step: RATE * (1 + jnp.cos(jnp.pi * step / 7)) / 2,
             "CosineAnnealingLR's eta_min: 0 in JAX, 0.01 in PyTorch",
         ),
@@ -62,7 +62,7 @@ def test_the_argument_of_a_schedule_is_named(make: Callable[[Any], Any], rate: C
 
 
 def in_groups(rates: tuple[float, float], parameters: Any) -> torch.optim.Optimizer:
-    return torch.optim.SGD([{"params": [one], "lr": rate} for one, rate in zip(parameters, rates, strict=True)])
+    return torch.optim.SGD([{"params": [parameter], "lr": rate} for parameter, rate in zip(parameters, rates, strict=True)])
 
 
 def each(w: float, b: float) -> optax.GradientTransformation:
@@ -94,21 +94,21 @@ class Own(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
-        for one in self.param_groups[0]["params"]:
-            if one.grad is not None:
-                held = self.state[one]
-                held["seen"] = WEIGHT * held.get("seen", 0.0) + (1 - WEIGHT) * one.grad**2
-                update = one.grad / (held["seen"].sqrt() + 1e-8)
-                one.mul_(0.999)
-                one.sub_(update.clamp(-1.0, 1.0), alpha=RATE)
+        for parameter in self.param_groups[0]["params"]:
+            if parameter.grad is not None:
+                held = self.state[parameter]
+                held["seen"] = WEIGHT * held.get("seen", 0.0) + (1 - WEIGHT) * parameter.grad**2
+                update = parameter.grad / (held["seen"].sqrt() + 1e-8)
+                parameter.mul_(0.999)
+                parameter.sub_(update.clamp(-1.0, 1.0), alpha=RATE)
 
 
 def own(root: Callable[[Any], Any] = jnp.sqrt, cut: float = 1.0, kept: float = 0.999) -> optax.GradientTransformation:
     def update(gradients: Any, seen: Any, params: Any) -> Any:
-        seen = jax.tree.map(lambda old, one: WEIGHT * old + (1 - WEIGHT) * one**2, seen, gradients)
+        seen = jax.tree.map(lambda old, gradient: WEIGHT * old + (1 - WEIGHT) * gradient**2, seen, gradients)
 
-        def moved(one: Any, squares: Any, weight: Any) -> Any:
-            return (kept - 1) * weight - RATE * jnp.clip(one / (root(squares) + 1e-8), -cut, cut)
+        def moved(gradient: Any, squares: Any, weight: Any) -> Any:
+            return (kept - 1) * weight - RATE * jnp.clip(gradient / (root(squares) + 1e-8), -cut, cut)
 
         return jax.tree.map(moved, gradients, seen, params), seen
 

@@ -56,9 +56,12 @@ def test_what_is_new_where_nothing_is_on_record_is_shown_and_does_not_fail() -> 
     report = values()
     assert report.passed
     assert not report.recorded
-    new = [one for one in report.comparisons if one.new]
-    assert {(one.implementation, one.against) for one in new} == {("torch.native", "exact"), ("torch.native", "jax.native")}
-    assert all(one.passed and one.uncovered["definition"].count > 100 for one in new)
+    new = [comparison for comparison in report.comparisons if comparison.new]
+    assert {(comparison.implementation, comparison.against) for comparison in new} == {
+        ("torch.native", "exact"),
+        ("torch.native", "jax.native"),
+    }
+    assert all(comparison.passed and comparison.uncovered["definition"].count > 100 for comparison in new)
     said = " ".join(str(report).split())
     assert said.startswith("PASSED: hard_tanh: ")
     assert f"; new disagreements of the frameworks in {len(new)} comparisons: this environment is not on record. " in said
@@ -80,7 +83,7 @@ def test_the_first_line_says_that_nothing_is_on_record_where_nothing_is_new() ->
 def test_strict_lets_what_is_new_fail_there_too() -> None:
     report = values(strict=True)
     assert not report.passed
-    assert not any(one.new for one in report.comparisons)
+    assert not any(comparison.new for comparison in report.comparisons)
 
 
 @pytest.mark.usefixtures("on_record", "doubled")
@@ -96,7 +99,7 @@ def test_what_is_new_fails_where_the_environment_is_on_record() -> None:
 def test_a_function_that_is_put_in_place_of_another_is_judged_in_full_everywhere(replaced: str) -> None:
     report = values(replace={replaced: wrong})
     assert not report.passed
-    assert not any(one.new for one in report.comparisons)
+    assert not any(comparison.new for comparison in report.comparisons)
 
 
 @pytest.mark.usefixtures("nothing_on_record")
@@ -107,8 +110,8 @@ def test_without_a_deviation_what_it_covers_fails_everywhere() -> None:
 
 @pytest.mark.usefixtures("nothing_on_record", "doubled")
 def test_an_activation_that_is_not_of_the_catalogue_is_judged_in_full_everywhere() -> None:
-    mine = dataclasses.replace(crosscheck.activations["hard_tanh"], name="mine")
-    assert not crosscheck.verify(mine, dtypes=["float32"], orders=[0], quick=True).passed
+    activation = dataclasses.replace(crosscheck.activations["hard_tanh"], name="mine")
+    assert not crosscheck.verify(activation, dtypes=["float32"], orders=[0], quick=True).passed
 
 
 @pytest.mark.usefixtures("nothing_on_record")
@@ -169,7 +172,7 @@ def test_where_a_command_recorded_the_environment_nothing_else_covers(
 ) -> None:
     put_on_record(monkeypatch, Record(THIS, {}, by), Record(ELSEWHERE, {}))
     relu = crosscheck.activations["relu"]
-    (deviation,) = (one for one in relu.deviations if one.id == "relu-negative-zero")
+    (deviation,) = (candidate for candidate in relu.deviations if candidate.id == "relu-negative-zero")
     regions = tuple(dataclasses.replace(region, seen=(seen,)) for region in deviation.regions)
     declared = dataclasses.replace(relu, deviations=(dataclasses.replace(deviation, regions=regions),))
     assert values(declared).passed is passed

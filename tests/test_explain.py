@@ -68,24 +68,24 @@ def same(printed: str, number: float, dtype: str) -> bool:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", [one.name for one in crosscheck.activations.values() if one.deviations])
+@pytest.mark.parametrize("name", [record.name for record in crosscheck.activations.values() if record.deviations])
 def test_the_snippets_of_declared_deviations_reproduce_them(name: str, told: Tell) -> None:
     deviations = crosscheck.activations[name].deviations
-    found, here = parts(told(name)), Environment.of(environment())
-    assert [part.title.split()[0] for part in found] == [deviation.id for deviation in deviations]
-    for deviation, part in zip(deviations, found, strict=True):
+    explained, here = parts(told(name)), Environment.of(environment())
+    assert [part.title.split()[0] for part in explained] == [deviation.id for deviation in deviations]
+    for deviation, part in zip(deviations, explained, strict=True):
         if deviation.modes == ("compile",) and not torch_compiles():
             continue
         assert_reproduced(part)
         results = [(implementation(label), shown(code)) for label, code in part.snippets]
         layout = deviation.cause == "layout"
         least = list(deviation.implementations) * (3 if layout else 1)  # then the views that change the result too
-        assert [one for one, _ in results][: len(least)] == least
+        assert [side for side, _ in results][: len(least)] == least
         if not seen_here(deviation, here):
             continue
         if layout and deviation.id != "logsumexp-layout":  # seen where its row stands
             for deviating in deviation.implementations:
-                assert len({repr(got) for one, got in results if one == deviating}) > 1
+                assert len({repr(got) for side, got in results if side == deviating}) > 1
         (dtype,) = {dtype for dtype in DTYPES if f": {dtype}, " in part.said}
         for got, declared in re.findall(r" (\S+?)(?:, error \S+ ULP)? \(declared: (\S+)\)", part.said):
             assert same(got, float(declared), dtype)
@@ -95,11 +95,11 @@ def test_a_snippet_has_its_last_words_on_a_line_of_their_own_if_they_are_long(
     told: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crosscheck._verify.sightings.reproduce.LONGEST", 40)
-    found = parts(told("relu"))
-    codes = [code for part in found for _, code in part.snippets]
+    explained = parts(told("relu"))
+    codes = [code for part in explained for _, code in part.snippets]
     assert codes
     assert all(code.splitlines()[-1].strip().startswith(('"here; ', "#")) for code in codes)
-    for part in found:
+    for part in explained:
         assert_reproduced(part)
 
 
@@ -116,7 +116,7 @@ def test_every_cause_has_a_sentence_of_its_own(told: Tell) -> None:
         other = dataclasses.replace(relu.deviations[0], cause=cause)
         said.add(sentence(told(dataclasses.replace(relu, deviations=(other,))), cause))
     assert len(said) == len(CAUSES) - len(PASSING)
-    assert all(one.endswith(".") for one in said)
+    assert all(sentence.endswith(".") for sentence in said)
 
 
 @pytest.mark.full
@@ -160,10 +160,10 @@ def test_a_snippet_prints_what_it_sees_beside_what_was_seen(told: Tell, monkeypa
 @pytest.mark.full
 def test_what_looks_like_a_bug_is_said_so(told: Tell) -> None:
     gelu = crosscheck.activations["gelu"]
-    found = parts(told("gelu"))
-    bugs = {part.title.split()[0] for part in found if "looks like a bug" in part.said}
+    explained = parts(told("gelu"))
+    bugs = {part.title.split()[0] for part in explained if "looks like a bug" in part.said}
     assert bugs == {deviation.id for deviation in gelu.deviations if deviation.bug}
-    assert 0 < len(bugs) < len(found)
+    assert 0 < len(bugs) < len(explained)
 
 
 def test_kinks_parameters_and_limits_are_said(told: Tell) -> None:
@@ -182,7 +182,11 @@ def test_an_input_of_nan_and_a_negative_zero_are_kept(told: Tell) -> None:
 def record_in(path: Path, text: str) -> Activation:
     """The record of this text, written to a file."""
     path.write_text(text)
-    return next(one for one in runpy.run_path(str(path)).values() if isinstance(one, Activation) and one.name in path.name)
+    return next(
+        record
+        for record in runpy.run_path(str(path)).values()
+        if isinstance(record, Activation) and record.name in path.name
+    )
 
 
 @pytest.mark.full
@@ -193,13 +197,13 @@ def test_undeclared_disagreements_are_explained_and_reproduced(tmp_path: Path, t
     assert "NOT DECLARED" in text
     assert "runpy.run_path(" in text
     assert "also in" in text
-    found = parts(text)
-    titles = [part.title for part in found]
+    explained = parts(text)
+    titles = [part.title for part in explained]
     assert {"own torch: definition in the value (NOT DECLARED)", "own jax: error in the gradient (NOT DECLARED)"} <= {
         *titles
     }
     assert not any(title.startswith("own torch and own jax: error") for title in titles)
-    for part in found:
+    for part in explained:
         if " input " in part.said:
             assert_reproduced(part)
         else:
@@ -216,8 +220,8 @@ def test_each_analytic_formula_can_be_reproduced(told: Tell) -> None:
 
 
 def test_no_disagreement_is_said(activation_file: Path, told: Tell) -> None:
-    mine = record_in(activation_file, activation_file.read_text())
-    text = told(mine, crosscheck.verify(mine, quick=True))
+    record = record_in(activation_file, activation_file.read_text())
+    text = told(record, crosscheck.verify(record, quick=True))
     assert parts(text) == []
     assert "No disagreement: every result of every implementation is within its budget" in " ".join(text.split())
 
@@ -364,11 +368,11 @@ def test_what_explains_softmax_can_be_read(told: Tell) -> None:
 def test_undeclared_disagreements_about_rows_are_explained_and_reproduced(tmp_path: Path, told: Tell) -> None:
     activation = record_in(tmp_path / "wrong_rows.py", WRONG_ROWS)
     report = crosscheck.verify(activation, orders=[0, 1], dtypes=["float32"], modes=["eager"])
-    found = parts(told(activation, report))
-    titles = {part.title for part in found}
+    explained = parts(told(activation, report))
+    titles = {part.title for part in explained}
     assert any(title.startswith("own jax: ") and "in the value (NOT DECLARED)" in title for title in titles), titles
     assert any(title.startswith("own torch: ") and "in the gradient (NOT DECLARED)" in title for title in titles), titles
-    for part in found:
+    for part in explained:
         length = re.search(r" in a row of (\d+): ", part.said)
         assert length is not None
         assert int(length[1]) <= 8
@@ -382,7 +386,7 @@ def test_the_analytic_formula_of_rows_can_be_reproduced(told: Tell) -> None:
 
     broken = dataclasses.replace(SOFTMAX, derivative=derivative, deviations=(), natives={})
     report = crosscheck.verify(broken, quick=True, orders=[1], dtypes=["float64"], implementations=["analytic"])
-    found = parts(told(broken, report))
-    assert any(part.title == "analytic: definition in the gradient (NOT DECLARED)" for part in found)
-    for part in found:
+    explained = parts(told(broken, report))
+    assert any(part.title == "analytic: definition in the gradient (NOT DECLARED)" for part in explained)
+    for part in explained:
         assert_reproduced(part, activation=broken)

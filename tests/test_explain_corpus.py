@@ -37,15 +37,15 @@ def test_a_record_is_fair(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if " + " not in case.mistake], ids=lambda case: case.name)
 def test_the_sentence_of_another_mistake_names_nothing(case: Case) -> None:
-    others = [one for one in CASES if one.right is case.right and " + " not in one.mistake and one is not case]
-    assert [one.name for one in others if case.named_in(one.good) and not case.false_in(one.good)] == []
+    others = [other for other in CASES if other.right is case.right and " + " not in other.mistake and other is not case]
+    assert [other.name for other in others if case.named_in(other.good) and not case.false_in(other.good)] == []
 
 
 def test_each_pair_of_mistakes_is_made_of_two() -> None:
     pairs = [case for case in CASES if " + " in case.mistake]
     assert len(pairs) == 6
     for case in pairs:
-        first, second = (BY_NAME[f"{case.right.name}: {one}"] for one in case.mistake.split(" + "))
+        first, second = (BY_NAME[f"{case.right.name}: {mistake}"] for mistake in case.mistake.split(" + "))
         assert case.change == {**first.change, **second.change}
         assert not case.named_in(first.good)
         assert not case.named_in(second.good)
@@ -108,8 +108,8 @@ def test_sums_count_each_thing_once() -> None:
         }
         for k in range(4)
     ]
-    found = total([{**row, "seconds": 1.0 + k, "right_seconds": 1.0} for k, row in enumerate(rows)])
-    assert found == {"cases": 4, "named": 3, "at once": 2, "proven": 0, "false": 3, "alarms": 1, "median": 1.5, "95 %": 2.85}
+    sums = total([{**row, "seconds": 1.0 + k, "right_seconds": 1.0} for k, row in enumerate(rows)])
+    assert sums == {"cases": 4, "named": 3, "at once": 2, "proven": 0, "false": 3, "alarms": 1, "median": 1.5, "95 %": 2.85}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_the_records_are_those_of_the_field() -> None:
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_only_words_of_the_cause_count(bug: Bug) -> None:
     for words in EMPTY_WORDS:
-        assert not any(re.search(one, words, re.IGNORECASE) for one in bug.cause), words
+        assert not any(re.search(pattern, words, re.IGNORECASE) for pattern in bug.cause), words
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_the_table_of_the_page_says_what_the_records_say() -> None:
 def test_the_readme_says_what_the_files_say() -> None:
     root = Path(__file__).parents[1]
     rows = json.loads((root / "results" / "field" / "field.json").read_text(encoding="utf-8"))["bugs"]
-    counts = [sum(row["crosscheck"][one] for row in rows) for one in ("notices", "place", "cause")]
-    found = len(list((root / "results" / "found").glob("*.json")))
+    counts = [sum(row["crosscheck"][check] for row in rows) for check in ("notices", "place", "cause")]
+    reported = len(list((root / "results" / "found").glob("*.json")))
     evidence = (root / "README.md").read_text(encoding="utf-8").partition("[start:evidence] -->")[2].partition("<!--")[0]
-    assert [int(one) for one in re.findall(r"\b\d+\b", evidence)] == [len(rows), *counts, found]
+    assert [int(number) for number in re.findall(r"\b\d+\b", evidence)] == [len(rows), *counts, reported]
     assert not any(row["crosscheck"]["alarm"] for row in rows)

@@ -143,7 +143,7 @@ def test_bits_of(name: str, value: float, bits: str) -> None:
     dtype = FORMATS[name].dtype
     assert bits_of(np.array([value], dtype)[0]) == bits
     assert bits_of(np.array(value, dtype)) == bits
-    assert [bits_of(one) for one in from_bits([bits, bits], name)] == [bits, bits]
+    assert [bits_of(number) for number in from_bits([bits, bits], name)] == [bits, bits]
     assert from_bits([bits], name).dtype == dtype
 
 
@@ -166,9 +166,9 @@ def test_a_format_does_not_change() -> None:
 @pytest.mark.parametrize(("number", "where"), [(0.0, 0), (-0.0, 1), (1.5, 2), (-inf, 3), (nan, [4, 5])], ids=str)
 def test_a_number_is_found_by_its_value_and_sign_and_nan_by_any_nan(fmt: Format, number: float, where: Any) -> None:
     x = np.array([0.0, -0.0, 1.5, -inf, nan, -nan, -1.5, 2.0], fmt.dtype)
-    found = is_number(x, number)
-    assert found.dtype == np.bool_
-    assert np.flatnonzero(found).tolist() == np.ravel(where).tolist()
+    matches = is_number(x, number)
+    assert matches.dtype == np.bool_
+    assert np.flatnonzero(matches).tolist() == np.ravel(where).tolist()
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_nan_is_its_own_decimal() -> None:
 def test_no_shorter_decimal_leads_back_to_the_value(fmt: Format) -> None:
     for x in widen(sample(fmt)[:200]).tolist():
         if np.isfinite(x):
-            found = shortest(x, fmt)
-            assert float(fmt.dtype.type(found)) == x
-            digits = len(Decimal(repr(found)).normalize().as_tuple().digits)
+            decimal = shortest(x, fmt)
+            assert float(fmt.dtype.type(decimal)) == x
+            digits = len(Decimal(repr(decimal)).normalize().as_tuple().digits)
             with np.errstate(over="ignore"):
                 shorter = [float(fmt.dtype.type(float(f"{x:.{fewer}g}"))) for fewer in range(1, digits)]
             assert x not in shorter

@@ -55,7 +55,7 @@ def test_a_diff_that_no_tool_accepts_is_noticed() -> None:
 
 def faults(diff: str) -> list[str]:
     """Why tools that apply a unified diff refuse this one: hunks with other numbers of lines than their first lines say."""
-    found = [] if "@@" in diff else ["no hunk"]
+    problems = [] if "@@" in diff else ["no hunk"]
     for file in re.split(r"^--- a/.+\n\+\+\+ b/.+\n", diff, flags=re.MULTILINE):
         for _, head, removed, added, body in re.findall(
             r"^((@@ -\d+,(\d+) \+\d+,(\d+) @@)\n)((?:(?!@@).*\n)*)", file, re.MULTILINE
@@ -63,7 +63,7 @@ def faults(diff: str) -> list[str]:
             lines = body.splitlines()
             old, new = ([line[1:] for line in lines if not line.startswith(sign)] for sign in "+-")
             if (len(old), len(new)) != (int(removed), int(added)):
-                found.append(head)
+                problems.append(head)
             elif old == new:
-                found.append("nothing is changed")
-    return found
+                problems.append("nothing is changed")
+    return problems

@@ -37,9 +37,9 @@ def test_many_lines_keep_the_invariant(command: str) -> None:
 
 
 def test_the_lines_are_the_same_each_time_and_end_in_more_than_one_way() -> None:
-    one, two = (campaign("list", 25) for _ in range(2))
-    assert one.codes == two.codes
-    assert set(one.codes) == {0, 2}
+    first, second = (campaign("list", 25) for _ in range(2))
+    assert first.codes == second.codes
+    assert set(first.codes) == {0, 2}
 
 
 FORMULAS = {
@@ -212,8 +212,8 @@ def test_a_command_that_breaks_a_rule_is_caught(arguments: tuple[str, ...], rule
     name = arguments[0] if arguments[0] in planted.commands else arguments[0].replace("-", "_")
     links = {"links": {"link.py": "mine.py"}, "twins": {"twin.py": "mine.py"}}
     line = Line((name, *arguments[1:]), {"mine.py": b"x = 1\n"}, ("<b>x</b>", "[bold]MARKED[/bold]"), **links)
-    found = broken(line, run(line, planted))
-    assert any(told.startswith(rule) or rule in told for told in found), found
+    problems = broken(line, run(line, planted))
+    assert any(told.startswith(rule) or rule in told for told in problems), problems
 
 
 def test_a_command_that_hangs_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,10 @@ def good(x: Any) -> None:
 
 
 def test_a_bare_error_and_a_message_that_says_nothing_are_caught() -> None:
-    ends = {one.__name__: call_campaign("planted", 20, Function(one, {"x": 1})) for one in (careless, silent, good)}
+    ends = {
+        function.__name__: call_campaign("planted", 20, Function(function, {"x": 1}))
+        for function in (careless, silent, good)
+    }
     assert any("it raised TypeError: " in told for told in ends["careless"].failures.values())
     assert all("says nothing" in told for told in ends["silent"].failures.values())
     assert ends["silent"].failures

@@ -134,7 +134,7 @@ def test_the_truth_is_mpmaths(fmt: Format, length: int) -> None:
     assert [result[k].rounded.size for k in ORDERS] == [3 * half, 3 * length, 3 * length]
     with mpmath.workdps(100):
         for i, j in np.ndindex(3, half):
-            a, b, v, p, q = (mpf(float(one)) for one in (x[i, j], x[i, j + half], w[i, j], w[i, j], w[i, j + half]))
+            a, b, v, p, q = (mpf(float(number)) for number in (x[i, j], x[i, j + half], w[i, j], w[i, j], w[i, j + half]))
             e = mpmath.exp(b)
             matches(result[0], i * half + j, fraction(a * e), fmt)
             for k, by_a, by_b in ((1, e * v, a * e * v), (2, e * v * q, e * v * p + a * e * v * q)):
@@ -154,9 +154,9 @@ def test_the_definition_takes_each_pair_for_itself(activation: Activation) -> No
             for pair, along in zip(paired(x), paired(w), strict=True)
         ]
         for k in ORDERS:
-            found = [pair[k][place] for place in range(1 if k == 0 else 2) for pair in pairs]
-            assert len(found) == len(whole[k])
-            for a, b in zip(found, whole[k], strict=True):
+            entries = [pair[k][place] for place in range(1 if k == 0 else 2) for pair in pairs]
+            assert len(entries) == len(whole[k])
+            for a, b in zip(entries, whole[k], strict=True):
                 assert a.overlaps(b)
                 assert max(a.rad(), b.rad()) < 2.0**-200
 
@@ -176,7 +176,7 @@ LIMITS: dict[str, tuple[tuple[float, float], float, tuple[float, float]]] = {
 @EACH
 def test_each_pair_of_a_row_has_a_limit_of_its_own(fmt: Format) -> None:
     """An infinite number beside a closed gate has none: which of the two wins depends on how fast they grow."""
-    pairs, values, slopes = (np.array(one) for one in zip(*LIMITS.values(), strict=True))
+    pairs, values, slopes = (np.array(column) for column in zip(*LIMITS.values(), strict=True))
     x = pairs.T.reshape(1, -1).astype(fmt.dtype)
     result = row_truth(GROWN, x, np.ones_like(x), ORDERS)
     for k, expected in ((0, values), (1, slopes.T.ravel())):
@@ -253,9 +253,9 @@ def test_nothing_is_found_where_nothing_is_planted() -> None:
 @pytest.mark.full
 @pytest.mark.usefixtures("moderate")
 def test_rows_of_odd_lengths_are_not_tried() -> None:
-    found = {c.wrt for c in judge(thorough=True, orders=[0]).comparisons}
-    found -= {f"x, rows of {length}, found by a search" for length in (1000, 50256)}
-    assert found == {f"x, rows of {length}" for length in (2, 8, 32, 100, 1000, 50256, 131072)}
+    rows = {c.wrt for c in judge(thorough=True, orders=[0]).comparisons}
+    rows -= {f"x, rows of {length}, found by a search" for length in (1000, 50256)}
+    assert rows == {f"x, rows of {length}" for length in (2, 8, 32, 100, 1000, 50256, 131072)}
 
 
 @pytest.mark.usefixtures("moderate")
@@ -267,7 +267,7 @@ def test_a_planted_fault_is_found(fault: str) -> None:
     for comparison in report.comparisons:
         assert not comparison.passed
         assert comparison.side == "torch"
-        counts = {one: found.count for one, found in comparison.uncovered.items()} or {comparison.cause: 1}
+        counts = {cause: seen.count for cause, seen in comparison.uncovered.items()} or {comparison.cause: 1}
         assert max(counts, key=counts.__getitem__) == cause, counts
 
 
@@ -282,10 +282,10 @@ def test_a_single_wrong_result_is_found() -> None:
         return GROWN.torch(x, axis=axis)
 
     (wrong,) = [
-        (one, count)
-        for one in judge(replace={"torch": fault}, orders=[0]).comparisons
-        for cause, count in one.uncovered.items()
-        if cause in ("definition", "inaccurate") and one.wrt == "x, rows of 8"
+        (comparison, count)
+        for comparison in judge(replace={"torch": fault}, orders=[0]).comparisons
+        for cause, count in comparison.uncovered.items()
+        if cause in ("definition", "inaccurate") and comparison.wrt == "x, rows of 8"
     ]
     assert wrong[1].count == 1
     assert wrong[1].worst.input == gates[0]
@@ -316,7 +316,7 @@ IN_GLU: dict[str, tuple[Any, str, tuple[int, ...]]] = {
 """The faults, their causes, and in which rows they show beside those of up to 100 entries: longer ones have no infinity."""
 
 
-@pytest.mark.parametrize("fault", [pytest.param(one, marks=[pytest.mark.full] * (one in FAULTS)) for one in IN_GLU])
+@pytest.mark.parametrize("fault", [pytest.param(fault, marks=[pytest.mark.full] * (fault in FAULTS)) for fault in IN_GLU])
 def test_a_fault_in_glu_is_found(fault: str) -> None:
     function, cause, longer = IN_GLU[fault]
     options: dict[str, Any] = {"implementations": ["torch", "jax"], "orders": [0], "dtypes": ["float32"]}
@@ -350,9 +350,9 @@ def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(
     values = {f"{side}_value": in_framework(wrong) for side in ("torch", "jax")}
     broken = dataclasses.replace(GROWN, **values)
     options = {"quick": True, "orders": [0, 1], "dtypes": ["float64"], "implementations": ["torch", "jax", "analytic"]}
-    found = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": wrong})))
-    assert {implementation(label) for part in found for label, _ in part.snippets} == {*options["implementations"]}
-    for part in found:
+    explained = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": wrong})))
+    assert {implementation(label) for part in explained for label, _ in part.snippets} == {*options["implementations"]}
+    for part in explained:
         assert_reproduced(part, activation=broken, broken=broken)
 
 

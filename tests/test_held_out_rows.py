@@ -90,5 +90,5 @@ def test_an_entry_beside_the_mean_of_a_row_with_outliers_is_right() -> None:
 
 
 def test_a_row_that_is_beyond_the_budget_is_found() -> None:
-    found = failures("softmax", 3001, "float32", list(KINDS), lambda dtype, order: 0.51)
-    assert {side for side, *_ in found} == {"jax"}
+    failed = failures("softmax", 3001, "float32", list(KINDS), lambda dtype, order: 0.51)
+    assert {side for side, *_ in failed} == {"jax"}

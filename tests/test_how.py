@@ -275,11 +275,11 @@ NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
 @pytest.mark.parametrize("name", NAMED)
 def test_how_two_functions_differ_is_named(name: str) -> None:
     torch_fn, jax_fn, inputs, said = NAMED[name]
-    found = report(torch_fn, jax_fn, *inputs)
-    assert found.cause == "definition"
-    assert said in (found.diagnosis.how or ""), str(found)
-    assert found.diagnosis.identities or f"{found.diagnosis.how}" in found.verdict
-    assert f"how       {found.diagnosis.how}" in found.story()
+    pair = report(torch_fn, jax_fn, *inputs)
+    assert pair.cause == "definition"
+    assert said in (pair.diagnosis.how or ""), str(pair)
+    assert pair.diagnosis.identities or f"{pair.diagnosis.how}" in pair.verdict
+    assert f"how       {pair.diagnosis.how}" in pair.story()
 
 
 NEAR: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
@@ -315,9 +315,9 @@ NEAR: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
 @pytest.mark.parametrize("name", NEAR)
 def test_what_nearly_fits_is_not_named(name: str) -> None:
     torch_fn, jax_fn, inputs = NEAR[name]
-    found = report(torch_fn, jax_fn, *inputs)
-    assert found.cause == "definition"
-    how = found.diagnosis.how or ""  # that one side mixes positions which the other does not is true of some
+    pair = report(torch_fn, jax_fn, *inputs)
+    assert pair.cause == "definition"
+    how = pair.diagnosis.how or ""  # that one side mixes positions which the other does not is true of some
     assert "gives" not in how, how
     assert "`x[:, " not in how, how
 
@@ -338,18 +338,18 @@ def test_numbers_that_are_nearly_equal_are_said_with_the_digits_in_which_they_di
 
 def test_no_change_is_named_that_changes_nothing() -> None:
     near = crosscheck.uniform(0.5, 5.0, (6,))
-    found = crosscheck.compare(torch.log, lambda x: jnp.log(x) + 3e-15 * jnp.sin(50 * x), [near], dtype="float64", order=0)
-    assert found.cause == "definition"
-    assert found.diagnosis.how is None
+    pair = crosscheck.compare(torch.log, lambda x: jnp.log(x) + 3e-15 * jnp.sin(50 * x), [near], dtype="float64", order=0)
+    assert pair.cause == "definition"
+    assert pair.diagnosis.how is None
 
 
 def test_how_gradients_differ_is_said_of_the_gradient() -> None:
-    found = report(torch.sin, doubled_gradient, LINE, order=1)
-    assert (found.cause, found.side) == ("definition", "jax")
-    assert found.diagnosis.how == "JAX gives 2 times what PyTorch gives"
-    assert "the JAX function computes another function; the gradient: JAX gives 2 times what PyTorch gives" in found.verdict
+    pair = report(torch.sin, doubled_gradient, LINE, order=1)
+    assert (pair.cause, pair.side) == ("definition", "jax")
+    assert pair.diagnosis.how == "JAX gives 2 times what PyTorch gives"
+    assert "the JAX function computes another function; the gradient: JAX gives 2 times what PyTorch gives" in pair.verdict
 
 
 def test_a_multiple_where_one_is_infinite_or_nan_is_still_one() -> None:
-    found = crosscheck.compare(torch.exp, lambda x: 2 * jnp.exp(x), order=0, modes="jit")
-    assert found.diagnosis.how == "JAX gives 2 times what PyTorch gives"
+    pair = crosscheck.compare(torch.exp, lambda x: 2 * jnp.exp(x), order=0, modes="jit")
+    assert pair.diagnosis.how == "JAX gives 2 times what PyTorch gives"

@@ -92,8 +92,8 @@ def test_a_tensor_that_is_not_contiguous_is_the_same_function(name: str, dtype: 
     for view in views.values():
         assert not view.is_contiguous()
         results = []
-        for one in (view, view.contiguous()):
-            leaf = one.detach().requires_grad_()
+        for tensor in (view, view.contiguous()):
+            leaf = tensor.detach().requires_grad_()
             value = function(leaf)
             (gradient,) = torch.autograd.grad(value.sum(), leaf)
             assert value.shape == gradient.shape == view.shape
@@ -112,11 +112,11 @@ def test_torch_and_jax_agree_within_the_budget(name: str, dtype: str, order: int
     x = inputs(name, np.random.default_rng(11).uniform(-12, 12, 400)).astype(fmt.dtype)
     formula = (activation.derivative, activation.derivative, activation.second_derivative)[order]
     terms = scale(lambda m, x: formula(m, x, **activation.parameters), widen(x)) if order else np.zeros(x.shape)
-    ours, theirs = (widen(derivative(name, framework, x, order)) for framework in FRAMEWORKS)
-    size = np.maximum(abs(ours), abs(theirs))
+    in_torch, in_jax = (widen(derivative(name, framework, x, order)) for framework in FRAMEWORKS)
+    size = np.maximum(abs(in_torch), abs(in_jax))
     unit = unit_of(np.where(size < terms / 8, terms, size), fmt)
-    assert np.isfinite(ours).all()
-    assert (abs(ours - theirs) / unit)[size >= fmt.smallest_normal].max(initial=0) <= budget(dtype, order)
+    assert np.isfinite(in_torch).all()
+    assert (abs(in_torch - in_jax) / unit)[size >= fmt.smallest_normal].max(initial=0) <= budget(dtype, order)
 
 
 @every_framework

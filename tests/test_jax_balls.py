@@ -24,9 +24,9 @@ MP.dps = 120
 
 def enclosed(function: One, *arguments: Any) -> Any:
     """The one result of a program."""
-    found = enclose(lambda *arrays: jax.tree.leaves(function(*arrays)), arguments)
-    assert found is not None
-    (result,) = found
+    results = enclose(lambda *arrays: jax.tree.leaves(function(*arrays)), arguments)
+    assert results is not None
+    (result,) = results
     return result
 
 
@@ -90,14 +90,14 @@ def test_values_and_derivatives(name: str) -> None:
         first = jax.grad(lambda x: function(x).sum())
         return [function(x), first(x), jax.grad(lambda x: first(x).sum())(x)]
 
-    found = enclose(derivatives, [x])
-    assert found is not None
-    near(found[0], rounded(exact, x))
+    enclosures = enclose(derivatives, [x])
+    assert enclosures is not None
+    near(enclosures[0], rounded(exact, x))
     tame = abs(x) > 0.01  # mpmath takes differences
     for order in (1, 2):
         difference = rounded(lambda x, order=order: MP.diff(exact, x, order), x[tame])
-        np.testing.assert_allclose(found[order][tame], difference, rtol=1e-14, atol=1e-300)
-        assert np.isfinite(found[order]).all() or x.min() < 1e-100
+        np.testing.assert_allclose(enclosures[order][tame], difference, rtol=1e-14, atol=1e-300)
+        assert np.isfinite(enclosures[order]).all() or x.min() < 1e-100
 
 
 def test_functions_of_two() -> None:
@@ -316,21 +316,21 @@ def test_what_is_no_number_is_nan() -> None:
 
 
 def test_what_cannot_be_decided_is_unknown() -> None:
-    def one(x: Any) -> Any:
+    def about_one(x: Any) -> Any:
         return jnp.sin(x) ** 2 + jnp.cos(x) ** 2
 
     x = np.array([0.3])
-    assert np.isnan(enclosed(lambda x: jnp.where(one(x) > 1, 3.0, 5.0), x))
-    assert enclosed(lambda x: jnp.where(one(x) > 1, 3.0, 3.0), x) == 3
-    assert enclosed(lambda x: jnp.maximum(one(x), 1), x) == 1
-    assert enclosed(lambda x: jnp.where((one(x) > 1) & (x > 1), 3.0, 5.0), x) == 5
-    assert np.isnan(enclosed(lambda x: jnp.floor(one(x)), x))
+    assert np.isnan(enclosed(lambda x: jnp.where(about_one(x) > 1, 3.0, 5.0), x))
+    assert enclosed(lambda x: jnp.where(about_one(x) > 1, 3.0, 3.0), x) == 3
+    assert enclosed(lambda x: jnp.maximum(about_one(x), 1), x) == 1
+    assert enclosed(lambda x: jnp.where((about_one(x) > 1) & (x > 1), 3.0, 5.0), x) == 5
+    assert np.isnan(enclosed(lambda x: jnp.floor(about_one(x)), x))
     for function in (
-        lambda x: one(x) > 1,
-        lambda x: lax.cond(one(x)[0] > 1, jnp.sin, jnp.cos, x),
-        lambda x: jnp.sort(jnp.concatenate([one(x), one(2 * x)])),
-        lambda x: one(x).astype(int),
-        lambda x: (one(x) > 1).astype(int),
+        lambda x: about_one(x) > 1,
+        lambda x: lax.cond(about_one(x)[0] > 1, jnp.sin, jnp.cos, x),
+        lambda x: jnp.sort(jnp.concatenate([about_one(x), about_one(2 * x)])),
+        lambda x: about_one(x).astype(int),
+        lambda x: (about_one(x) > 1).astype(int),
     ):
         assert enclose(lambda x, function=function: [function(x)], [x]) is None
 

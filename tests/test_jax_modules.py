@@ -23,9 +23,9 @@ class Node:
 
     @classmethod
     def made(cls, names: Any, values: Any) -> Any:
-        one = object.__new__(cls)
-        vars(one).update(zip(names, values, strict=True))
-        return one
+        node = object.__new__(cls)
+        vars(node).update(zip(names, values, strict=True))
+        return node
 
 
 class Scaled(Node):
@@ -197,7 +197,7 @@ def test_flax_linen(linear: torch.nn.Linear, dtype: str) -> None:
 def test_equinox(linear: torch.nn.Linear, dtype: str) -> None:
     equinox = pytest.importorskip("equinox")
     other = equinox.nn.Linear(3, 4, key=jax.random.key(0))
-    weights = tuple(jnp.asarray(one.detach().numpy()) for one in linear.parameters())
+    weights = tuple(jnp.asarray(tensor.detach().numpy()) for tensor in linear.parameters())
     other = equinox.tree_at(lambda module: (module.weight, module.bias), other, weights)
     assert compare(linear, other, [normal(3)], dtype=dtype).passed
     assert compare(linear, equinox.filter_vmap(other), BATCH, dtype=dtype).passed

@@ -76,7 +76,7 @@ def remat_dependent(x: Any) -> Any:
 
 
 def test_a_function_that_depends_on_checkpoint_is_caught() -> None:
-    assert {found.partition(":")[0] for found in unlike(remat_dependent, X)} == {
+    assert {change.partition(":")[0] for change in unlike(remat_dependent, X)} == {
         "checkpoint",
         "jit of checkpoint",
         "jvp of checkpoint",

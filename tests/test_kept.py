@@ -50,12 +50,12 @@ def look(activation: Any = SIGMOID, dtype: str = "float32") -> dict[int, Truth]:
 
 def bits(truths: dict[int, Truth]) -> list[Any]:
     """All of it: dtypes, shapes and bytes."""
-    found: list[Any] = []
-    for order, one in sorted(truths.items()):
-        for field in fields(one):
-            value = getattr(one, field.name)
-            found.append((order, field.name, (value.dtype, value.shape, value.tobytes()) if field.name != "fmt" else value))
-    return found
+    pieces: list[Any] = []
+    for order, truth in sorted(truths.items()):
+        for field in fields(truth):
+            value = getattr(truth, field.name)
+            pieces.append((order, field.name, (value.dtype, value.shape, value.tobytes()) if field.name != "fmt" else value))
+    return pieces
 
 
 def never(*arguments: Any, **options: Any) -> None:
@@ -70,7 +70,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("activation", "dtype"),
     [(SIGMOID, "float64"), (SIGMOID, "float16"), (crosscheck.activations.relu, "bfloat16"), (SOFTMAX, "float32")],
-    ids=lambda one: getattr(one, "name", one),
+    ids=lambda value: getattr(value, "name", value),
 )
 def test_a_kept_truth_is_the_computed_one_to_the_bit(
     activation: Any, dtype: str, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -199,8 +199,8 @@ def test_another_version_has_truths_of_its_own(change: str, folder: Path, monkey
 
 def test_processes_and_threads_share_one_folder(folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = [bits(one) for one in pool.map(lambda _: look(), range(8))]
-    assert found == found[:1] * 8
+        all_bits = [bits(truths) for truths in pool.map(lambda _: look(), range(8))]
+    assert all_bits == all_bits[:1] * 8
     assert len(files(folder)) == 1  # nothing that is half written is left
 
 
@@ -241,39 +241,39 @@ def test_the_documentation_says_the_bound() -> None:
 
 def variables(*arguments: str, env: dict[str, str]) -> dict[str, str]:
     """The variables that a command sees, where these are set and no other one of ours or JAX's."""
-    found: dict[str, str] = {}
+    seen: dict[str, str] = {}
 
     @click.command()
     @caching.option
     def command() -> None:
-        found.update(os.environ)
+        seen.update(os.environ)
 
     cleared = {name: None for name in os.environ if name.startswith(("JAX_", "CROSSCHECK_", "PYTHONWARNINGS"))}
     before = dict(os.environ)
     done = CliRunner().invoke(command, arguments, env={**cleared, **env}, catch_exceptions=False)
     assert done.exit_code == 0
     assert dict(os.environ) == before
-    return found
+    return seen
 
 
 def test_commands_keep_in_the_users_folder_for_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name, **options: str(tmp_path / name))
-    found = variables(env={})
-    assert found["CROSSCHECK_CACHE_DIR"] == str(tmp_path / "crosscheck")
-    assert Path(found["JAX_COMPILATION_CACHE_DIR"]).is_relative_to(tmp_path / "crosscheck")
-    assert found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    seen = variables(env={})
+    assert seen["CROSSCHECK_CACHE_DIR"] == str(tmp_path / "crosscheck")
+    assert Path(seen["JAX_COMPILATION_CACHE_DIR"]).is_relative_to(tmp_path / "crosscheck")
+    assert seen["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
 
 
 @pytest.mark.parametrize(("arguments", "named"), [(["--no-cache"], "somewhere"), ([], "")])
 def test_nothing_is_kept_where_a_user_says_so(arguments: list[str], named: str, tmp_path: Path) -> None:
-    found = variables(*arguments, env={"CROSSCHECK_CACHE_DIR": named and str(tmp_path / named)})
-    assert not found["CROSSCHECK_CACHE_DIR"]
-    assert "JAX_COMPILATION_CACHE_DIR" not in found
+    seen = variables(*arguments, env={"CROSSCHECK_CACHE_DIR": named and str(tmp_path / named)})
+    assert not seen["CROSSCHECK_CACHE_DIR"]
+    assert "JAX_COMPILATION_CACHE_DIR" not in seen
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    "theirs",
+    "given",
     [
         {"JAX_COMPILATION_CACHE_DIR": "mine"},
         {"JAX_ENABLE_COMPILATION_CACHE": "0"},
@@ -281,10 +281,10 @@ def test_nothing_is_kept_where_a_user_says_so(arguments: list[str], named: str, 
     ],
     ids="".join,
 )
-def test_jax_keeps_what_its_own_variables_say(theirs: dict[str, str], tmp_path: Path) -> None:
-    found = variables(env={"CROSSCHECK_CACHE_DIR": str(tmp_path), **theirs})
-    assert found["CROSSCHECK_CACHE_DIR"] == str(tmp_path)
-    assert {name: value for name, value in found.items() if name.startswith("JAX_")} == theirs
+def test_jax_keeps_what_its_own_variables_say(given: dict[str, str], tmp_path: Path) -> None:
+    seen = variables(env={"CROSSCHECK_CACHE_DIR": str(tmp_path), **given})
+    assert seen["CROSSCHECK_CACHE_DIR"] == str(tmp_path)
+    assert {name: value for name, value in seen.items() if name.startswith("JAX_")} == given
 
 
 @pytest.mark.full  # it takes three starts of both frameworks

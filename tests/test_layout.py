@@ -24,11 +24,11 @@ def test_own_implementations_do_not_depend_on_the_layout(name: str) -> None:
     report = crosscheck.verify(
         name, layout=True, dtypes=["float32"], implementations=["torch", "jax"], modes=["eager", "jit"]
     )
-    found = [comparison for comparison in report.comparisons if comparison.against == "alone"]
-    assert {(c.implementation, c.mode, c.order) for c in found} == {
+    alone = [comparison for comparison in report.comparisons if comparison.against == "alone"]
+    assert {(c.implementation, c.mode, c.order) for c in alone} == {
         (side, mode, order) for side, mode in (("torch", "eager"), ("jax", "jit")) for order in (0, 1, 2)
     }
-    assert all(c.passed and set(c.causes) == {"exact"} and c.points > 0 and not c.notes for c in found)
+    assert all(c.passed and set(c.causes) == {"exact"} and c.points > 0 and not c.notes for c in alone)
 
 
 FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -64,11 +64,11 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
 def test_a_result_that_depends_on_the_layout_is_found(fault: str) -> None:
     function, told = FAULTS[fault]
     for dtype in ("float32", "bfloat16"):
-        (found,) = layouts("linear", dtypes=[dtype], orders=[0], implementations=["torch"], replace={"torch": function})
-        assert (found.passed, found.cause, found.side) == (False, "layout", "torch")
-        assert found.notes[0].startswith(told), found.notes
-        assert found.worst is not None
-        assert found.worst.got != found.worst.expected
+        (comparison,) = layouts("linear", dtypes=[dtype], orders=[0], implementations=["torch"], replace={"torch": function})
+        assert (comparison.passed, comparison.cause, comparison.side) == (False, "layout", "torch")
+        assert comparison.notes[0].startswith(told), comparison.notes
+        assert comparison.worst is not None
+        assert comparison.worst.got != comparison.worst.expected
 
 
 def test_layouts_are_asked_for_in_two_dtypes_and_only_where_wanted() -> None:
@@ -98,5 +98,5 @@ def test_a_implementation_that_raises_for_one_layout_is_an_error_there() -> None
             raise RuntimeError("three")
         return x * 1
 
-    (found,) = layouts("linear", dtypes=["float32"], orders=[0], implementations=["torch"], replace={"torch": picky})
-    assert (found.passed, found.cause, found.message) == (False, "error", "RuntimeError: three")
+    (comparison,) = layouts("linear", dtypes=["float32"], orders=[0], implementations=["torch"], replace={"torch": picky})
+    assert (comparison.passed, comparison.cause, comparison.message) == (False, "error", "RuntimeError: three")

@@ -33,7 +33,7 @@ def mutant(name: str) -> Mutant:
 
 
 MUTANTS = [mutant(f"x{k}") for k in range(100)]
-KNOWN = {one.identity for one in MUTANTS}
+KNOWN = {mutant.identity for mutant in MUTANTS}
 DEAD, ENDLESS, ALIVE = (Outcome(result, 0.5) for result in (KILLED, TIMED_OUT, SURVIVED))
 ALL_KILLED = dict.fromkeys(MUTANTS, DEAD)
 FIRST = MUTANTS[0]
@@ -54,15 +54,15 @@ ELSEWHERE = Explained(replace(mutant("y").identity, module="crosscheck/_arithmet
         ({**ALL_KILLED, FIRST: ALIVE}, [WHY, WHY], "explained 2 times: "),
         (
             {**ALL_KILLED, **dict.fromkeys(MUTANTS[:5], ALIVE)},
-            [Explained(one.identity, "it changes nothing") for one in MUTANTS[:5]],
+            [Explained(mutant.identity, "it changes nothing") for mutant in MUTANTS[:5]],
             "5.0% survived, less than 5% may",
         ),
     ],
     ids=["none", "none, one explained", "unexplained", "killed", "timed out", "no more", "twice", "too many"],
 )
 def test_a_run_fails(outcomes: dict[Mutant, Outcome], rows: list[Explained], problem: str) -> None:
-    (found,) = Summary(outcomes, KNOWN, rows).problems()
-    assert found.startswith(problem)
+    (told,) = Summary(outcomes, KNOWN, rows).problems()
+    assert told.startswith(problem)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_run_passes(outcomes: dict[Mutant, Outcome], rows: list[Explained]) ->
 
 def test_of_a_part_of_the_modules_more_may_survive() -> None:
     outcomes = {**ALL_KILLED, **dict.fromkeys(MUTANTS[:50], ALIVE)}
-    rows = [Explained(one.identity, "it changes nothing") for one in MUTANTS[:50]]
+    rows = [Explained(mutant.identity, "it changes nothing") for mutant in MUTANTS[:50]]
     assert list(Summary(outcomes, KNOWN, rows).problems()) == ["50.0% survived, less than 5% may"]
     assert not list(Summary(outcomes, KNOWN, rows, whole=False).problems())
 
@@ -148,11 +148,11 @@ def test_every_module_of_the_numerics_is_mutated() -> None:
 
 
 def test_the_lines_of_the_mutants_explained_are_there() -> None:
-    for one in explained():
-        source = (ROOT / one.identity.module).read_text(encoding="utf-8")
-        assert one.identity.line in {line.strip() for line in source.splitlines()}, one
-        assert one.identity.line != one.identity.mutant
-        assert one.why
+    for explanation in explained():
+        source = (ROOT / explanation.identity.module).read_text(encoding="utf-8")
+        assert explanation.identity.line in {line.strip() for line in source.splitlines()}, explanation
+        assert explanation.identity.line != explanation.identity.mutant
+        assert explanation.why
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +164,6 @@ def test_the_result_that_is_kept_passed_and_its_survivors_are_those_explained(ke
     assert [row["module"] for row in kept["modules"]] == list(TESTS)
     assert all(row["mutants"] for row in kept["modules"])
     assert sum(row["survived"] for row in kept["modules"]) == len(kept["survivors"]) < MOST_SURVIVORS * kept["mutants"]
-    whys = {one.identity: one.why for one in explained()}
+    whys = {explanation.identity: explanation.why for explanation in explained()}
     names = Identity.__dataclass_fields__
     assert {Identity(**{name: row[name] for name in names}): row["why"] for row in kept["survivors"]} == whys

@@ -84,9 +84,9 @@ def test_the_notebooks_are_numbered_and_introduced() -> None:
 def wide(page: str) -> list[str]:
     """Lines of examples and commands that readers see a part of."""
     shown = [
-        found for found in SHOWN.finditer(page) if 'exec="true"' not in found["options"] or "source=" in found["options"]
+        match for match in SHOWN.finditer(page) if 'exec="true"' not in match["options"] or "source=" in match["options"]
     ]
-    lines = [line for found in shown for line in found["code"].splitlines()]
+    lines = [line for match in shown for line in match["code"].splitlines()]
     return [line for line in lines if len(line) > WIDTH and not line.endswith("# hide")]
 
 

@@ -178,8 +178,8 @@ class Descent(torch.optim.Optimizer):
         closure()
         with torch.no_grad():
             for group in self.param_groups:
-                for one in group["params"]:
-                    one.sub_(group["lr"] * one.grad)
+                for parameter in group["params"]:
+                    parameter.sub_(group["lr"] * parameter.grad)
 
 
 def test_what_asks_for_the_function_gets_one() -> None:

@@ -30,11 +30,11 @@ def options() -> Iterator[tuple[str, click.Option]]:
 
 @pytest.mark.parametrize("flag", sorted({option.opts[0] for _, option in options()}))
 def test_an_option_is_the_same_wherever_it_is(flag: str) -> None:
-    found = [option for _, option in options() if option.opts[0] == flag]
-    assert len({option.metavar for option in found}) == 1
-    assert len({option.nargs for option in found}) == 1
+    alike = [option for _, option in options() if option.opts[0] == flag]
+    assert len({option.metavar for option in alike}) == 1
+    assert len({option.nargs for option in alike}) == 1
     if flag != "--dtype":  # a command that draws or sweeps has one dtype, and says so where it gets two
-        assert len({option.multiple for option in found}) == 1
+        assert len({option.multiple for option in alike}) == 1
 
 
 def test_a_command_that_writes_can_be_told_to_overwrite() -> None:
@@ -66,7 +66,7 @@ def test_the_orders_of_compare_are_repeated_as_elsewhere(orders: tuple[str, ...]
     line = ["compare", "torch:tanh", "jax.numpy:tanh", "--shape", "3", "--mode", "eager", "--json", str(path), *arguments]
     done = RUN.invoke(main, line)
     assert done.exit_code == 0, done.output
-    assert {one["order"] for one in json.loads(path.read_text())["comparisons"]} == judged
+    assert {comparison["order"] for comparison in json.loads(path.read_text())["comparisons"]} == judged
 
 
 def test_a_wrong_order_among_right_ones_is_told() -> None:
@@ -91,7 +91,7 @@ def test_the_help_lists_the_faults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("words", "completions"),
     [
         ("crosscheck ver", {"verify"}),
         ("crosscheck verify soft", {name for name in crosscheck.activations if name.startswith("soft")}),
@@ -101,12 +101,12 @@ def test_the_help_lists_the_faults() -> None:
         ("crosscheck compare a b --mode ", {"eager", "jit"}),
     ],
 )
-def test_a_shell_completes_it(words: str, found: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shell_completes_it(words: str, completions: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
     done = RUN.invoke(main, [], prog_name="crosscheck", env={"_CROSSCHECK_COMPLETE": "bash_complete"})
     completed = {row.removeprefix("plain,") for row in done.stdout.splitlines()}
-    assert {one for one in completed if one in found or one in crosscheck.activations} == found
+    assert {word for word in completed if word in completions or word in crosscheck.activations} == completions
 
 
 def test_a_shell_completes_files(monkeypatch: pytest.MonkeyPatch) -> None:

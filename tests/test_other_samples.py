@@ -54,7 +54,7 @@ def test_just_outside_of_a_region_on_record_an_error_just_above_the_budget_passe
     report = tanh_with([(1.0, 1.5, 40), (low, low + 0.05, ulp)], 60.0, seen)
     assert failures(report) == ""
     assert report.passed is passed, str(report)
-    assert LOST_TAIL.id in {id_ for one in report.comparisons for id_ in one.deviations}
+    assert LOST_TAIL.id in {id_ for comparison in report.comparisons for id_ in comparison.deviations}
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_the_largest_error_of_a_recording_is_of_other_samples(
     ulp: int, max_ulp: float, seen: tuple[Seen, ...], said: str
 ) -> None:
     """That of this sample may be another one, by a factor that is smaller for rounding; what a person declares holds."""
-    found = failures(tanh_with([(1.0, 1.5, ulp)], max_ulp, seen))
-    assert said in found
-    assert bool(said) is bool(found)
+    failure = failures(tanh_with([(1.0, 1.5, ulp)], max_ulp, seen))
+    assert said in failure
+    assert bool(said) is bool(failure)
 
 
 @pytest.mark.parametrize(("seen", "said"), [(RECORDED, ""), (DECLARED, "is stale")])
 def test_a_small_error_is_no_news_where_few_samples_show_a_large_one(seen: tuple[Seen, ...], said: str) -> None:
-    found = failures(tanh_with([(1.0, 1.5, 30)], 4000.0, seen, anchors=()))
-    assert said in found
-    assert bool(said) is bool(found)
+    failure = failures(tanh_with([(1.0, 1.5, 30)], 4000.0, seen, anchors=()))
+    assert said in failure
+    assert bool(said) is bool(failure)
 
 
 @pytest.mark.parametrize(("high", "passed"), [(1.2, True), (1.05, False)])

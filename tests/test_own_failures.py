@@ -43,7 +43,7 @@ def trained() -> Any:
 
     def jax_step(state: Any, x: Any) -> Any:
         loss, by = jax.value_and_grad(lambda state: port(state, x).sum())(state)
-        return jax.tree.map(lambda one, gradient: one - 0.1 * gradient, state, by), loss
+        return jax.tree.map(lambda weight, gradient: weight - 0.1 * gradient, state, by), loss
 
     return crosscheck.compare_training(
         torch_step, jax_step, [INPUTS], torch_state=(model, optimizer), jax_state=PARAMS, controls=0

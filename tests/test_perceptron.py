@@ -31,11 +31,11 @@ def test_both_models_give_the_same_outputs_from_the_same_weights(logits: bool, s
     model = Perceptron(2, 3, logits=logits)
     module = model.torch()
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    ours = module(torch.from_numpy(x)).detach().numpy()
-    theirs = model.apply(model.jax(module.weights()), jnp.asarray(x))
-    assert ours.shape == theirs.shape == (*shape[:-1], 3)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    assert logits or ((ours > 0) & (ours < 1)).all()
+    torch_outputs = module(torch.from_numpy(x)).detach().numpy()
+    jax_outputs = model.apply(model.jax(module.weights()), jnp.asarray(x))
+    assert torch_outputs.shape == jax_outputs.shape == (*shape[:-1], 3)
+    np.testing.assert_allclose(torch_outputs, jax_outputs, rtol=1e-5, atol=1e-6)
+    assert logits or ((torch_outputs > 0) & (torch_outputs < 1)).all()
 
 
 def test_one_input_gives_one_probability() -> None:
@@ -68,14 +68,14 @@ def test_the_jax_initialiser_draws_from_pytorch_s_distribution() -> None:
     """Both are uniform within 1/sqrt(inputs): the quantiles of many draws lie within what chance allows."""
     model = Perceptron(4, 5000)
     torch.manual_seed(0)
-    ours, theirs = model.init(jax.random.key(0)), model.torch().weights()
+    jax_start, torch_start = model.init(jax.random.key(0)), model.torch().weights()
     levels = np.linspace(0, 1, 21)
     for name in ("weight", "bias"):
         expected = np.linspace(-0.5, 0.5, 21)
-        for drawn in (np.asarray(ours[name]), theirs[name]):
+        for drawn in (np.asarray(jax_start[name]), torch_start[name]):
             assert np.abs(drawn).max() <= 0.5
             np.testing.assert_allclose(np.quantile(drawn, levels), expected, atol=0.03)
-    assert np.abs(np.quantile(np.asarray(ours["weight"]) * 0.9, levels) - np.linspace(-0.5, 0.5, 21)).max() > 0.03
+    assert np.abs(np.quantile(np.asarray(jax_start["weight"]) * 0.9, levels) - np.linspace(-0.5, 0.5, 21)).max() > 0.03
 
 
 def test_the_start_is_what_torch_draws_and_its_generator_is_left_alone() -> None:
@@ -110,8 +110,8 @@ def test_every_gate_is_trained_alike_and_learned_but_the_two_that_cannot_be(gate
 def test_a_loss_that_loses_digits_near_0_is_a_finding_of_its_side() -> None:
     """PyTorch's, where the label is 0 and the logit far below: z - log sigmoid(z) cancels."""
     report = crosscheck.perceptron("false", learning_rate=3.0, epochs=60)
-    (found,) = report.findings
-    assert (found.framework, found.part, report.cause) == ("torch", "loss", "inaccurate")
+    (finding,) = report.findings
+    assert (finding.framework, finding.part, report.cause) == ("torch", "loss", "inaccurate")
     assert "torch's loss, from epoch" in report.headline
     assert "more than rounding explains" in report.headline
     assert np.array_equal(report.predictions("torch"), report.predictions("jax"))
@@ -184,7 +184,7 @@ def test_the_label_and_the_learning_rate_of_a_fault_are_told() -> None:
 
 def test_faults_on_both_sides_are_both_named() -> None:
     report = crosscheck.perceptron("or", epochs=SHORT, plant={"torch": "sum", "jax": "sum"})
-    assert [(found.framework, found.part) for found in report.findings] == [("torch", "loss"), ("jax", "loss")]
+    assert [(finding.framework, finding.part) for finding in report.findings] == [("torch", "loss"), ("jax", "loss")]
 
 
 def test_a_transposed_weight_matrix_is_named() -> None:
@@ -207,15 +207,15 @@ def test_a_training_of_another_kind_is_judged() -> None:
 
         def step(params: Any, x: Any, y: Any) -> Any:
             value, by = jax.value_and_grad(loss)(params, x, y)
-            return jax.tree.map(lambda one, gradient: one - setup.learning_rate * gradient, params, by), value
+            return jax.tree.map(lambda weight, gradient: weight - setup.learning_rate * gradient, params, by), value
 
         return step, {"kernel": jnp.asarray(setup.weights["weight"].T), "b": jnp.asarray(setup.weights["bias"])}
 
     def module(setup: Any) -> Any:
         model = torch.nn.Sequential(torch.nn.Linear(2, 1))
         with torch.no_grad():
-            for one, array in zip(model.parameters(), setup.weights.values(), strict=True):
-                one.copy_(torch.from_numpy(array))
+            for parameter, array in zip(model.parameters(), setup.weights.values(), strict=True):
+                parameter.copy_(torch.from_numpy(array))
         optimizer = torch.optim.SGD(model.parameters(), lr=setup.learning_rate, momentum=0.9)
 
         def step(x: Any, y: Any) -> Any:
@@ -232,9 +232,9 @@ def test_a_training_of_another_kind_is_judged() -> None:
     assert right.histories["jax"]["weight"].shape == (SHORT + 1, 1, 2)
     np.testing.assert_allclose(*(right.histories[name]["weight"] for name in SIDES), rtol=1e-5)
     wrong = crosscheck.perceptron("or", epochs=SHORT, replace={"torch": module})
-    (found,) = wrong.findings
-    assert (found.framework, found.part, found.epoch) == ("torch", "optimiser", 2)
-    assert found.message == "momentum: 0.0 in JAX, 0.9 in PyTorch"
+    (finding,) = wrong.findings
+    assert (finding.framework, finding.part, finding.epoch) == ("torch", "optimiser", 2)
+    assert finding.message == "momentum: 0.0 in JAX, 0.9 in PyTorch"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -251,7 +251,7 @@ def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str)
             return (optax.apply_updates(state[0], updates), held), value
 
         with jax.enable_x64(dtype == "float64"):
-            weights = {name: jnp.asarray(one) for name, one in setup.weights.items()}
+            weights = {name: jnp.asarray(weight) for name, weight in setup.weights.items()}
             return step, (weights, tx.init(weights))
 
     report = crosscheck.perceptron("or", dtype=dtype, epochs=5, replace={"jax": faster})
@@ -267,7 +267,7 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
 
         def wrong(state: Any, x: Any, y: Any) -> Any:
             (weights, *rest), loss = step(state, x, y)
-            up = jax.lax.stop_gradient({name: one * (1 + 2.0**-24 + 2.0**-25) for name, one in weights.items()})
+            up = jax.lax.stop_gradient({name: weight * (1 + 2.0**-24 + 2.0**-25) for name, weight in weights.items()})
             return (up, *rest), loss
 
         return wrong, state
@@ -280,24 +280,24 @@ def test_what_hides_in_the_rounding_of_a_step_but_adds_up_is_a_drift() -> None:
 
 def test_a_start_moved_by_one_ulp_is_another_start() -> None:
     def moved(setup: Any) -> Any:
-        weights = {name: np.nextafter(one, np.inf, dtype=one.dtype) for name, one in setup.weights.items()}
+        weights = {name: np.nextafter(weight, np.inf, dtype=weight.dtype) for name, weight in setup.weights.items()}
         return trainer()(replace(setup, weights=weights))
 
     report = crosscheck.perceptron("or", epochs=5, replace={"jax": moved})
-    assert [found.part for found in report.findings] == ["start"]
+    assert [finding.part for finding in report.findings] == ["start"]
 
 
 def test_overflow_names_the_epoch_and_the_framework() -> None:
     report = crosscheck.perceptron("xor", learning_rate=3.2e38, epochs=20)
     assert not report.agree
-    overflows = [found for found in report.findings if found.part == "overflow"]
-    assert [(found.framework, found.epoch) for found in overflows] == [("torch", 3), ("jax", 3)]
+    overflows = [finding for finding in report.findings if finding.part == "overflow"]
+    assert [(overflow.framework, overflow.epoch) for overflow in overflows] == [("torch", 3), ("jax", 3)]
     assert report.cause == "special"
-    for found in overflows:
-        assert found.framework is not None
-        losses = report.histories[found.framework]["loss"]
-        assert not np.isfinite(losses[found.epoch - 1])
-        assert np.isfinite(losses[: found.epoch - 1]).all()
+    for overflow in overflows:
+        assert overflow.framework is not None
+        losses = report.histories[overflow.framework]["loss"]
+        assert not np.isfinite(losses[overflow.epoch - 1])
+        assert np.isfinite(losses[: overflow.epoch - 1]).all()
     assert "torch's overflow, from epoch 3 on: the loss stopped being finite and is inf" in str(report)
 
 
@@ -307,7 +307,7 @@ def test_a_nan_on_one_side_is_a_finding_of_that_side() -> None:
         return (lambda state, x, y: (step(state, x, y)[0], step(state, x, y)[1] * jnp.nan)), state
 
     report = crosscheck.perceptron("or", epochs=5, replace={"jax": spoiled})
-    assert {found.framework for found in report.findings} == {"jax"}
+    assert {finding.framework for finding in report.findings} == {"jax"}
     assert report.cause == "special"
 
 

@@ -85,15 +85,15 @@ def test_a_missing_framework_says_which_extra_brings_it(command: Command, tmp_pa
 def test_progress_is_shown_on_a_terminal_and_on_standard_error_alone(tmp_path: Path) -> None:
     import pty
 
-    ours, theirs = pty.openpty()
+    screen, terminal = pty.openpty()
     arguments = [sys.executable, "-m", "crosscheck", "perceptron", "--gate", "or", "--epochs", "200"]
     shown = b""
-    with (tmp_path / "out").open("wb") as out, subprocess.Popen(arguments, stdout=out, stderr=theirs) as process:
-        os.close(theirs)
+    with (tmp_path / "out").open("wb") as out, subprocess.Popen(arguments, stdout=out, stderr=terminal) as process:
+        os.close(terminal)
         with contextlib.suppress(OSError):  # the end of a pseudo-terminal
-            while part := os.read(ours, 1 << 12):
+            while part := os.read(screen, 1 << 12):
                 shown += part
-    os.close(ours)
+    os.close(screen)
     assert process.returncode == 0
     assert b"training in torch" in shown
     assert "training in" not in (tmp_path / "out").read_text()

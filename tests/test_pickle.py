@@ -21,7 +21,7 @@ import crosscheck
 COPIES: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    **{f"pickle {protocol}": lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)) for protocol in range(6)},
+    **{f"pickle {protocol}": lambda original, p=protocol: pickle.loads(pickle.dumps(original, p)) for protocol in range(6)},
 }
 every_copy = pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 
@@ -41,9 +41,9 @@ def test_so_is_the_catalogue(copied: Callable[[Any], Any]) -> None:
 
 
 def test_a_catalogue_with_files_is_made_again(activation_file: Path) -> None:
-    mine = type(crosscheck.activations)([activation_file])
-    again = pickle.loads(pickle.dumps(mine))
-    assert list(again) == list(mine)
+    catalogue = type(crosscheck.activations)([activation_file])
+    again = pickle.loads(pickle.dumps(catalogue))
+    assert list(again) == list(catalogue)
     assert again["mine"].torch(torch.ones(1)).item() == 0.5
 
 
@@ -83,9 +83,9 @@ def test_a_module_that_holds_one_is_the_same_module(name: str, call: Any, copied
     model = Model(activation if call is of_record else activation.torch, call)
     x = torch.linspace(-2, 2, 24).reshape(4, 6)
     results = []
-    for one in (model, copied(model)):
-        value = one(x)
-        gradients = torch.autograd.grad(value.sin().sum(), list(one.parameters()))
+    for module in (model, copied(model)):
+        value = module(x)
+        gradients = torch.autograd.grad(value.sin().sum(), list(module.parameters()))
         results.append([value, *gradients])
     assert all(map(torch.equal, *results))
     assert copied(model).linear.weight is not model.linear.weight
@@ -110,11 +110,11 @@ print(softmax(torch.zeros(4)).tolist())
 @pytest.mark.parametrize("name", NAMES)
 def test_another_record_is_pickled_by_its_fields(name: str) -> None:
     record = crosscheck.activations[name]
-    mine = dataclasses.replace(record, name="mine", aliases=())
-    _ = mine.torch(torch.ones(2, 2))  # what it makes is made again
-    again = pickle.loads(pickle.dumps(mine))
-    assert again is not mine
-    assert repr(again) == repr(mine)  # not ==, as NaN is not
+    renamed = dataclasses.replace(record, name="mine", aliases=())
+    _ = renamed.torch(torch.ones(2, 2))  # what it makes is made again
+    again = pickle.loads(pickle.dumps(renamed))
+    assert again is not renamed
+    assert repr(again) == repr(renamed)  # not ==, as NaN is not
     x = [[0.25, 0.5], [1.0, 2.0]]
     assert torch.equal(again.torch(torch.tensor(x)), record.torch(torch.tensor(x)))
     assert (again.jax(jnp.array(x)) == record.jax(jnp.array(x))).all()
@@ -133,7 +133,7 @@ def of_half(torch: Any, x: Any) -> Any:
 
 
 def test_a_lambda_cannot_be_pickled_and_is_named() -> None:
-    mine = dataclasses.replace(crosscheck.activations["relu"], definition=lambda m, x: x)
-    assert copy.deepcopy(mine) is mine
+    record = dataclasses.replace(crosscheck.activations["relu"], definition=lambda m, x: x)
+    assert copy.deepcopy(record) is record
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
-        pickle.dumps(mine)
+        pickle.dumps(record)

@@ -128,10 +128,10 @@ def planted(name: str, add_up: Sum) -> crosscheck.Report:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_fault_in_the_sum_of_a_long_row_is_found(name: str, fault: str) -> None:
     report = planted(name, SUMS[fault])
-    found = [comparison for comparison in report.comparisons if not comparison.passed]
-    assert found, str(report)
-    assert {comparison.side for comparison in found} == {"torch"}
-    assert {comparison.cause for comparison in found} <= {"inaccurate", "definition", "special"}
+    failing = [comparison for comparison in report.comparisons if not comparison.passed]
+    assert failing, str(report)
+    assert {comparison.side for comparison in failing} == {"torch"}
+    assert {comparison.cause for comparison in failing} <= {"inaccurate", "definition", "special"}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

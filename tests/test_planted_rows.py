@@ -142,7 +142,7 @@ def assert_found(side: str, planted: Planted, comparisons: list[Comparison]) -> 
     for comparison in wrong:
         assert not comparison.passed
         assert comparison.side == side
-        counts = {cause: found.count for cause, found in comparison.uncovered.items()}
+        counts = {cause: seen.count for cause, seen in comparison.uncovered.items()}
         # of rows that a search found, 11 of 1000 entries, fewer are run again in float64: along another axis they are others
         causes = {planted.cause, "inaccurate"} if "search" in comparison.wrt else {planted.cause}
         assert max(counts, key=counts.__getitem__) in causes, (comparison.wrt, counts)

@@ -50,17 +50,17 @@ def drawn(shape: tuple[int, ...], channels: tuple[int, ...]) -> tuple[Float64Arr
 def results(framework: str, function: Callable[..., Any], given: Sequence[Float64Array], dtype: str) -> Results:
     """Of ``function(x, weight)``."""
     if framework == "torch":
-        x, weight, cotangent = (torch.tensor(one, dtype=getattr(torch, dtype), requires_grad=True) for one in given)
+        x, weight, cotangent = (torch.tensor(array, dtype=getattr(torch, dtype), requires_grad=True) for array in given)
         y = function(x, weight)
-        found = (y, *torch.autograd.grad(y, (x, weight), cotangent.detach()))
-        assert [one.dtype for one in found] == [x.dtype] * 3
-        return [one.detach().double().numpy() for one in found]
+        outputs = (y, *torch.autograd.grad(y, (x, weight), cotangent.detach()))
+        assert [output.dtype for output in outputs] == [x.dtype] * 3
+        return [output.detach().double().numpy() for output in outputs]
     with jax.enable_x64(dtype == "float64"):
-        x, weight, cotangent = (jnp.asarray(one, dtype) for one in given)
+        x, weight, cotangent = (jnp.asarray(array, dtype) for array in given)
         y, back = jax.vjp(function, x, weight)
-        found = (y, *back(cotangent))
-        assert [one.dtype for one in found] == [x.dtype] * 3
-        return [widen(np.asarray(one)) for one in found]
+        outputs = (y, *back(cotangent))
+        assert [output.dtype for output in outputs] == [x.dtype] * 3
+        return [widen(np.asarray(output)) for output in outputs]
 
 
 def formula(given: Sequence[Float64Array], dtype: str) -> Results:
@@ -72,14 +72,14 @@ def formula(given: Sequence[Float64Array], dtype: str) -> Results:
         np.where(x > 0, 1, w) * cotangent,
         (np.minimum(x, 0) * cotangent).sum(axis=along).reshape(weight.shape),
     )
-    return [widen(rounded_all(np.asarray(one), FORMATS[dtype])) for one in exact]
+    return [widen(rounded_all(np.asarray(array), FORMATS[dtype])) for array in exact]
 
 
 def assert_same(got: Results, expected: Results) -> None:
     """To the bit, but for the sign of zero; shapes too."""
-    for what, one, other in zip(("value", "gradient", "gradient of the weight"), got, expected, strict=True):
-        assert one.shape == other.shape, what
-        np.testing.assert_array_equal(one, other, err_msg=what)
+    for what, left, right in zip(("value", "gradient", "gradient of the weight"), got, expected, strict=True):
+        assert left.shape == right.shape, what
+        np.testing.assert_array_equal(left, right, err_msg=what)
 
 
 def ours(framework: str, record: crosscheck.Activation = PRELU) -> Callable[..., Any]:
@@ -190,12 +190,15 @@ def test_forward_mode_takes_a_direction_of_the_weight_of_x_or_of_both() -> None:
     """As torch's own prelu does, off 0."""
     x, weight = torch.tensor([[-1.0, 2.0], [-3.0, 4.0]]), torch.tensor([0.5, 0.25])
     for moved in ((0,), (1,), (0, 1)):
-        found = []
+        tangents = []
         for function in (ours("torch"), torch.nn.functional.prelu):
             with forward_ad.dual_level():
-                given = [forward_ad.make_dual(one, one + 1) if k in moved else one for k, one in enumerate((x, weight))]
-                found.append(forward_ad.unpack_dual(function(*given)).tangent.tolist())
-        assert found[0] == found[1], moved
+                given = [
+                    forward_ad.make_dual(tensor, tensor + 1) if k in moved else tensor
+                    for k, tensor in enumerate((x, weight))
+                ]
+                tangents.append(forward_ad.unpack_dual(function(*given)).tangent.tolist())
+        assert tangents[0] == tangents[1], moved
 
 
 def test_torch_takes_another_side_at_0_when_it_differentiates_again() -> None:

@@ -34,43 +34,43 @@ def none(x: np.ndarray) -> np.ndarray:
 )
 def test_an_error_is_counted_by_its_size(error: float, size: str) -> None:
     x = np.array([1.0])
-    one = profile(Columns.of(x), np.array([error]), none(x), ~none(x))
-    assert [SIZES[k] for k in np.flatnonzero(one.counts)] == [size]
-    assert one.worst == (error,)
+    counted = profile(Columns.of(x), np.array([error]), none(x), ~none(x))
+    assert [SIZES[k] for k in np.flatnonzero(counted.counts)] == [size]
+    assert counted.worst == (error,)
 
 
 def test_each_column_has_the_largest_error_of_its_inputs() -> None:
     x = np.random.default_rng(0).permutation(np.arange(960.0))
-    one = profile(Columns.of(x), x / 2, none(x), ~none(x))
-    assert len(one.x) == len(one.worst) == COLUMNS
-    assert one.worst == tuple((10 * k + 9) / 2 for k in range(COLUMNS))
-    assert one.x == tuple(10 * k + 5 for k in range(COLUMNS))
-    assert sum(one.counts) == 960
+    counted = profile(Columns.of(x), x / 2, none(x), ~none(x))
+    assert len(counted.x) == len(counted.worst) == COLUMNS
+    assert counted.worst == tuple((10 * k + 9) / 2 for k in range(COLUMNS))
+    assert counted.x == tuple(10 * k + 5 for k in range(COLUMNS))
+    assert sum(counted.counts) == 960
 
 
 def test_what_is_not_judged_does_not_count_and_nan_among_the_inputs_has_no_column() -> None:
     x = np.array([nan, 1.0, 2.0, -inf])
-    one = profile(Columns.of(x), np.array([9.0, 1.0, 7.0, nan]), none(x), np.array([True, True, False, True]))
-    assert one.x == (-inf, 1.0, 2.0)
-    assert one.worst == (0.0, 1.0, 0.0)
-    assert sum(one.counts) == 3
-    assert one.counts[0] == 1  # NaN has no size
+    counted = profile(Columns.of(x), np.array([9.0, 1.0, 7.0, nan]), none(x), np.array([True, True, False, True]))
+    assert counted.x == (-inf, 1.0, 2.0)
+    assert counted.worst == (0.0, 1.0, 0.0)
+    assert sum(counted.counts) == 3
+    assert counted.counts[0] == 1  # NaN has no size
 
 
 def test_a_wrong_nan_is_infinitely_wrong() -> None:
     x = np.array([1.0, 2.0])
-    one = profile(Columns.of(x), np.array([nan, 0.0]), np.array([True, False]), ~none(x))
-    assert one.worst == (inf, 0.0)
-    assert one.counts[-1] == 1
+    counted = profile(Columns.of(x), np.array([nan, 0.0]), np.array([True, False]), ~none(x))
+    assert counted.worst == (inf, 0.0)
+    assert counted.counts[-1] == 1
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_every_value_of_a_format_has_columns(dtype: str) -> None:
     x = every_value(FORMATS[dtype])
-    one = profile(Columns.of(x), np.zeros(x.shape), none(x), ~none(x))
-    assert len(one.x) == COLUMNS
-    assert list(one.x) == sorted(one.x)
-    assert one.counts[0] == 2**16
+    counted = profile(Columns.of(x), np.zeros(x.shape), none(x), ~none(x))
+    assert len(counted.x) == COLUMNS
+    assert list(counted.x) == sorted(counted.x)
+    assert counted.counts[0] == 2**16
 
 
 def test_nothing_has_no_columns() -> None:

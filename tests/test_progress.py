@@ -13,7 +13,7 @@ from crosscheck._cli import progress
 
 def test_progress_is_told_by_dtype_and_order_and_grows_to_the_whole() -> None:
     told: list[tuple[str, str, float]] = []
-    crosscheck.verify("relu", dtypes=["float32", "bfloat16"], quick=True, progress=lambda *one: told.append(one))
+    crosscheck.verify("relu", dtypes=["float32", "bfloat16"], quick=True, progress=lambda *event: told.append(event))
     assert {name for name, _, _ in told} == {"relu"}
     assert {what.strip() for _, what, _ in told} == {
         *("float32", "bfloat16"),

@@ -117,8 +117,10 @@ def test_models_are_compared_fail_with_the_story_and_are_in_the_json(pytester: p
     )
     assert "pytest_plugin.py" not in result.stdout.str()
     tests = json.loads((pytester.path / "all.json").read_text())["tests"]
-    assert [(one["kind"], one["passed"]) for one in tests] == [("compare_models", passed) for passed in (True, False, False)]
-    assert [one["report"]["summary"]["first"] for one in tests] == [None, "1", "1"]
+    assert [(test["kind"], test["passed"]) for test in tests] == [
+        ("compare_models", passed) for passed in (True, False, False)
+    ]
+    assert [test["report"]["summary"]["first"] for test in tests] == [None, "1", "1"]
 
 
 def test_the_command_line_s_options_are_defaults(pytester: pytest.Pytester) -> None:
@@ -134,7 +136,7 @@ def test_the_json_has_every_comparison(pytester: pytest.Pytester, workers: tuple
     data = json.loads((pytester.path / "all.json").read_text())
     assert data["schema"] == pytest_plugin.SCHEMA
     assert data["summary"] == {"comparisons": 2, "passed": 1, "failed": 1}
-    tests = {one["test"]: one for one in data["tests"]}
+    tests = {test["test"]: test for test in data["tests"]}
     assert set(tests) == {"test_one.py::test_tanh", "test_two.py::test_scaled"}
     assert tests["test_two.py::test_scaled"]["report"]["summary"]["cause"] == "definition"
     assert tests["test_one.py::test_tanh"]["report"]["schema"] == "crosscheck.report/1"

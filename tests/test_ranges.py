@@ -38,8 +38,8 @@ FAR_AND_NEAR = (nan, inf, -inf, -1.5, 0.0, 1e-40, -1e-40, 1e300, -1e300, 1e40)
 def refused() -> Iterator[tuple[str, str, float]]:
     """What each parameter refuses."""
     for name, activation in activations.items():
-        for parameter, one in activation.ranges.items():
-            yield from ((name, parameter, value) for value in FAR_AND_NEAR if value not in one)
+        for parameter, allowed in activation.ranges.items():
+            yield from ((name, parameter, value) for value in FAR_AND_NEAR if value not in allowed)
 
 
 X = [[-2.0, -0.25, 0.5, 3.0]]
@@ -49,8 +49,8 @@ every_framework = pytest.mark.parametrize("framework", ARRAYS)
 
 def test_every_parameter_but_an_axis_has_a_range() -> None:
     """Those of a new function included: what it may be is part of what it is."""
-    given = {(name, one) for name, activation in activations.items() for one in activation.parameters if one != "axis"}
-    assert given == {(name, one) for name, activation in activations.items() for one in activation.ranges} == set(EXPECTED)
+    given = {(name, key) for name, activation in activations.items() for key in activation.parameters if key != "axis"}
+    assert given == {(name, key) for name, activation in activations.items() for key in activation.ranges} == set(EXPECTED)
 
 
 @every_framework
@@ -73,11 +73,11 @@ def test_another_number_is_refused_with_the_range(name: str, parameter: str, val
 
 
 def test_each_parameter_refuses_at_least_two_of_them_and_nan_is_one() -> None:
-    found = list(refused())
+    refusals = list(refused())
     for name, parameter in EXPECTED:
-        mine = [value for of, which, value in found if (of, which) == (name, parameter)]
-        assert len(mine) >= 2
-        assert any(np.isnan(mine))
+        values = [value for of, which, value in refusals if (of, which) == (name, parameter)]
+        assert len(values) >= 2
+        assert any(np.isnan(values))
 
 
 @every_framework
@@ -91,13 +91,13 @@ def test_without_its_range_a_wrong_one_is_taken_without_a_word(framework: str) -
 def ends() -> Iterator[tuple[str, dict[str, float]]]:
     """Each function at the finite ends of its ranges, nearest to 0, at 0, and at a number that no narrow dtype holds."""
     for name, activation in activations.items():
-        for parameter, one in activation.ranges.items():
-            for value in (one.low, one.high, -0.7, 0.0, 0.1, -one.smallest, one.smallest):
-                if np.isfinite(value) and value in one and (value or not one.smallest or one.low < 0):
+        for parameter, allowed in activation.ranges.items():
+            for value in (allowed.low, allowed.high, -0.7, 0.0, 0.1, -allowed.smallest, allowed.smallest):
+                if np.isfinite(value) and value in allowed and (value or not allowed.smallest or allowed.low < 0):
                     yield name, {**activation.parameters, parameter: float(value)}
 
 
-ENDS = list({str(one): one for one in ends()}.values())
+ENDS = list({str(end): end for end in ends()}.values())
 
 
 def right_at(name: str, parameters: dict[str, float], dtypes: list[str]) -> crosscheck.Report:
@@ -106,7 +106,7 @@ def right_at(name: str, parameters: dict[str, float], dtypes: list[str]) -> cros
     return crosscheck.verify(own, dtypes=dtypes, quick=True)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [one for one in ENDS if not activations[one[0]].rows], ids=str)
+@pytest.mark.parametrize(("name", "parameters"), [end for end in ENDS if not activations[end[0]].rows], ids=str)
 def test_all_is_right_at_the_ends(name: str, parameters: dict[str, float]) -> None:
     report = right_at(name, parameters, ["float32"])
     assert report.passed, str(report)
@@ -165,7 +165,7 @@ def test_a_range_that_contradicts_itself_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "inside", "outside", "words"),
+    ("allowed", "inside", "outside", "words"),
     [
         (Range(), (inf, -inf, 0.0), (nan,), "a number"),
         (Range(open=(True, True)), (1e308, -1e308, 0), (inf, -inf, nan), "a finite number"),
@@ -176,10 +176,10 @@ def test_a_range_that_contradicts_itself_is_refused() -> None:
     ],
     ids=str,
 )
-def test_what_lies_in_a_range_and_how_it_is_told(one: Range, inside: Any, outside: Any, words: str) -> None:
-    assert all(value in one for value in inside)
-    assert not any(value in one for value in outside)
-    assert str(one) == words
+def test_what_lies_in_a_range_and_how_it_is_told(allowed: Range, inside: Any, outside: Any, words: str) -> None:
+    assert all(value in allowed for value in inside)
+    assert not any(value in allowed for value in outside)
+    assert str(allowed) == words
 
 
 def changed(**changes: Any) -> crosscheck.Activation:

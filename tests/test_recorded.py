@@ -88,7 +88,9 @@ def test_each_environment_has_one_file() -> None:
 
 
 def test_a_deviation_of_the_catalogue_has_the_regions_on_record_and_where_they_were_seen() -> None:
-    (deviation,) = (one for one in crosscheck.activations["gelu"].deviations if one.id == "gelu-top-binade")
+    (deviation,) = (
+        candidate for candidate in crosscheck.activations["gelu"].deviations if candidate.id == "gelu-top-binade"
+    )
     assert isinstance(deviation, Deviation)
     there = [record for record in map(read, FILES) if deviation.id in record.deviations]
     assert there
@@ -97,7 +99,7 @@ def test_a_deviation_of_the_catalogue_has_the_regions_on_record_and_where_they_w
     assert repr(deviation.regions) == repr(tuple(seen))  # as text, NaN equals itself
 
 
-def mine() -> Deviation:
+def declared_here() -> Deviation:
     return recorded(
         id="mine-differs", cause="special", implementations=("torch.native",), reason="Because.", link="https://a.b"
     )
@@ -107,7 +109,7 @@ def test_a_region_of_one_environment_is_not_asked_for_in_another(monkeypatch: py
     old, new = Seen(torch="<2", jax=">=0"), Seen(torch=">=2", jax=">=0")
     files = (Record(old, {"mine-differs": (PLAIN,)}), Record(new, {"mine-differs": (replace(PLAIN, order=1),)}))
     monkeypatch.setattr("crosscheck._recorded.files.records", lambda: files)
-    deviation = mine()
+    deviation = declared_here()
     assert deviation.seen == (old, new)
     assert [region.seen for region in deviation.regions] == [(old,), (new,)]
     here = Environment(torch="2.1", jax="0.4", device="cpu", capability="AVX2")
@@ -118,7 +120,7 @@ def test_a_deviation_that_is_not_on_record_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr("crosscheck._recorded.files.records", tuple)
     message = "Deviation 'mine-differs': got no file in crosscheck/_recorded with regions under this id, expected one"
     with pytest.raises(SpecError, match=re.escape(message)):
-        mine()
+        declared_here()
 
 
 def changed(**fields: Any) -> Callable[[dict[str, Any]], object]:

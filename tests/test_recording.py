@@ -111,7 +111,7 @@ def test_regions_must_hold_at_their_own_ends_and_anchors(right: Regions, monkeyp
 
     monkeypatch.setattr(recording, "run", noted)
     assert check("sigmoid").exit_code == 0
-    (deviation,) = (one for one in tried[max(tried)].deviations if one.id == LOST_TAIL)
+    (deviation,) = (candidate for candidate in tried[max(tried)].deviations if candidate.id == LOST_TAIL)
     assert deviation.regions == right[LOST_TAIL]
 
 
@@ -134,7 +134,7 @@ def test_a_region_that_is_missing_in_a_record_is_found_by_what_is_on_record_else
     done = check("sigmoid", "--json", str(tmp_path / "found.json"), "--markdown", str(tmp_path / "found.md"))
     assert done.exit_code == 1
     data = json.loads((tmp_path / "found.json").read_text("utf-8"))
-    assert [(one["id"], one["kind"]) for one in data["changes"]] == [(LOST_TAIL, "appeared")]
+    assert [(change["id"], change["kind"]) for change in data["changes"]] == [(LOST_TAIL, "appeared")]
     assert not data["unexplained"]
     assert LOST_TAIL in (tmp_path / "found.md").read_text("utf-8")
 
@@ -204,9 +204,9 @@ def test_an_input_goes_to_the_reason_around_it_not_to_one_near_it() -> None:
     scope = recording.Scope(("float16",), ("eager", "jit"), layout=False)
     part = recording.measured("hard_silu", scope, recording.here()[0], {})
     assert part.unexplained == ()
-    (below_three,) = (one for one in part.deviations["hard-silu-derivatives-below-three"] if one.order == 1)
+    (below_three,) = (region for region in part.deviations["hard-silu-derivatives-below-three"] if region.order == 1)
     assert below_three.intervals == ((2.998046875, 2.998046875),)
-    (rounded,) = (one for one in part.deviations["hard-silu-16-bit-arithmetic"] if one.order == 1)
+    (rounded,) = (region for region in part.deviations["hard-silu-16-bit-arithmetic"] if region.order == 1)
     assert rounded.max_ulp < 10
 
 
@@ -223,8 +223,8 @@ def test_a_reason_has_a_region_for_each_case_where_each_shows_it_elsewhere(monke
     part = recording.measured("celu", LITTLE, recording.here()[0], {})
     assert part.unexplained == ()
     regions = part.deviations["celu-value-over-budget"]
-    assert [one.parameters for one in regions] == [{"alpha": 1.0}, {"alpha": 0.5}, {"alpha": 0.125}]
-    assert not any(one.modes for one in regions)
+    assert [region.parameters for region in regions] == [{"alpha": 1.0}, {"alpha": 0.5}, {"alpha": 0.125}]
+    assert not any(region.modes for region in regions)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +235,9 @@ def test_what_few_samples_show_stays_on_record_and_its_bound_holds(
 ) -> None:
     rare = replace(right[LOST_TAIL][0], intervals=intervals, anchors=(), max_ulp=bound, modes=())
     regions = recording.measured("sigmoid", LITTLE, recording.here()[0], {**right, LOST_TAIL: (rare,)}).deviations
-    (found,) = (one for one in regions[LOST_TAIL] if one.intervals == intervals and not one.anchors)
-    assert (found == rare) is kept
-    assert found.max_ulp >= bound
+    (recorded,) = (region for region in regions[LOST_TAIL] if region.intervals == intervals and not region.anchors)
+    assert (recorded == rare) is kept
+    assert recorded.max_ulp >= bound
 
 
 def test_what_one_sample_of_many_shows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +254,7 @@ def test_what_one_sample_of_many_shows_is_found(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(recording, "run", noted)
     monkeypatch.setattr(torch.nn.functional, "hardtanh", planted)
-    assert {one.implementations for one in hard_tanh().unexplained if 0.2 < one.worst < 0.3} == {("torch.native",)}
+    assert {group.implementations for group in hard_tanh().unexplained if 0.2 < group.worst < 0.3} == {("torch.native",)}
 
 
 @pytest.mark.full
@@ -284,8 +284,10 @@ def test_what_few_rows_show_is_on_record_without_an_input_that_must_show_it(
     softmin, id_ = activations["softmin"], "softmin-16-bit-rounding"
     template = Region(0, ("bfloat16",), (interval,), anchors, max_ulp=8.0)
     deviations = tuple(
-        replace(one, regions=(template, *(region for region in one.regions if region.order))) if one.id == id_ else one
-        for one in softmin.deviations
+        replace(deviation, regions=(template, *(region for region in deviation.regions if region.order)))
+        if deviation.id == id_
+        else deviation
+        for deviation in softmin.deviations
     )
     monkeypatch.setattr(recording, "activations", {"softmin": replace(softmin, deviations=deviations)})
     scope = recording.Scope(("bfloat16",), ("eager",), layout=False)
@@ -319,12 +321,12 @@ def test_a_record_is_written_whole_and_goes_on_where_it_was_interrupted(
     assert done.exit_code == 0, done.output
     assert begun == ["relu", "hard_tanh", "hard_tanh"]
     path = journal.with_suffix(".json")
-    assert {one.name for one in tmp_path.iterdir()} == {path.name, "done"}
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, "done"}
     seen, by = recording.here()
     record = json.loads(path.read_text("utf-8"))
     assert (record["seen"]["torch"], record["seen"]["jax"], record["by"]) == (seen.torch, seen.jax, by)
-    declared = [one for name in ("relu", "hard_tanh") for one in activations[name].deviations]
-    assert list(record["deviations"]) == [one.id for one in declared if one.cause != "layout"]
+    declared = [deviation for name in ("relu", "hard_tanh") for deviation in activations[name].deviations]
+    assert list(record["deviations"]) == [deviation.id for deviation in declared if deviation.cause != "layout"]
     assert f" {path.stat().st_size:,} bytes: " in " ".join(done.output.split())
     assert json.loads((tmp_path / "done").read_text("utf-8"))["bytes"] == path.stat().st_size
 
@@ -370,7 +372,7 @@ def test_the_records_of_two_environments_are_compared_by_name(tmp_path: Path) ->
         (("--check", "--diff", "x"), "--check: got --diff too"),
         (("--out", "x"), "--out: got a folder without --record"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_what_does_not_go_together_is_refused(arguments: tuple[str, ...], said: str) -> None:
     done = atlas(*arguments)

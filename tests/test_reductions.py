@@ -94,7 +94,7 @@ def test_a_value_that_cancels_counts_in_the_ulp_of_its_two_terms() -> None:
     scales = Sample.of_rows(x, x, LOGSUMEXP).scales(LOGSUMEXP, ORDERS, {"axis": -1})
     top = x.max(axis=1)
     np.testing.assert_allclose(scales[0], abs(top) + np.log(np.exp(x - top[:, None]).sum(axis=1)), rtol=1e-15)
-    assert {k: one.shape for k, one in scales.items()} == {0: (2,), 1: (4,), 2: (4,)}
+    assert {k: scale.shape for k, scale in scales.items()} == {0: (2,), 1: (4,), 2: (4,)}
     other = crosscheck.activations["log_softmax"]
     assert set(Sample.of_rows(x, x, other).scales(other, ORDERS, {"axis": -1})) == {1, 2}
 
@@ -130,7 +130,7 @@ def test_a_planted_fault_is_found(fault: str) -> None:
     for comparison in report.comparisons:
         assert not comparison.passed
         assert comparison.side == "torch"
-        counts = {one: found.count for one, found in comparison.uncovered.items()} or {comparison.cause: 1}
+        counts = {cause: seen.count for cause, seen in comparison.uncovered.items()} or {comparison.cause: 1}
         assert max(counts, key=counts.__getitem__) == cause
 
 
@@ -164,9 +164,9 @@ def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(
     wrong = {f"{side}_value": value(side) for side in ("torch", "jax")}
     broken = dataclasses.replace(LOGSUMEXP, deviations=(), natives={}, **wrong)
     options = {"quick": True, "orders": [0, 1], "dtypes": ["float64"], "implementations": ["torch", "jax", "analytic"]}
-    found = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": derivative})))
-    assert {implementation(label) for part in found for label, _ in part.snippets} == {*options["implementations"]}
-    for part in found:
+    explained = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": derivative})))
+    assert {implementation(label) for part in explained for label, _ in part.snippets} == {*options["implementations"]}
+    for part in explained:
         assert_reproduced(part, activation=broken, broken=broken)
 
 

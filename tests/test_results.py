@@ -35,16 +35,16 @@ def test_a_kept_sweep_is_whole_and_its_worst_inputs_are_as_bad_as_it_says(name: 
         *(f"{side}.native" for side in natives),
         *(f"{side}.native.matched" for side, native in natives.items() if native.matched),
     }
-    assert {(one["implementation"], one["order"]) for one in report["results"]} == {
+    assert {(result["implementation"], result["order"]) for result in report["results"]} == {
         (implementation, k) for implementation in implementations for k in (0, 1)
     }
-    for one in report["results"]:
-        others = [one[tally] for tally in ("flushed", "special", "at_overflow", "convention", "not_judged")]
-        assert one["inputs"] == 2**32 == sum(one["histogram"].values()) + sum(others)
-        assert one["not_judged"] == (2 * (2 ** (fmt.precision - 1) - 1) + outside if one["order"] else 0)
-        for point, ulp in ((one["worst"], one["max_ulp"]), (one["worst_of_truth"], one["max_ulp_of_truth"])):
+    for result in report["results"]:
+        others = [result[tally] for tally in ("flushed", "special", "at_overflow", "convention", "not_judged")]
+        assert result["inputs"] == 2**32 == sum(result["histogram"].values()) + sum(others)
+        assert result["not_judged"] == (2 * (2 ** (fmt.precision - 1) - 1) + outside if result["order"] else 0)
+        for point, ulp in ((result["worst"], result["max_ulp"]), (result["worst_of_truth"], result["max_ulp_of_truth"])):
             errors = [float(point[unit]) for unit in ("ulp", "ulp_of_truth")]
-            assert error(name, one["order"], point) == pytest.approx(errors, rel=1e-9)
+            assert error(name, result["order"], point) == pytest.approx(errors, rel=1e-9)
             assert float(ulp) in errors
 
 
@@ -60,15 +60,19 @@ def test_in_the_kept_runs_on_arm_own_implementations_are_within_the_budget_at_in
     assert report["summary"]["passed"]
     assert not report["summary"]["recorded"]
     assert {report["environment"][side]["capability"] for side in ("torch", "jax")} == {capability}
-    own = [one for one in report["comparisons"] if one["implementation"] in ("torch", "jax") and one["against"] == "exact"]
-    assert {(one["function"], one["implementation"], one["order"]) for one in own} == {
+    own = [
+        comparison
+        for comparison in report["comparisons"]
+        if comparison["implementation"] in ("torch", "jax") and comparison["against"] == "exact"
+    ]
+    assert {(comparison["function"], comparison["implementation"], comparison["order"]) for comparison in own} == {
         (name, side, order) for name in names for side in ("torch", "jax") for order in (0, 1, 2)
     }
-    for one in own:
-        assert float(one["max_ulp"]) <= budget("float32", one["order"])
-        if one["function"] in ELEMENTWISE:
-            told = [float(one["worst"][unit]) for unit in ("ulp", "ulp_of_truth")]
-            assert error(one["function"], one["order"], one["worst"]) == pytest.approx(told, rel=1e-9)
+    for comparison in own:
+        assert float(comparison["max_ulp"]) <= budget("float32", comparison["order"])
+        if comparison["function"] in ELEMENTWISE:
+            told = [float(comparison["worst"][unit]) for unit in ("ulp", "ulp_of_truth")]
+            assert error(comparison["function"], comparison["order"], comparison["worst"]) == pytest.approx(told, rel=1e-9)
 
 
 def error(name: str, order: int, point: Mapping[str, Any]) -> tuple[float, float]:

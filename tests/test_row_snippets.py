@@ -19,9 +19,9 @@ pytestmark = pytest.mark.full
 def test_the_lines_make_the_long_row(name: str) -> None:
     sample = Sample.of_shapes(USED, 50257, crosscheck.activations[name], FORMATS["float32"])
     for number, row in enumerate(sample.x):
-        found = {"numpy": np}
-        exec("\n".join(sample.lines(number)), found)
-        np.testing.assert_array_equal(np.asarray(found["row"], np.float32), row, err_msg=str(USED[number]))
+        namespace = {"numpy": np}
+        exec("\n".join(sample.lines(number)), namespace)
+        np.testing.assert_array_equal(np.asarray(namespace["row"], np.float32), row, err_msg=str(USED[number]))
 
 
 @pytest.mark.parametrize("dtype", list(FORMATS))

@@ -188,7 +188,7 @@ def apart(activation: Activation, case: Mapping[str, float], *, closed: bool | N
         np.array([1.0, 1.0, -2.0, 1.0]),
         np.array([0.5, -90, 0, 2, 8, 8]),
     ]
-    found = set()
+    orders = set()
     for row in rows:
         x, v = [arb(entry) for entry in row.tolist()], rng.standard_normal(row.size)
         with precision(512):
@@ -197,8 +197,8 @@ def apart(activation: Activation, case: Mapping[str, float], *, closed: bool | N
                 assert len(proven[k]) == len(others[k]) == row.size
                 for a, b in zip(proven[k], others[k], strict=True):
                     assert max(a.rad(), b.rad()) < 2.0**-300
-                    found |= set() if a.overlaps(b) else {k}
-    return found
+                    orders |= set() if a.overlaps(b) else {k}
+    return orders
 
 
 @every_record
@@ -236,11 +236,11 @@ def log_softmax(m: Any, x: Any, axis: int = -1) -> Any:
 def test_what_reverse_mode_computes_is_the_truth_where_the_jacobian_is_not_symmetric() -> None:
     """In a row of up to 8 entries the closed form is not asked, in a longer one it is the truth."""
 
-    def one(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
+    def first_derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
         e = m.exp(x)
         return v - e / m.sum(e, axis=axis, keepdims=True) * m.sum(v, axis=axis, keepdims=True)
 
-    def two(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
+    def second_derivative(m: Any, x: Any, v: Any, w: Any, axis: int = -1) -> Any:
         s = m.exp(x) / m.sum(m.exp(x), axis=axis, keepdims=True)
         return -s * (w - m.sum(s * w, axis=axis, keepdims=True)) * m.sum(v, axis=axis, keepdims=True)
 
@@ -250,14 +250,14 @@ def test_what_reverse_mode_computes_is_the_truth_where_the_jacobian_is_not_symme
         return [[mpmath.log(a) for a in s], [b - a * total for a, b in zip(s, v, strict=True)], [-a * total for a in first]]
 
     rng = np.random.default_rng(7)
-    mine = dataclasses.replace(record(log_softmax), symmetric=False)
+    asymmetric = dataclasses.replace(record(log_softmax), symmetric=False)
     short, v = rng.uniform(-20, 20, (4, 5)).astype(np.float32), rng.standard_normal((4, 5)).astype(np.float32)
-    assert_decided_as(mine, short, v, reference)
-    closed = dataclasses.replace(mine, derivative=one, second_derivative=two)
+    assert_decided_as(asymmetric, short, v, reference)
+    closed = dataclasses.replace(asymmetric, derivative=first_derivative, second_derivative=second_derivative)
     long, v = rng.uniform(-20, 20, (3, 12)).astype(np.float32), rng.standard_normal((3, 12)).astype(np.float32)
     assert_decided_as(closed, long, v, reference)
     with pytest.raises(AssertionError, match="only the definition"):
-        row_truth(mine, long, v, ORDERS)
+        row_truth(asymmetric, long, v, ORDERS)
 
 
 # Rows with infinities and NaN
@@ -309,11 +309,11 @@ def test_a_single_infinite_maximum_has_the_limit(fmt: Format, row: list[float], 
 def test_a_masked_entry_is_0_and_the_others_are_those_of_the_row_without_it(fmt: Format) -> None:
     x, v = np.array([[0.5, -1.0, 3.0]], fmt.dtype), np.array([[1.0, -2.0, 0.25]], fmt.dtype)
     masked, along = (np.insert(a, 1, b, axis=1).astype(fmt.dtype) for a, b in ((x, -inf), (v, 7.0)))
-    one, other = row_truth(SOFTMAX, x, v, ORDERS), row_truth(SOFTMAX, masked, along, ORDERS)
+    plain, other = row_truth(SOFTMAX, x, v, ORDERS), row_truth(SOFTMAX, masked, along, ORDERS)
     for k in ORDERS:
         assert widen(other[k].rounded)[1] == 0
-        np.testing.assert_array_equal(np.delete(widen(other[k].rounded), 1), widen(one[k].rounded))
-        np.testing.assert_allclose(np.delete(other[k].residual, 1), one[k].residual, atol=2.0**-19)
+        np.testing.assert_array_equal(np.delete(widen(other[k].rounded), 1), widen(plain[k].rounded))
+        np.testing.assert_allclose(np.delete(other[k].residual, 1), plain[k].residual, atol=2.0**-19)
 
 
 # The scale
@@ -329,10 +329,10 @@ def test_the_scale_is_the_sum_of_the_terms_magnitudes(fmt: Format) -> None:
     s = e / e.sum(axis=1, keepdims=True)
     d = size + (s * size).sum(axis=1, keepdims=True)
     expected = {1: s * d, 2: s * (d * d + (s * d * d).sum(axis=1, keepdims=True))}
-    found = Sample(x, v, coordinates(x)).scales(SOFTMAX, ORDERS, {"axis": -1})
-    assert set(found) == {1, 2}
+    scales = Sample(x, v, coordinates(x)).scales(SOFTMAX, ORDERS, {"axis": -1})
+    assert set(scales) == {1, 2}
     for order, right in expected.items():
-        np.testing.assert_allclose(found[order].reshape(x.shape), right, rtol=1e-12)
+        np.testing.assert_allclose(scales[order].reshape(x.shape), right, rtol=1e-12)
 
 
 # By what a point is known
@@ -349,9 +349,9 @@ def test_an_entry_is_known_by_how_far_it_lies_below_the_largest() -> None:
 @pytest.mark.parametrize("axis", [-1, 0])
 @EACH
 def test_the_samples_are_rows_of_several_lengths(fmt: Format, axis: int) -> None:
-    found = list(samples(SOFTMAX, {"axis": axis}, fmt.name, seed=0, per_binade=1, uniform=1))
-    assert [sample.length for sample in found] == list(LENGTHS if axis == -1 else OTHER_LENGTHS)
-    for sample in found:
+    drawn = list(samples(SOFTMAX, {"axis": axis}, fmt.name, seed=0, per_binade=1, uniform=1))
+    assert [sample.length for sample in drawn] == list(LENGTHS if axis == -1 else OTHER_LENGTHS)
+    for sample in drawn:
         assert sample.v is not None
         assert sample.x.dtype == sample.v.dtype == sample.at.dtype == fmt.dtype
         assert sample.x.shape == sample.v.shape

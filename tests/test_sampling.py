@@ -153,8 +153,8 @@ def test_no_seed_that_people_take_repeats_the_rows_that_are_the_same_for_each() 
 
 @EACH
 def test_the_same_seed_gives_the_same_rows_and_another_seed_half_of_them(fmt: Format) -> None:
-    found = [list(sampled_rows(fmt, FEW, seed=seed)) for seed in (5, 5, 6)]
-    for (length, count), (x, v), (again, _), (other, w) in zip(FEW.items(), *found, strict=True):
+    samples = [list(sampled_rows(fmt, FEW, seed=seed)) for seed in (5, 5, 6)]
+    for (length, count), (x, v), (again, _), (other, w) in zip(FEW.items(), *samples, strict=True):
         assert bits(x, fmt) == bits(again, fmt)
         assert bits(v, fmt) == bits(w, fmt)
         fixed = np.r_[:count, 2 * count : 2 * count + 7]
@@ -222,8 +222,8 @@ def test_special_rows_are_there_once(fmt: Format, length: int, kind: str) -> Non
 @EACH
 def test_rows_of_one_entry_are_special_too(fmt: Format) -> None:
     ((x, _),) = sampled_rows(fmt, {1: 1})
-    found = set(map(str, widen(x).ravel().tolist()))
-    assert {"0.0", "inf", "-inf", "nan"} <= found
+    entries = set(map(str, widen(x).ravel().tolist()))
+    assert {"0.0", "inf", "-inf", "nan"} <= entries
 
 
 @WIDE
@@ -252,11 +252,11 @@ def test_what_is_fixed_is_there_and_nothing_else(fmt: Format) -> None:
 @EACH
 def test_pairs_have_gates_wherever_a_gate_does_something(fmt: Format) -> None:
     for length, count in ROWS.items():
-        found = [list(sampled_pairs(fmt, {length: count}, seed=seed)) for seed in (5, 5, 6)]
+        drawn = [list(sampled_pairs(fmt, {length: count}, seed=seed)) for seed in (5, 5, 6)]
         if length % 2:
-            assert found == [[], [], []]
+            assert drawn == [[], [], []]
             continue
-        ((x, v),), ((again, _),), ((other, w),) = found
+        ((x, v),), ((again, _),), ((other, w),) = drawn
         fixed = np.r_[:count, 2 * count : len(x)]
         assert x.shape == v.shape == (2 * count + (10 if length <= 100 else 0), length)
         assert x.tobytes() == again.tobytes()
@@ -295,6 +295,6 @@ def test_the_gates_of_random_pairs_have_five_sizes_and_their_numbers_three() -> 
         assert inside.sum() > 1.5 * outside.sum()
     size = np.abs(numbers)
     for scale in (1e-3, 1, 1e3):
-        mine = size[(scale / 30 < size) & (size < scale * 30)]
-        assert abs(mine.size / size.size - 1 / 3) < 0.03
-        assert np.median(mine) == pytest.approx(0.7 * scale, rel=0.05)  # 0.6745 of a normal distribution, the rest cut
+        near = size[(scale / 30 < size) & (size < scale * 30)]
+        assert abs(near.size / size.size - 1 / 3) < 0.03
+        assert np.median(near) == pytest.approx(0.7 * scale, rel=0.05)  # 0.6745 of a normal distribution, the rest cut

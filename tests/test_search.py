@@ -137,9 +137,9 @@ def test_verify_climbs_to_a_fault_between_the_inputs_that_are_sampled(side: str)
 
     options: dict[str, Any] = {"implementations": [side], "dtypes": ["float32"], "orders": [0], "modes": ["eager"]}
     report = crosscheck.verify("linear", replace={side: fault}, **options, thorough=True)
-    found = {c.wrt: c for c in report.comparisons}
-    assert found["x"].passed
-    climbed = found["x, found by a search"]
+    comparisons = {c.wrt: c for c in report.comparisons}
+    assert comparisons["x"].passed
+    climbed = comparisons["x, found by a search"]
     assert (climbed.passed, climbed.side) == (False, side)
     assert climbed.worst is not None
     assert sampled[0] < climbed.worst.input < sampled[1]

@@ -28,12 +28,12 @@ def now() -> dict[str, SimpleNamespace]:
 
 
 def test_the_defaults_are_reported() -> None:
-    found = now()
-    assert (found["float64"].torch, found["float64"].jax) == ("on", "off")
-    assert (found["default dtype"].torch, found["default dtype"].jax) == ("float32", "float32")
-    assert found["float32 matmul precision"].torch == "highest"
-    assert found["threads"].torch == str(torch.get_num_threads())
-    assert all(setting.changes and setting.alike for setting in found.values())
+    settings = now()
+    assert (settings["float64"].torch, settings["float64"].jax) == ("on", "off")
+    assert (settings["default dtype"].torch, settings["default dtype"].jax) == ("float32", "float32")
+    assert settings["float32 matmul precision"].torch == "highest"
+    assert settings["threads"].torch == str(torch.get_num_threads())
+    assert all(setting.changes and setting.alike for setting in settings.values())
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_the_command_prints_what_each_changes(
     done = command("env", "--json", "env.json")
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "env.json").read_text())
-    assert {one["name"] for one in data["settings"]} == set(now())
+    assert {setting["name"] for setting in data["settings"]} == set(now())
     printed = " ".join(done.stdout.split())  # lines are wrapped
-    for one in data["settings"]:
-        assert one["changes"] in printed
-        assert one["alike"] in printed
+    for setting in data["settings"]:
+        assert setting["changes"] in printed
+        assert setting["alike"] in printed
     assert "float32 matmul precision: torch highest, jax default of the device" in done.stdout

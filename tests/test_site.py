@@ -167,13 +167,13 @@ def test_an_undocumented_public_name_fails_the_build(monkeypatch: pytest.MonkeyP
 
 
 def test_every_public_name_is_on_the_page() -> None:
-    found = reference.pages(crosscheck.__all__)
-    assert sorted(name for names in found.values() for name in names) == sorted(crosscheck.__all__)
-    overview = reference.overview(found)
+    pages = reference.pages(crosscheck.__all__)
+    assert sorted(name for names in pages.values() for name in names) == sorted(crosscheck.__all__)
+    overview = reference.overview(pages)
     rows = re.findall(r"^\| \[`(\w+)`\]\(python/[\w-]+\.md#crosscheck\.\S+\.\1\) \| \S.* \|$", overview, re.MULTILINE)
     assert sorted(rows) == sorted(crosscheck.__all__)
-    described = [re.match(r"---\ndescription: (.+)\n---\n", reference.page(*one)) for one in found.items()]
-    assert len({one and one[1] for one in described}) == len(found)  # a page without one would have the site's
+    described = [re.match(r"---\ndescription: (.+)\n---\n", reference.page(*page)) for page in pages.items()]
+    assert len({match and match[1] for match in described}) == len(pages)  # a page without one would have the site's
 
 
 @pytest.mark.parametrize(
@@ -228,13 +228,13 @@ def test_the_schemas_know_what_is_written_and_nothing_else() -> None:
 
 def tolerance(record: Any) -> tolerances.Tolerance:
     """That of the value in float32."""
-    (found,) = [one for one in tolerances.measured(record) if (one.dtype, one.order) == ("float32", 0)]
-    return found
+    (result,) = [row for row in tolerances.measured(record) if (row.dtype, row.order) == ("float32", 0)]
+    return result
 
 
 def test_a_tolerance_holds_and_less_would_not() -> None:
     sigmoid = crosscheck.activations["sigmoid"]
-    relative, absolute = [float(one.split()[1]) for one in str(tolerance(sigmoid)).split(" or ")]
+    relative, absolute = [float(part.split()[1]) for part in str(tolerance(sigmoid)).split(" or ")]
     x = np.linspace(tolerances.LOW, tolerances.HIGH, tolerances.COUNT).astype(np.float32)
     torch, jax = sigmoid.torch.native(torch_tensor(x)).numpy(), np.asarray(sigmoid.jax.native(x))
     for how, most in (("rtol", relative), ("atol", absolute)):
@@ -269,8 +269,11 @@ def squareplus() -> Any:
 
 
 def test_a_disagreement_is_called_by_what_happens(squareplus: Any) -> None:
-    seen = {one.id: one for one in squareplus.disagreements}
-    said = {one.id: headings.heading(squareplus.activation, one, seen[one.id]) for one in squareplus.activation.deviations}
+    seen = {disagreement.id: disagreement for disagreement in squareplus.disagreements}
+    said = {
+        deviation.id: headings.heading(squareplus.activation, deviation, seen[deviation.id])
+        for deviation in squareplus.activation.deviations
+    }
     assert said["squareplus-at-infinity"] == "JAX: the value is NaN at x = −∞, not 0"
     assert said["squareplus-float64-gradient-overflow"] == "JAX: the gradient is that of another function, in float64"
     assert not [id_ for id_, text in said.items() if id_ in text]
@@ -282,7 +285,7 @@ def test_the_severest_disagreements_come_first(squareplus: Any) -> None:
     order = [re.findall(r"#([\w-]+)\)", link)[0] for link, _ in rows]
     assert order[:2] == ["squareplus-overflow", "squareplus-at-infinity"]  # a bug, then what is none, of one cause
     assert order[-1] == "squareplus-layout-jax"
-    assert sorted(order) == sorted(one.id for one in squareplus.activation.deviations)
+    assert sorted(order) == sorted(deviation.id for deviation in squareplus.activation.deviations)
 
 
 def test_the_verdict_says_whether_the_functions_are_the_same(squareplus: Any) -> None:
@@ -295,7 +298,7 @@ def test_the_verdict_says_whether_the_functions_are_the_same(squareplus: Any) ->
     assert verdict.known(crosscheck.activations["prelu"]).endswith("is known; it looks like a bug.")
 
 
-@pytest.mark.parametrize(("name", "side"), [(n, s) for n, one in crosscheck.activations.items() for s in one.natives])
+@pytest.mark.parametrize(("name", "side"), [(n, s) for n, record in crosscheck.activations.items() for s in record.natives])
 def test_what_to_write_runs_and_is_the_function(name: str, side: str) -> None:
     """The call that a page shows gives what crosscheck's own implementation gives."""
     import jax
@@ -310,13 +313,16 @@ def test_what_to_write_runs_and_is_the_function(name: str, side: str) -> None:
 
 def bug(made: Any, id_: str) -> tuple[Any, Any]:
     """The declared deviation with this id, and what was seen of it."""
-    return tuple(next(one for one in found if one.id == id_) for found in (made.activation.deviations, made.disagreements))
+    return tuple(
+        next(candidate for candidate in candidates if candidate.id == id_)
+        for candidates in (made.activation.deviations, made.disagreements)
+    )
 
 
 def test_an_issue_is_what_a_maintainer_wants(squareplus: Any) -> None:
     """The symptom in numbers, a program that runs and that people can read, and the versions; no word of crosscheck."""
-    deviation, one = bug(squareplus, "squareplus-overflow")
-    text = issues.text(squareplus, deviation, one)
+    deviation, seen = bug(squareplus, "squareplus-overflow")
+    text = issues.text(squareplus, deviation, seen)
     assert text.startswith("# jax.nn.squareplus: inf at x = -1e+300 in float64, expected 1e-300\n")
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert "numpy.array([-1e+300] * " in code
@@ -325,15 +331,15 @@ def test_an_issue_is_what_a_maintainer_wants(squareplus: Any) -> None:
     assert re.search(r"^The code: https://github.com/jax-ml/jax/blob/\S+$", text, re.MULTILINE)
     assert re.search(r"^jaxlib: +\d", text, re.MULTILINE)
     assert "crosscheck" not in text
-    button = issues.button(squareplus, deviation, one)
+    button = issues.button(squareplus, deviation, seen)
     assert "\n" not in button
     assert "expected 1e-300" in button
 
 
 def test_the_torch_side_of_an_issue_has_torch_s_own_words_on_versions() -> None:
     made = activations.explanation("standardize")
-    deviation, one = bug(made, "standardize-unshifted-gradient")
-    text = issues.text(made, deviation, one)
+    deviation, seen = bug(made, "standardize-unshifted-gradient")
+    text = issues.text(made, deviation, seen)
     assert re.search(r"^PyTorch version: \d", text, re.MULTILINE)
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert f"**Actual**: {examples.python(code, {}).strip()}\n" in text
@@ -359,19 +365,23 @@ def test_numbers_are_written_as_people_read_them(bits: str, dtype: str, said: st
 def test_what_is_gone_in_a_newer_release_or_is_no_bug_has_nothing_to_report(squareplus: Any) -> None:
     assert not issues.reportable(*bug(squareplus, "squareplus-layout-jax"))
     assert issues.reportable(*bug(squareplus, "squareplus-overflow"))
-    deviation, one = bug(squareplus, "squareplus-overflow")
-    gone = dataclasses.replace(one, not_seen_in=tuple(upstream.newest_environments()))
+    deviation, seen = bug(squareplus, "squareplus-overflow")
+    gone = dataclasses.replace(seen, not_seen_in=tuple(upstream.newest_environments()))
     assert not issues.reportable(deviation, gone)
     assert re.fullmatch(r"torch \d+\.\d+ and jax \d+\.\d+", upstream.fixed_in(gone))
     assert 'newest="no"' in disagreements.row(squareplus.activation, deviation, gone)
-    assert upstream.fixed_in(one) == ""
+    assert upstream.fixed_in(seen) == ""
 
 
 def test_an_issue_is_linked_as_one_and_code_is_not() -> None:
     assert str(upstream.known("https://github.com/jax-ml/jax/issues/39707")).startswith("[jax-ml/jax#39707](https://")
     assert upstream.known("https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py") is None
-    bugs = [one for record in crosscheck.activations.values() for one in record.deviations if one.bug]
-    assert all(one.link in upstream.STATES or "189803" in one.link for one in bugs if upstream.known(one.link))
+    bugs = [deviation for record in crosscheck.activations.values() for deviation in record.deviations if deviation.bug]
+    assert all(
+        deviation.link in upstream.STATES or "189803" in deviation.link
+        for deviation in bugs
+        if upstream.known(deviation.link)
+    )
 
 
 def test_the_bugs_of_other_functions_are_in_the_same_table() -> None:
@@ -425,8 +435,8 @@ def test_no_formula_contradicts_a_declared_slope() -> None:
 
 def test_every_formula_is_free_of_sympy_s_own_words() -> None:
     shown = [formulas.derivative(record) for record in crosscheck.activations.values()]
-    assert sum(one is not None for one in shown) > 20
-    assert not [one for one in shown if one and re.search(r"ITE|Piecewise|wedge|otherwise", one)]
+    assert sum(formula is not None for formula in shown) > 20
+    assert not [formula for formula in shown if formula and re.search(r"ITE|Piecewise|wedge|otherwise", formula)]
 
 
 def test_each_choice_of_disagreements_that_a_page_links_to_can_be_made() -> None:
@@ -435,6 +445,6 @@ def test_each_choice_of_disagreements_that_a_page_links_to_can_be_made() -> None
     pages = (page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
     linked = [query for page in pages for query in re.findall(r"disagreements\.md\?([^)#]+)", page)]
     assert linked
-    for choice in (one for query in linked for one in query.split("&")):
+    for choice in (part for query in linked for part in query.split("&")):
         name, _, value = choice.partition("=")
         assert f'<option value="{value}">' in fields.get(name, ""), choice

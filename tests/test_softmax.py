@@ -298,11 +298,11 @@ def test_jax_products_with_directions() -> None:
 
     with x64("float64"):
         v, w = jnp.asarray(v), jnp.asarray(w)
-        found = results(jnp.asarray(x))
+        computed = results(jnp.asarray(x))
     v, w = DIRECTIONS
     j, h = jacobian(x), hessian(x)
     expected = (softmax(x), j @ v, v @ j, np.einsum("ijk,j,k->i", h, v, w), np.einsum("ijk,i,k->j", h, v, w), v @ j)
-    for what, got, right in zip(("value", "jvp", "vjp", "second", "mixed", "checkpoint"), found, expected, strict=True):
+    for what, got, right in zip(("value", "jvp", "vjp", "second", "mixed", "checkpoint"), computed, expected, strict=True):
         assert_close(got, right, what)
 
 
@@ -354,7 +354,7 @@ def test_vmap_leaves_the_axis_of_the_row_alone(framework: str, batch: int) -> No
     with x64("float64"):
         for axis in (-1, 0, 1):
             result = vmap(function_of(framework, axis))(make(framework, x))
-            expected = np.stack([softmax(one, axis) for one in np.moveaxis(x, batch, 0)])
+            expected = np.stack([softmax(row, axis) for row in np.moveaxis(x, batch, 0)])
             assert_close(result, expected, f"axis {axis}")
 
 

@@ -33,12 +33,12 @@ def test_the_truth_is_that_of_softmax_at_the_negative_row(fmt: Format) -> None:
         assert sample.v is not None
         if sample.length not in (1, 2, 8):
             continue
-        ours = row_truth(SOFTMIN, sample.x, sample.v, ORDERS)
-        theirs = row_truth(SOFTMAX, -sample.x, sample.v, ORDERS)
+        of_softmin = row_truth(SOFTMIN, sample.x, sample.v, ORDERS)
+        of_softmax = row_truth(SOFTMAX, -sample.x, sample.v, ORDERS)
         for k in ORDERS:
-            np.testing.assert_array_equal(widen(ours[k].rounded), negated(widen(theirs[k].rounded), k))
-            np.testing.assert_array_equal(ours[k].judged, theirs[k].judged)
-            assert not ours[k].undecided.any()
+            np.testing.assert_array_equal(widen(of_softmin[k].rounded), negated(widen(of_softmax[k].rounded), k))
+            np.testing.assert_array_equal(of_softmin[k].judged, of_softmax[k].judged)
+            assert not of_softmin[k].undecided.any()
 
 
 @in_both
@@ -47,7 +47,9 @@ def test_values_and_derivatives_are_those_of_softmax(framework: str, fmt: Format
     rng = np.random.default_rng(5)
     x, v = rng.uniform(-20, 20, (4, 6)).astype(fmt.dtype), rng.standard_normal((4, 6)).astype(fmt.dtype)
     for order in ORDERS:
-        results = [derivative(framework, getattr(one, framework), at, order, v) for one, at in ((SOFTMIN, x), (SOFTMAX, -x))]
+        results = [
+            derivative(framework, getattr(record, framework), at, order, v) for record, at in ((SOFTMIN, x), (SOFTMAX, -x))
+        ]
         np.testing.assert_array_equal(widen(results[0]), negated(widen(results[1]), order))
 
 
@@ -61,8 +63,10 @@ def test_an_entry_is_known_by_how_far_it_lies_above_the_smallest() -> None:
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_the_rows_are_those_of_softmax_with_another_sign(dtype: str) -> None:
-    ours, theirs = (samples(one, {"axis": -1}, dtype, seed=3, per_binade=0, uniform=0) for one in (SOFTMIN, SOFTMAX))
-    for a, b in zip(ours, theirs, strict=True):
+    of_softmin, of_softmax = (
+        samples(record, {"axis": -1}, dtype, seed=3, per_binade=0, uniform=0) for record in (SOFTMIN, SOFTMAX)
+    )
+    for a, b in zip(of_softmin, of_softmax, strict=True):
         np.testing.assert_array_equal(widen(a.x), -widen(b.x))
         np.testing.assert_array_equal(widen(a.at), -widen(b.at))
         np.testing.assert_array_equal(widen(a.rows(np.array([1, 0]), 2.0).at), -widen(b.rows(np.array([1, 0]), 2.0).at))

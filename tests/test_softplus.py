@@ -34,6 +34,8 @@ def test_torch_s_needs_a_threshold() -> None:
 def test_the_natives_are_judged_with_the_arguments_that_they_take() -> None:
     report = crosscheck.verify("softplus", dtypes=["float32"], orders=[0])
     seen = {(c.implementation, c.parameters["beta"], c.parameters["threshold"]) for c in report.comparisons}
-    assert {one for one in seen if one[0] == "jax.native"} == {("jax.native", 1.0, inf)}
-    assert {one for one in seen if one[0] == "torch.native.matched"} == {("torch.native.matched", 1.0, inf)}
-    assert {one[1:] for one in seen if one[0] == "torch.native"} == {(1.0, inf), (2.0, 20.0), (0.5, 5.0)}
+    assert {arguments for arguments in seen if arguments[0] == "jax.native"} == {("jax.native", 1.0, inf)}
+    assert {arguments for arguments in seen if arguments[0] == "torch.native.matched"} == {
+        ("torch.native.matched", 1.0, inf)
+    }
+    assert {arguments[1:] for arguments in seen if arguments[0] == "torch.native"} == {(1.0, inf), (2.0, 20.0), (0.5, 5.0)}

@@ -53,8 +53,10 @@ def around(x: float, count: int) -> tuple[str, str]:
     return first, last
 
 
-def found(report: SweepReport, implementation: str, order: int) -> SweepResult:
-    (result,) = [one for one in report.results if (one.implementation, one.order) == (implementation, order)]
+def result_of(report: SweepReport, implementation: str, order: int) -> SweepResult:
+    (result,) = [
+        candidate for candidate in report.results if (candidate.implementation, candidate.order) == (implementation, order)
+    ]
     return result
 
 
@@ -171,7 +173,7 @@ def test_counts_and_maxima_are_those_of_judging_each_input(name: str) -> None:
             setting = JudgingSetting((4.0, 5.0)[order], flush, flush, at_zero, terms)
             y = got[side][order]
             judged = judge(x, y, exact, setting)
-            result = found(report, f"{side}.native", order)
+            result = result_of(report, f"{side}.native", order)
             assert result.not_judged == np.count_nonzero(~exact.judged)
             right = exact.judged & ((y == exact.rounded) | (np.isnan(y) & np.isnan(exact.rounded)))
             assert result.correctly_rounded == result.histogram.get("0", 0) == np.count_nonzero(right)
@@ -191,7 +193,7 @@ def test_counts_and_maxima_are_those_of_judging_each_input(name: str) -> None:
                 assert result.max_ulp_of_truth == pytest.approx(judged.ulp[counts].max(), rel=1e-6, abs=1e-3)
         apart = got["torch"][order].view(np.uint32) != got["jax"][order].view(np.uint32)
         apart &= ~(np.isnan(got["torch"][order]) & np.isnan(got["jax"][order]))
-        (difference,) = [one for one in report.differences if one.order == order]
+        (difference,) = [candidate for candidate in report.differences if candidate.order == order]
         assert difference.inputs == np.count_nonzero(apart)
 
 
@@ -221,7 +223,7 @@ def test_a_fault_at_exactly_one_float_is_found(at: float, form: type) -> None:
     sound = crosscheck.sweep("sigmoid", **options, replace={"torch": planted(0.0, 0)})
     report = crosscheck.sweep("sigmoid", **options, replace={"torch": planted(at, 64)})
     for order in (0, 1):
-        good, bad = found(sound, "torch", order), found(report, "torch", order)
+        good, bad = result_of(sound, "torch", order), result_of(report, "torch", order)
         assert bad.worst is not None
         assert bad.worst.input == np.float32(at)
         assert (good.max_ulp or 0) < 5
@@ -259,10 +261,10 @@ def test_an_infinity_for_a_flushed_input_is_no_wrong_one() -> None:
 
     options: dict[str, Any] = {"range": (-1e-39, 3e-38), "implementations": ["jax"], "orders": [0]}
     sound = crosscheck.sweep("log1mexp", **options)
-    assert found(sound, "jax", 0).flushed > 10**6
-    assert (found(sound, "jax", 0).special, sound.passed) == (0, True)
+    assert result_of(sound, "jax", 0).flushed > 10**6
+    assert (result_of(sound, "jax", 0).special, sound.passed) == (0, True)
     report = crosscheck.sweep("log1mexp", **options, replace={"jax": infinite})
-    assert (found(report, "jax", 0).special, report.passed) == (1, False)
+    assert (result_of(report, "jax", 0).special, report.passed) == (1, False)
 
 
 def test_one_wrong_nan_in_jax_is_found() -> None:
@@ -281,14 +283,14 @@ def test_sixteen_bits_are_those_of_verify(dtype: str) -> None:
     report = crosscheck.sweep("tanh", dtype=dtype, implementations=implementations)
     verified = crosscheck.verify("tanh", dtypes=[dtype], implementations=implementations)
     compared = 0
-    for one in verified.comparisons:
+    for comparison in verified.comparisons:
         if (
-            one.against == "exact"
-            and one.implementation in implementations
-            and not (one.mode == "eager" and "jax" in one.implementation)
+            comparison.against == "exact"
+            and comparison.implementation in implementations
+            and not (comparison.mode == "eager" and "jax" in comparison.implementation)
         ):
-            result = found(report, one.implementation, one.order)
-            assert (result.inputs, result.inputs - result.not_judged) == (2**16, one.points)
-            assert result.max_ulp == pytest.approx(one.max_ulp, abs=1e-9)
+            result = result_of(report, comparison.implementation, comparison.order)
+            assert (result.inputs, result.inputs - result.not_judged) == (2**16, comparison.points)
+            assert result.max_ulp == pytest.approx(comparison.max_ulp, abs=1e-9)
             compared += 1
     assert compared == 6

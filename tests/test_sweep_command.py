@@ -37,7 +37,7 @@ def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> Non
     assert "torch and jax matched differ in bits at" in done.output
     data = json.loads(files["json"].read_text())
     assert (data["schema"], data["function"], data["dtype"]) == ("crosscheck.sweep/1", "gelu", "float32")
-    assert [one["inputs"] for one in data["results"]] == [257] * 10
+    assert [result["inputs"] for result in data["results"]] == [257] * 10
     with Image.open(files["figure"]) as image:
         assert min(image.size) > 500
         assert len(image.convert("RGB").getcolors(2**24) or ()) > 20
@@ -56,13 +56,13 @@ def test_a_function_without_errors_is_drawn(tmp_path: Path) -> None:
 
 
 def test_an_own_implementation_beyond_its_budget_fails(tmp_path: Path) -> None:
-    mine = tmp_path / "mine.py"
-    mine.write_text(
+    path = tmp_path / "mine.py"
+    path.write_text(
         "import dataclasses\nfrom crosscheck import activations\n\n\n"
         "def value(framework, x):\n    return x * 1.00001\n\n\n"
         "MINE = dataclasses.replace(activations['relu'], name='mine', aliases=(), deviations=(), torch_value=value)\n"
     )
-    done = run("mine", "--file", str(mine), "--range", "1", "1.001", "--order", "0")
+    done = run("mine", "--file", str(path), "--range", "1", "1.001", "--order", "0")
     assert done.exit_code == 1, done.output
     assert "the value of own torch is beyond its budget of 4 ULP" in done.output
 

@@ -47,8 +47,8 @@ def whole() -> SweepReport:
 
 def same(report: SweepReport, other: SweepReport) -> bool:
     """To the byte, but for the environment: a cluster's workers have other numbers of threads."""
-    one, two = ({**each.data(), "environment": None} for each in (report, other))
-    return json.dumps(one) == json.dumps(two)
+    first, second = ({**each.data(), "environment": None} for each in (report, other))
+    return json.dumps(first) == json.dumps(second)
 
 
 def journal_in(folder: Path) -> Path:

@@ -15,14 +15,14 @@ SIGNS = pytest.mark.parametrize("sign", [1, -1], ids=["too large", "too small"])
 def of_rows(signed: Sequence[float], relative: Sequence[float], *, bad: Sequence[int], rows: Sequence[int]) -> list[bool]:
     """``systematic_in_rows`` for rows of two entries, the truth being 1 everywhere, the neighbours' errors the same."""
     exact, errors = np.ones(len(signed)), np.tile(signed, (1 + NEARBY.size, 1))
-    found = systematic_in_rows(np.array(bad), np.array(relative), np.array(rows), 2, errors, exact, 1.0, in_float64=False)
-    return found.tolist()
+    flags = systematic_in_rows(np.array(bad), np.array(relative), np.array(rows), 2, errors, exact, 1.0, in_float64=False)
+    return flags.tolist()
 
 
 def test_in_rows_what_stays_in_float64_is_another_function() -> None:
     """Rows 1 and 3 are run in float64; the entries 2, 3, 7 of the array are theirs."""
-    found = of_rows([0.1, 1e-20, 0.0, 0.1], [0.1, 0.1, 0.1], bad=[2, 3, 7], rows=[1, 3])
-    assert found == [True, False, True]
+    flags = of_rows([0.1, 1e-20, 0.0, 0.1], [0.1, 0.1, 0.1], bad=[2, 3, 7], rows=[1, 3])
+    assert flags == [True, False, True]
 
 
 def test_in_rows_half_of_the_error_is_the_border() -> None:
@@ -58,8 +58,8 @@ def test_in_rows_in_float64_two_of_four_neighbours_share_the_error_of_another_fu
 def row_of(signed: Float64Array, *, in_float64: bool = False) -> list[bool]:
     """For one row of two entries, from its errors and below them those at its neighbours."""
     bad, rows = np.array([0, 1]), np.array([0])
-    found = systematic_in_rows(bad, np.full(2, 0.1), rows, 2, signed, np.ones(2), 1.0, in_float64=in_float64)
-    return found.tolist()
+    flags = systematic_in_rows(bad, np.full(2, 0.1), rows, 2, signed, np.ones(2), 1.0, in_float64=in_float64)
+    return flags.tolist()
 
 
 # Another function, or lost digits
@@ -156,8 +156,8 @@ def one_point(at: float, around: Float64Array, *, in_float64: bool = False) -> b
     def errors(inputs: Float64Array) -> tuple[Float64Array, Float64Array]:
         return np.array([at, *around]), np.ones(17)
 
-    (found,) = systematic(np.ones(1), np.full(1, abs(at)), errors, 1.0, in_float64=in_float64).tolist()
-    return bool(found)
+    (flag,) = systematic(np.ones(1), np.full(1, abs(at)), errors, 1.0, in_float64=in_float64).tolist()
+    return bool(flag)
 
 
 def with_first(count: int, error: float, rest: float = 0.1) -> Float64Array:
@@ -202,16 +202,16 @@ def test_in_float64_an_error_of_the_other_sign_is_not_shared(sign: int) -> None:
 def test_an_error_that_only_grows_or_shrinks_crosses_zero(x: float, grows: int, sign: int) -> None:
     """An approximation's does; one that stays the same between two neighbours, or turns, flips as lost digits do."""
 
-    def found(shape: Callable[[Float64Array], Float64Array]) -> bool:
+    def is_systematic(shape: Callable[[Float64Array], Float64Array]) -> bool:
         def errors(inputs: Float64Array) -> tuple[Float64Array, Float64Array]:
             return sign * 0.01 + grows * shape(inputs / x - 1), np.ones(inputs.shape)
 
         return bool(systematic(np.array([x]), np.full(1, 0.01), errors, 1.0, in_float64=False)[0])
 
-    assert found(lambda far: far)
-    assert not found(lambda far: np.clip(far, -0.05, 0.05))
-    assert not found(lambda far: np.where(far > 0.055, -far, far))
-    assert not found(lambda far: np.where(far == 0, 0.06, far))
+    assert is_systematic(lambda far: far)
+    assert not is_systematic(lambda far: np.clip(far, -0.05, 0.05))
+    assert not is_systematic(lambda far: np.where(far > 0.055, -far, far))
+    assert not is_systematic(lambda far: np.where(far == 0, 0.06, far))
 
 
 @SIGNS
@@ -221,15 +221,15 @@ def test_an_error_up_to_four_times_one_that_flips_is_lost_digits(size: float, ex
         signed = np.array([-sign * 0.1, size, *(sign * AROUND), *np.full(16, size)])
         return signed, np.ones(inputs.shape)
 
-    found = systematic(np.array([1.0, 2.0]), np.array([0.1, size]), errors, 1.0, in_float64=False)
-    assert found.tolist() == [False, expected]
+    flags = systematic(np.array([1.0, 2.0]), np.array([0.1, size]), errors, 1.0, in_float64=False)
+    assert flags.tolist() == [False, expected]
 
 
 @EVERYWHERE
 def test_another_function_keeps_its_error(in_float64: bool) -> None:
-    found = systematic(X, relative(other_function, X), other_function, 1.0, in_float64=in_float64)
-    assert found.shape == X.shape
-    assert found.all()
+    flags = systematic(X, relative(other_function, X), other_function, 1.0, in_float64=in_float64)
+    assert flags.shape == X.shape
+    assert flags.all()
 
 
 @EVERYWHERE
@@ -259,8 +259,8 @@ def constant(size: float, true: float = 1.0) -> Errors:
 @SIGNS
 @pytest.mark.parametrize(("kept", "expected"), [(0.5, True), (0.49, False)], ids=["half kept", "less than half"])
 def test_half_of_the_relative_error_must_stay(kept: float, expected: bool, sign: int) -> None:
-    found = systematic(X, np.full(X.shape, 0.02), constant(sign * 0.02 * kept), 1.0, in_float64=False)
-    assert (found == expected).all()
+    flags = systematic(X, np.full(X.shape, 0.02), constant(sign * 0.02 * kept), 1.0, in_float64=False)
+    assert (flags == expected).all()
 
 
 @SIGNS
@@ -295,8 +295,8 @@ def test_another_function_errs_by_more_than_float64_s_rounding(
 def test_so_many_times_too_large_a_result_is_another_function_s(size: float, true: float, expected: bool, sign: int) -> None:
     """However large the error was before: a sum where a mean is meant is as many times too large as there are numbers."""
     for side in (1, -1):
-        found = systematic(X, np.full(X.shape, 1e6), constant(sign * size, side * true), 1.0, in_float64=False)
-        assert (found == expected).all()
+        flags = systematic(X, np.full(X.shape, 1e6), constant(sign * size, side * true), 1.0, in_float64=False)
+        assert (flags == expected).all()
 
 
 @SIGNS
@@ -322,8 +322,8 @@ def test_terms_as_large_as_the_input_may_have_cancelled_in_a_value(
 ) -> None:
     """An error of 2^-30 is beyond the rounding of numbers like 1, not of numbers like 2^20."""
     errors = constant(2.0**-30, result - 2.0**-30)
-    found = systematic(np.array([x]), np.full(1, 2.0**-30), errors, 1.0, in_float64=False, of_values=of_values)
-    assert found.tolist() == [expected or not of_values]
+    flags = systematic(np.array([x]), np.full(1, 2.0**-30), errors, 1.0, in_float64=False, of_values=of_values)
+    assert flags.tolist() == [expected or not of_values]
 
 
 def test_a_lost_tail_in_float64_is_lost_digits() -> None:
@@ -351,16 +351,16 @@ def test_an_isolated_wrong_input_in_float64_is_not_another_function(x: Float64Ar
     def errors(inputs: Float64Array) -> tuple[Float64Array, Float64Array]:
         return np.where(np.isin(inputs, x), 0.5, 0.0), np.ones(inputs.shape)
 
-    found = systematic(x, np.full(x.shape, 0.5), errors, 1.0, in_float64=True)
-    assert found.tolist() == [False] * x.size
+    flags = systematic(x, np.full(x.shape, 0.5), errors, 1.0, in_float64=True)
+    assert flags.tolist() == [False] * x.size
 
 
 @EVERYWHERE
 @pytest.mark.parametrize("x", [0.0, 1.25, -3.0], ids=str)
 def test_one_point_is_enough_to_see_another_function(x: float, in_float64: bool) -> None:
     point = np.array([x])
-    found = systematic(point, relative(other_function, point), other_function, 1.0, in_float64=in_float64)
-    assert found.tolist() == [True]
+    flags = systematic(point, relative(other_function, point), other_function, 1.0, in_float64=in_float64)
+    assert flags.tolist() == [True]
 
 
 @EVERYWHERE
@@ -371,8 +371,8 @@ def test_points_of_both_kinds_are_told_apart(in_float64: bool) -> None:
         return np.where(x < 0, 2.0**-8 * noise(x), 0.1), np.ones(x.shape)
 
     x = X[np.abs(X) > 0.5]
-    found = systematic(x, relative(errors, x), errors, 1.0, in_float64=in_float64)
-    np.testing.assert_array_equal(found, x > 0)
+    flags = systematic(x, relative(errors, x), errors, 1.0, in_float64=in_float64)
+    np.testing.assert_array_equal(flags, x > 0)
 
 
 def test_the_order_of_the_points_does_not_matter() -> None:

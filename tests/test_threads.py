@@ -82,8 +82,13 @@ def test_truths_in_threads_are_those_of_one() -> None:
     rows, v = np.random.default_rng(1).normal(size=(2, 6, 8)).astype(np.float32)
 
     def of(name: str) -> list[bytes]:
-        found = [truth(activations[name], x, (0, 1, 2)), row_truth(activations["softmax"], rows, v, (0, 1))]
-        return [array.tobytes() for one in found for t in one.values() for array in (t.rounded, t.residual, t.exponent)]
+        truths = [truth(activations[name], x, (0, 1, 2)), row_truth(activations["softmax"], rows, v, (0, 1))]
+        return [
+            array.tobytes()
+            for by_order in truths
+            for t in by_order.values()
+            for array in (t.rounded, t.residual, t.exponent)
+        ]
 
     alone = [of(name) for name in names]
     before = flint.ctx.prec, flint.ctx.cap
@@ -110,13 +115,13 @@ def crossed(contexts: tuple[Context, Context], look: Callable[[], object]) -> li
         entered.wait()
         with contexts[1]():
             both.set()
-            one.join()
+            earlier.join()
             seen.append(look())
 
-    one, other = threading.Thread(target=first), threading.Thread(target=second)
-    for thread in (one, other):
+    earlier, later = threading.Thread(target=first), threading.Thread(target=second)
+    for thread in (earlier, later):
         thread.start()
-    for thread in (one, other):
+    for thread in (earlier, later):
         thread.join()
     return seen
 

@@ -97,8 +97,8 @@ def test_a_parameter_that_is_written_to_keeps_its_digits_and_others_are_widened_
 
     lifted = lift(program, [np.array(1 / 7)], "float32")
     lifted.parameters = [third, other]
-    found, rows = lifted.run([np.array(1 / 7)])
-    np.testing.assert_allclose(found, np.float64(np.float32(1 / 3)) / 7 / (2**24 + 5), rtol=1e-14)
+    results, rows = lifted.run([np.array(1 / 7)])
+    np.testing.assert_allclose(results, np.float64(np.float32(1 / 3)) / 7 / (2**24 + 5), rtol=1e-14)
     np.testing.assert_array_equal(rows, 1.0)
 
 
@@ -197,8 +197,8 @@ def test_noise_is_as_wide_as_its_unit() -> None:
     x = matrix(shape=(4000,))
     lifted = lift(lambda x: [x * 3, x * x, x.exp_()], [x], "float32")
     clean, noisy = lifted.run([x]), lifted.run([x], NOISE)
-    for one, other in zip(clean, noisy, strict=True):
-        error = np.abs(other / one - 1) / NOISE.unit
+    for exact, drawn in zip(clean, noisy, strict=True):
+        error = np.abs(drawn / exact - 1) / NOISE.unit
         assert 0.99 < error.max() <= 1.001
         assert 0.4 < error.mean() < 0.6
 
@@ -232,9 +232,9 @@ def test_special_values_are_left_alone() -> None:
 def test_a_seed_is_a_draw() -> None:
     lifted = lift(with_derivatives(F.gelu, 2), [matrix()], "float32")
     first, again, other = (lifted.run([matrix()], Noise(seed, UNIT)) for seed in (0, 0, 1))
-    for one, same, different in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(one, same)
-        assert (one != different).any()
+    for drawn, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(drawn, same)
+        assert (drawn != different).any()
 
 
 @pytest.mark.parametrize(
@@ -303,20 +303,20 @@ def test_what_float64_cannot_do_adds_its_own_rounding_alone() -> None:
 def test_grouped_products_run_in_float64(left: tuple[int, ...], right: tuple[int, ...]) -> None:
     rng, ends = np.random.default_rng(0), torch.tensor([4, 4, 8], dtype=torch.int32)
     offsets = ends if len(left) != 3 or len(right) != 3 else None
-    one, other = rng.normal(size=left), rng.normal(size=right)
-    lifted = lift(lambda x, y: [torch.ops.aten._grouped_mm(x, y, offsets)], [one, other], "float32")
-    (found,) = lifted.run([one, other])
-    (noisy,) = lifted.run([one, other], NOISE)
+    first, second = rng.normal(size=left), rng.normal(size=right)
+    lifted = lift(lambda x, y: [torch.ops.aten._grouped_mm(x, y, offsets)], [first, second], "float32")
+    (result,) = lifted.run([first, second])
+    (noisy,) = lifted.run([first, second], NOISE)
     if offsets is None:
-        expected = one @ other
+        expected = first @ second
     elif len(left) == len(right):
-        expected = np.stack([one[:, k] @ other[k] for k in (slice(0, 4), slice(0), slice(4, 8))])
+        expected = np.stack([first[:, k] @ second[k] for k in (slice(0, 4), slice(0), slice(4, 8))])
     elif len(left) == 2:
-        expected = np.concatenate([one[:4] @ other[0], one[4:] @ other[2]])
+        expected = np.concatenate([first[:4] @ second[0], first[4:] @ second[2]])
     else:
-        expected = np.concatenate([one[0] @ other[:, :4], one[2] @ other[:, 4:]], 1)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
-    assert 0 < np.abs(noisy - found).max() < 1e-4
+        expected = np.concatenate([first[0] @ second[:, :4], first[2] @ second[:, 4:]], 1)
+    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-14)
+    assert 0 < np.abs(noisy - result).max() < 1e-4
     assert not lifted.met.opaque
 
 

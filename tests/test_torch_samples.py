@@ -41,10 +41,10 @@ every_dtype = pytest.mark.parametrize(
 
 def taken(name: str, dtype: str, *, gradients: bool = False) -> tuple[Case, ...]:
     """The samples, of which there are some; why others are left out is known."""
-    found = cases(crosscheck.activations[name], dtype, gradients=gradients)
-    assert found.taken
-    assert set(found.left_out) <= LEFT_OUT.get(name, set())
-    return found.taken
+    samples = cases(crosscheck.activations[name], dtype, gradients=gradients)
+    assert samples.taken
+    assert set(samples.left_out) <= LEFT_OUT.get(name, set())
+    return samples.taken
 
 
 def test_every_function_that_torch_has_samples_of_is_put_to_them() -> None:
@@ -88,15 +88,15 @@ def small(name: str) -> list[Case]:
 
 @pytest.mark.parametrize(("activation", "function", "said"), FAULTS.values(), ids=FAULTS)
 def test_a_wrong_value_is_caught(activation: crosscheck.Activation, function: Any, said: str) -> None:
-    found = [one for case in small(activation.name) for one in wrong(activation, case, function)]
-    assert any(said in one for one in found), found
+    problems = [problem for case in small(activation.name) for problem in wrong(activation, case, function)]
+    assert any(said in problem for problem in problems), problems
 
 
 def test_a_deviation_of_torch_that_is_not_declared_is_caught() -> None:
     bare = dataclasses.replace(SILU, deviations=())
-    found = [one for case in small("silu") for one in wrong(bare, case, bare.torch)]
-    assert found
-    assert all("is off without a declared deviation" in one for one in found)
+    problems = [problem for case in small("silu") for problem in wrong(bare, case, bare.torch)]
+    assert problems
+    assert all("is off without a declared deviation" in problem for problem in problems)
 
 
 class WrongGradient(torch.autograd.Function):

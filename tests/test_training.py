@@ -46,8 +46,8 @@ def test_a_step_may_ask_for_its_gradients_while_another_thread_asks_for_some() -
             assert pool.submit(of_another_thread).exception() is None
         loss = ((model(x) - y) ** 2).mean()
         parameters = list(model.parameters())
-        for one, gradient in zip(parameters, torch.autograd.grad(inputs=parameters, outputs=loss), strict=True):
-            one.grad = gradient
+        for parameter, gradient in zip(parameters, torch.autograd.grad(inputs=parameters, outputs=loss), strict=True):
+            parameter.grad = gradient
         optimizer.step()
         return loss
 
@@ -64,14 +64,14 @@ def test_hundreds_of_steps_agree(training: Callable[[int], Training], steps: int
     assert all(match.matched for match in report.weights if match.compared)
 
 
-def found(report: TrainingReport, mistake: Mistake) -> bool:
+def is_placed(report: TrainingReport, mistake: Mistake) -> bool:
     first = report.first
     return (
         first is not None
         and (first.part, first.step) == (mistake.part, mistake.step)
         and mistake.words in first.explanation
         and mistake.tensor in first.tensor
-        and tuple(one.part for one in report.faults[1:]) == mistake.beside
+        and tuple(fault.part for fault in report.faults[1:]) == mistake.beside
     )
 
 
@@ -80,17 +80,20 @@ QUICK = "rate halved one step late"
 
 @pytest.mark.parametrize(
     "mistake",
-    [pytest.param(one, id=one.kind, marks=() if one.kind == QUICK else sampled(k)) for k, one in enumerate(MISTAKES)],
+    [
+        pytest.param(mistake, id=mistake.kind, marks=() if mistake.kind == QUICK else sampled(k))
+        for k, mistake in enumerate(MISTAKES)
+    ],
 )
 def test_a_mistake_is_found_in_its_part_at_its_step(mistake: Mistake) -> None:
     report = mistake.training().compared()
-    assert found(report, mistake), report
+    assert is_placed(report, mistake), report
     assert not report.passed
 
 
 def test_enough_mistakes_are_planted() -> None:
     assert len(MISTAKES) >= 25
-    assert {one.part for one in MISTAKES} == {
+    assert {mistake.part for mistake in MISTAKES} == {
         *("data", "model", "loss", "gradients", "clipping", "schedule", "optimiser", "statistics")
     }
 
@@ -103,13 +106,13 @@ def test_both_sides_are_left_as_they_were() -> None:
     after = model.state_dict(), optimizer.state_dict()
     assert all(torch.equal(before[0][name], after[0][name]) for name in before[0])
     assert before[1] == after[1]
-    assert all(one.grad is None for one in model.parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.full
 def test_a_sum_that_jax_trains_moves_half_as_far_as_what_torch_adds_up() -> None:
     report = sequences().compared()
-    assert [one.part for one in report.faults] == ["optimiser"], report
+    assert [fault.part for fault in report.faults] == ["optimiser"], report
     assert "JAX trains the sum of" in report.faults[0].explanation
     assert all(match.matched for match in report.weights if match.compared)
 
@@ -136,22 +139,22 @@ def test_a_parameter_without_a_partner_is_not_certified() -> None:
 def test_another_start_is_told_and_the_steps_are_judged_all_the_same() -> None:
     def moved(training: Training) -> TrainingReport:
         params, held = training.jax_state
-        state = (jax.tree.map(lambda one: one + 0.01, params), held)
+        state = (jax.tree.map(lambda weight: weight + 0.01, params), held)
         return Training(training.torch_step, training.jax_step, training.torch_state, state, training.batches).compared()
 
     report = moved(linear())
-    assert [(one.part, one.step) for one in report.faults] == [("start", 1)]
+    assert [(fault.part, fault.step) for fault in report.faults] == [("start", 1)]
     assert "bias" in report.faults[0].tensor
     assert len(report.errors) == 4
     assert all(match.matched and match.difference for match in report.weights)
-    assert [one.part for one in moved(linear(tx=optax.sgd(2 * RATE))).faults] == ["start", "schedule"]
+    assert [fault.part for fault in moved(linear(tx=optax.sgd(2 * RATE))).faults] == ["start", "schedule"]
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "said"),
+    ("left", "right", "said"),
     [(True, False, "first False for PyTorch's True at [0]"), (1234567, 8, "first 8 for PyTorch's 1234567 at [0]")],
 )
-def test_numbers_of_a_batch_that_differ_are_told_whatever_they_are(one: Any, other: Any, said: str) -> None:
+def test_numbers_of_a_batch_that_differ_are_told_whatever_they_are(left: Any, right: Any, said: str) -> None:
     training = linear(1)
 
     def torch_step(x: Any, y: Any, extra: Any) -> Any:
@@ -160,7 +163,7 @@ def test_numbers_of_a_batch_that_differ_are_told_whatever_they_are(one: Any, oth
     def jax_step(state: Any, x: Any, y: Any, extra: Any) -> Any:
         return training.jax_step(state, x * (1 + extra.sum() % 5), y)
 
-    batches, others = ([[*training.batches[0], np.array([value, one, one])]] for value in (one, other))
+    batches, others = ([[*training.batches[0], np.array([value, left, left])]] for value in (left, right))
     made = Training(torch_step, jax_step, training.torch_state, training.jax_state, batches)
     (fault,) = made.compared(jax_batches=others).faults
     assert (fault.part, said in fault.explanation) == ("data", True), fault
@@ -187,7 +190,7 @@ def test_batches_may_have_several_sizes() -> None:
 
 def test_a_part_that_is_right_is_not_blamed_for_one_that_is_wrong() -> None:
     wrong = linear(change=lambda made: (made[0], made[1] * 3), tx=optax.sgd(2 * RATE)).compared()
-    assert [one.part for one in wrong.faults] == ["loss", "schedule"]
+    assert [fault.part for fault in wrong.faults] == ["loss", "schedule"]
     assert "3 times" in wrong.faults[0].explanation
     assert "0.2, PyTorch's 0.1" in wrong.faults[1].explanation
 
@@ -268,8 +271,8 @@ def test_an_optimiser_that_is_not_understood_is_judged_by_what_it_makes() -> Non
         """SGD that keeps something, as many do."""
 
         def step(self, closure: Any = None) -> Any:
-            for one in self.param_groups[0]["params"]:
-                self.state[one]["memory"] = one.detach() * 2
+            for parameter in self.param_groups[0]["params"]:
+                self.state[parameter]["memory"] = parameter.detach() * 2
             return super().step(closure)
 
     report = linear(optimizer=partial(Own, lr=RATE)).compared()

@@ -19,12 +19,12 @@ class Shadow:
     """An average in a dict of its own, as many trainers write it."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self.count, self.shadow = 0, {name: one.detach().clone() for name, one in model.named_parameters()}
+        self.count, self.shadow = 0, {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
     def update_parameters(self, model: torch.nn.Module) -> None:
         self.count += 1
-        for name, one in model.named_parameters():
-            self.shadow[name].mul_(KEPT).add_(one.detach(), alpha=1 - KEPT)
+        for name, parameter in model.named_parameters():
+            self.shadow[name].mul_(KEPT).add_(parameter.detach(), alpha=1 - KEPT)
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count, "shadow": self.shadow}
@@ -68,15 +68,15 @@ def compared(
     def jax_step(state: Any, x: Any, y: Any) -> Any:
         params, count = state["params"], state["count"]
         loss, gradients = jax.value_and_grad(loss_of)(params, x, y)
-        new = jax.tree.map(lambda one, by: one - rate * by, params, gradients)
+        new = jax.tree.map(lambda weight, by: weight - rate * by, params, gradients)
         share = kept(count) if callable(kept) else kept
         after = {"params": new, "count": count + 1}
         if in_jax:
             source = params if late else new
-            after[name] = jax.tree.map(lambda one, other: share * one + (1 - share) * other, state[name], source)
+            after[name] = jax.tree.map(lambda old, new: share * old + (1 - share) * new, state[name], source)
         return after, loss
 
-    params = {key: jnp.asarray(one.detach().numpy()) for key, one in model.named_parameters()}
+    params = {key: jnp.asarray(parameter.detach().numpy()) for key, parameter in model.named_parameters()}
     state = {"params": params, "count": jnp.zeros((), jnp.int32)}
     if in_jax:
         state[name] = jax.tree.map(jnp.array, params)

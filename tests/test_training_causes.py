@@ -39,7 +39,7 @@ def accumulated(cut: Any) -> Training:
         updates, inner = transform.update(gradients, state[1])
         return (optax.apply_updates(state[0], updates), inner), loss
 
-    params = {name: jnp.asarray(one.detach().numpy().copy()) for name, one in model.named_parameters()}
+    params = {name: jnp.asarray(tensor.detach().numpy().copy()) for name, tensor in model.named_parameters()}
     rng = np.random.default_rng(0)
     batches = [[rng.normal(size=(12, 3)), rng.normal(size=12), rng.uniform(size=12)] for _ in range(2)]
     return Training(torch_step, jax_step, (model, optimizer), (params, transform.init(params)), batches)
@@ -50,11 +50,11 @@ def accumulated(cut: Any) -> Training:
     [
         (lambda of, batch: of(*batch), ""),
         (
-            lambda of, batch: sum(of(*(one[4 * k : 4 * k + 4] for one in batch)) for k in range(3)) / 3,
+            lambda of, batch: sum(of(*(array[4 * k : 4 * k + 4] for array in batch)) for k in range(3)) / 3,
             r"the loss, from step 1 on: JAX's loss is the mean of those of 3 microbatches \(4 rows each\)",
         ),
         (
-            lambda of, batch: of(*(one[::2] for one in batch)) + of(*(one[1::2] for one in batch)),
+            lambda of, batch: of(*(array[::2] for array in batch)) + of(*(array[1::2] for array in batch)),
             r"JAX's loss is the sum of those of 2 microbatches \(every second row in one\), PyTorch's is that of the batch",
         ),
     ],

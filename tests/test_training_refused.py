@@ -112,13 +112,13 @@ def counting(training: Training) -> Training:
     ],
 )
 def test_what_cannot_be_compared_is_told_in_one_message(change: dict[str, Any], message: str) -> None:
-    one = linear()
+    training = linear()
     given: dict[str, Any] = {
-        "torch_step": one.torch_step,
-        "jax_step": one.jax_step,
-        "batches": one.batches,
-        "torch_state": one.torch_state,
-        "jax_state": one.jax_state,
+        "torch_step": training.torch_step,
+        "jax_step": training.jax_step,
+        "batches": training.batches,
+        "torch_state": training.torch_state,
+        "jax_state": training.jax_state,
         "controls": 0,
     }
     with pytest.raises(UsageError, match=message):

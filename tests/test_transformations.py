@@ -28,7 +28,7 @@ ALONE = [way for way in WAYS if "4 devices" not in way.name and "shard_map" not 
 
 
 def test_no_way_changes_silu_and_softmax() -> None:
-    assert [one for one in tried(["silu", "softmax"], ALONE) if not one.passed] == []
+    assert [outcome for outcome in tried(["silu", "softmax"], ALONE) if not outcome.passed] == []
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def kept() -> list[dict[str, Any]]:
 
 
 def test_what_is_kept_has_every_function_under_every_way_and_all_passed(kept: list[dict[str, Any]]) -> None:
-    there = [(one["function"], one["framework"], one["way"]) for one in kept]
+    there = [(outcome["function"], outcome["framework"], outcome["way"]) for outcome in kept]
     assert there == [(name, way.framework, way.name) for name in NAMES for way in WAYS]
-    assert [one for one in kept if not one["passed"]] == []
+    assert [outcome for outcome in kept if not outcome["passed"]] == []
 
 
 def test_the_command_tries_four_devices(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_the_command_tries_four_devices(tmp_path: Path) -> None:
 
 
 def way(framework: str, name: str) -> Way:
-    (one,) = (one for one in WAYS if (one.framework, one.name) == (framework, name))
-    return one
+    (chosen,) = (candidate for candidate in WAYS if (candidate.framework, candidate.name) == (framework, name))
+    return chosen
 
 
 def failing(framework: str, name: str, function: Callable[[Any], Any]) -> bool:

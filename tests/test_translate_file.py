@@ -81,8 +81,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> FileTranslation:
 
 
 def test_every_call_is_found_in_order(report: FileTranslation) -> None:
-    found = [call.name.removeprefix("torch.") for call in report.calls]
-    assert found == [
+    names = [call.name.removeprefix("torch.") for call in report.calls]
+    assert names == [
         *("nn.LayerNorm", "nn.MaxPool2d", "nn.GELU", "nn.ModuleList", "nn.Linear", "nn.Module.register_buffer", "ones"),
         *("no_grad", "nn.init.zeros_", "Tensor.chunk", "Tensor.add_", "nn.functional.softmax", "Tensor.transpose"),
         *("nn.functional.cross_entropy", "Tensor.view", "Tensor.argmax", "optim.AdamW", "nn.Module.parameters"),
@@ -136,7 +136,7 @@ def test_the_use_fits_the_written_arguments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "found"),
+    ("code", "names"),
     [
         ("import torch as t\nt.tanh(x)", ["torch.tanh"]),
         ("import torch.nn.functional\ntorch.nn.functional.relu(x)", ["torch.nn.functional.relu"]),
@@ -153,10 +153,10 @@ def test_the_use_fits_the_written_arguments(tmp_path: Path) -> None:
         ("config.to_dict(), path.exists(), logger.info('x')", []),
     ],
 )
-def test_what_a_name_stands_for_is_read_from_the_file(code: str, found: list[str], tmp_path: Path) -> None:
+def test_what_a_name_stands_for_is_read_from_the_file(code: str, names: list[str], tmp_path: Path) -> None:
     path = tmp_path / "read.py"
     path.write_text(code, "utf-8")
-    assert sorted(call.name for call in translate_file(path).calls) == sorted(found)
+    assert sorted(call.name for call in translate_file(path).calls) == sorted(names)
 
 
 def test_nothing_of_the_file_is_run_and_no_framework_is_imported(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_nothing_of_the_file_is_run_and_no_framework_is_imported(tmp_path: Path)
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "1 set()\n"
-    assert [one.name for one in tmp_path.iterdir()] == ["bad.py"]
+    assert [file.name for file in tmp_path.iterdir()] == ["bad.py"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_call_that_the_dictionary_lacks_is_counted(tmp_path: Path) -> None:
 def test_the_command_refuses_what_has_no_effect(line: tuple[str, ...], message: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("import torch\ntorch.tanh(1)\n", "utf-8")
-    result = cli.run("translate", *(str(path) if one == "mine.py" else one for one in line))
+    result = cli.run("translate", *(str(path) if word == "mine.py" else word for word in line))
     assert result.exit_code == 2
     assert message in result.output
 
@@ -244,9 +244,13 @@ def test_the_methods_are_those_of_pytorch() -> None:
     kept = json.loads(Path(crosscheck.__file__).with_name("_translate").joinpath("methods.json").read_text("utf-8"))
     for name, methods in kept.items():
         kind = torch.Tensor if name == "torch.Tensor" else torch.nn.Module if "nn" in name else torch.optim.Optimizer
-        every = ((one, getattr(kind, one, None)) for one in dir(kind) if not one.startswith("_"))
+        every = ((attribute, getattr(kind, attribute, None)) for attribute in dir(kind) if not attribute.startswith("_"))
         # transformers adds methods of its own to PyTorch's modules
-        here = {name for name, one in every if callable(one) and "transformers" not in str(getattr(one, "__module__", ""))}
+        here = {
+            name
+            for name, member in every
+            if callable(member) and "transformers" not in str(getattr(member, "__module__", ""))
+        }
         assert len(here - {*methods}) <= (0 if torch.__version__.startswith("2.13") else 40), here - {*methods}
 
 

@@ -69,10 +69,10 @@ def test_a_second_derivative_is_looked_at_where_it_is_asked_for() -> None:
 
 
 def test_results_of_16_bits_are_compared_too() -> None:
-    one, two = (np.array([value]).astype("bfloat16") for value in (1.0, 1.5))
-    assert of_arrays(one, one) == {ASSERT_CLOSE: None, ASSERT_ALLCLOSE: None}
-    assert all(of_arrays(one, two).values())
-    assert all(of_arrays(one, None).values())
+    first, second = (np.array([value]).astype("bfloat16") for value in (1.0, 1.5))
+    assert of_arrays(first, first) == {ASSERT_CLOSE: None, ASSERT_ALLCLOSE: None}
+    assert all(of_arrays(first, second).values())
+    assert all(of_arrays(first, None).values())
 
 
 # the benchmark
@@ -83,8 +83,8 @@ def test_a_gross_disagreement_of_an_atlas_is_noticed_by_all(monkeypatch: pytest.
     planted = replace(activations["tanh"], name="planted", natives=natives, deviations=())
     monkeypatch.setattr(usual, "activations", {"planted": planted})
     both, nothing = ("torch.native", "jax.native"), {"inputs": (), "results": (), "truth": ()}
-    found = usual.judged(row_of("planted", function="planted", implementations=both, **nothing), ["float32"])
-    assert all(found[check]["normal"]["noticed"] for check in CHECKS), found
+    answers = usual.judged(row_of("planted", function="planted", implementations=both, **nothing), ["float32"])
+    assert all(answers[check]["normal"]["noticed"] for check in CHECKS), answers
 
 
 def test_a_subtle_one_is_noticed_by_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,43 +92,43 @@ def test_a_subtle_one_is_noticed_by_none(tmp_path: Path, capsys: pytest.CaptureF
     usual.main(["relu", "--json", str(tmp_path / "usual.json")])
     rows = json.loads((tmp_path / "usual.json").read_text(encoding="utf-8"))["rows"]
     assert [*rows] == ["relu-negative-zero", "relu-gradient-at-nan"]
-    found = rows["relu-negative-zero"]
-    assert not any(one["noticed"] for by_inputs in found.values() for one in by_inputs.values())
-    assert all(by_inputs["normal"]["said"] == usual.NOWHERE for by_inputs in found.values())
-    assert all(found[check]["anchors"]["said"].startswith(usual.RIGHT_TOO) for check in (GRADCHECK, CHECK_GRADS))
+    answers = rows["relu-negative-zero"]
+    assert not any(answer["noticed"] for by_inputs in answers.values() for answer in by_inputs.values())
+    assert all(by_inputs["normal"]["said"] == usual.NOWHERE for by_inputs in answers.values())
+    assert all(answers[check]["anchors"]["said"].startswith(usual.RIGHT_TOO) for check in (GRADCHECK, CHECK_GRADS))
     printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert {"relu-negative-zero no no no no", f"{ASSERT_CLOSE} normal 0 2 0", f"{GRADCHECK} anchors 0 0 2"} <= {*printed}
 
 
 def test_normal_inputs_count_where_the_disagreement_is() -> None:
     """JAX loses elu's gradient from -2.5 down, where some normal inputs lie; torch does not deviate."""
-    found = usual.judged(ROWS["elu-derivative-lost-tail"], ["float32"])
-    assert found[ASSERT_ALLCLOSE]["anchors"]["noticed"]
-    assert found[ASSERT_ALLCLOSE]["normal"]["said"] != usual.NOWHERE
-    assert "that deviates" in found[GRADCHECK]["normal"]["said"]
+    answers = usual.judged(ROWS["elu-derivative-lost-tail"], ["float32"])
+    assert answers[ASSERT_ALLCLOSE]["anchors"]["noticed"]
+    assert answers[ASSERT_ALLCLOSE]["normal"]["said"] != usual.NOWHERE
+    assert "that deviates" in answers[GRADCHECK]["normal"]["said"]
 
 
 def test_a_row_as_long_as_a_vocabulary_is_not_given_to_gradcheck() -> None:
     """Its Jacobian takes tens of gigabytes. The atlas holds how it is made."""
     row = ROWS["log_softmax-long-row"]
-    found = usual.judged(row, ["float32"])
-    assert found[ASSERT_CLOSE]["anchors"]["noticed"] is not None
-    assert found[GRADCHECK]["anchors"] == {"noticed": None, "said": usual.TOO_LONG}
+    answers = usual.judged(row, ["float32"])
+    assert answers[ASSERT_CLOSE]["anchors"]["noticed"] is not None
+    assert answers[GRADCHECK]["anchors"] == {"noticed": None, "said": usual.TOO_LONG}
     assert all(at.place and usual.numbers(at).shape == (1, at.place.length) for at in row.inputs)
 
 
 def test_the_axis_of_a_file_is_an_integer_again() -> None:
     """A file has it as a float, of which every function would raise, crosscheck's own too."""
-    found = usual.judged(ROWS["softmin-infinite-minimum"], ["float32"])
-    assert found[GRADCHECK]["anchors"]["noticed"] is not None, found
+    answers = usual.judged(ROWS["softmin-infinite-minimum"], ["float32"])
+    assert answers[GRADCHECK]["anchors"]["noticed"] is not None, answers
 
 
 @pytest.mark.parametrize("name", ["relu", "log1mexp", "softmax"])
 def test_normal_inputs_are_seeded_and_lie_in_the_domain(name: str) -> None:
     usual.normal.cache_clear()
-    one = usual.normal(name, "float32").x
+    numbers = usual.normal(name, "float32").x
     usual.normal.cache_clear()
     low, high = activations[name].domain
-    assert one.size == 1000
-    assert ((low < one) & (one < high)).all()
-    assert (usual.normal(name, "float32").x == one).all()
+    assert numbers.size == 1000
+    assert ((low < numbers) & (numbers < high)).all()
+    assert (usual.normal(name, "float32").x == numbers).all()

@@ -80,8 +80,8 @@ def test_own_is_at_most_half_an_ulp_less_accurate_than_the_native(
         pytest.skip(f"{side} ships none")
 
     def worst(implementation: str) -> float:
-        found = select(verified(name).report, dtype=dtype, order=order, implementation=implementation, against="exact")
-        return max(comparison.max_ulp for comparison in found if comparison.wrt in shared)
+        comparisons = select(verified(name).report, dtype=dtype, order=order, implementation=implementation, against="exact")
+        return max(comparison.max_ulp for comparison in comparisons if comparison.wrt in shared)
 
     shared = {c.wrt for c in select(verified(name).report, dtype=dtype, order=order, implementation=f"{side}.native")}
     assert worst(side) <= worst(f"{side}.native") + 0.5
@@ -133,8 +133,8 @@ def test_sixteen_bits_are_exhaustive(verified: Run, name: str) -> None:
 )
 def test_how_many_lengths_of_rows_are_judged(options: dict[str, bool], lengths: set[int]) -> None:
     report = crosscheck.verify("softmax", dtypes=["bfloat16"], orders=[0], implementations=["torch"], **options)
-    found = {comparison.wrt for comparison in report.comparisons if not comparison.wrt.endswith("found by a search")}
-    assert found == {f"x, rows of {length}" for length in lengths}
+    rows = {comparison.wrt for comparison in report.comparisons if not comparison.wrt.endswith("found by a search")}
+    assert rows == {f"x, rows of {length}" for length in lengths}
 
 
 def assert_lengths(report: Report, name: str, dtypes: Iterable[str], along_default: Iterable[int]) -> None:
@@ -145,8 +145,8 @@ def assert_lengths(report: Report, name: str, dtypes: Iterable[str], along_defau
     default, *cases = (crosscheck.activations[name].parameters, *crosscheck.activations[name].cases)
     for parameters, lengths in ((default, along_default), *((case, OTHER_LENGTHS) for case in cases)):
         for dtype, order in itertools.product(dtypes, ORDERS):
-            found = select(report, parameters=parameters, dtype=dtype, order=order)
-            assert {c.wrt for c in found} >= {f"x, rows of {length}" for length in taken(name, lengths)}
+            comparisons = select(report, parameters=parameters, dtype=dtype, order=order)
+            assert {c.wrt for c in comparisons} >= {f"x, rows of {length}" for length in taken(name, lengths)}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -158,10 +158,10 @@ def test_rows_of_the_usual_lengths_are_judged(verified: Run, name: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_the_worst_row_that_a_search_found_is_judged_and_named(verified: Run, name: str) -> None:
     """In both frameworks, of the own implementations."""
-    found = [c for c in verified(name).report.comparisons if c.wrt == "x, rows of 1000, found by a search"]
+    searched = [c for c in verified(name).report.comparisons if c.wrt == "x, rows of 1000, found by a search"]
     expected = set(itertools.product(SEARCHED, ORDERS, ("torch", "jax")))
-    assert {(c.dtype, c.order, c.implementation) for c in found} == expected
-    for comparison in found:
+    assert {(c.dtype, c.order, c.implementation) for c in searched} == expected
+    for comparison in searched:
         (note,) = comparison.notes
         assert note.startswith("worst row: ")
         assert note.endswith(f": {comparison.max_ulp:.3g} ULP")
@@ -208,8 +208,8 @@ def test_every_comparison_has_a_verdict_for_every_implementation(verified: Run, 
 
 
 def test_the_same_seed_gives_the_same_report() -> None:
-    one, two = (crosscheck.verify("relu", quick=True, seed=3) for _ in range(2))
-    assert str(one) == str(two)
+    first, second = (crosscheck.verify("relu", quick=True, seed=3) for _ in range(2))
+    assert str(first) == str(second)
 
 
 def test_several_names_a_record_and_an_alias_are_understood() -> None:

@@ -80,17 +80,17 @@ def test_several_files_are_read_by_their_index(tmp_path: Path, given: str) -> No
         crosscheck.dump(tmp_path / "parts" / file, **{name: whole[name] for name in names})
     index = tmp_path / "parts" / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {name: file for file, names in parts.items() for name in names}}))
-    found = crosscheck.read_weights(index if given == "index" else tmp_path / "parts")
-    assert sorted(found) == sorted(whole)
+    weights = crosscheck.read_weights(index if given == "index" else tmp_path / "parts")
+    assert sorted(weights) == sorted(whole)
     for name, value in whole.items():
-        np.testing.assert_array_equal(found[name], value)
+        np.testing.assert_array_equal(weights[name], value)
 
 
 def test_bfloat16_keeps_its_dtype(tmp_path: Path) -> None:
     crosscheck.dump(tmp_path / "a.safetensors", w=torch.tensor([1.5, -2.0], dtype=torch.bfloat16))
-    found = crosscheck.read_weights(tmp_path / "a.safetensors")["w"]
-    assert found.dtype.name == "bfloat16"
-    assert found.tolist() == [1.5, -2.0]
+    weight = crosscheck.read_weights(tmp_path / "a.safetensors")["w"]
+    assert weight.dtype.name == "bfloat16"
+    assert weight.tolist() == [1.5, -2.0]
 
 
 def damaged(folder: Path) -> Path:

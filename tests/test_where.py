@@ -49,10 +49,10 @@ WHERE: list[tuple[Any, Any, str]] = [
 def test_where_results_differ_is_said_in_slices(inputs: Any, at: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crosscheck._compare.diagnosis.identity_of", lambda *_: None)  # it takes most of the time
     # the mean makes it no elementwise function
-    found = report(lambda x: x + x.mean(), lambda x: put(at)(x) + x.mean(), inputs)
+    pair = report(lambda x: x + x.mean(), lambda x: put(at)(x) + x.mean(), inputs)
     expected = said.replace("`x", "`y")
-    assert found.diagnosis.where == expected
-    assert f"they differ {expected}" in found.verdict
+    assert pair.diagnosis.where == expected
+    assert f"they differ {expected}" in pair.verdict
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_where_results_differ_is_said_in_slices(inputs: Any, at: Any, said: str,
 )
 def test_where_an_elementwise_function_differs_is_said_by_its_inputs(jax_fn: Any, said: str) -> None:
     x = np.array([0.5, -1.5, 2.0, 0.0, -0.5, 1.0, -2.0, 1.5, -1.0, 2.5], np.float32)
-    found = report(lambda x: x * 1, jax_fn, x)
-    assert found.diagnosis.where == said
-    assert said in found.verdict
+    pair = report(lambda x: x * 1, jax_fn, x)
+    assert pair.diagnosis.where == said
+    assert said in pair.verdict
 
 
 @cache
@@ -92,17 +92,17 @@ def ties() -> dict[str, tuple[Any, Any, Any]]:
 @pytest.mark.parametrize("name", ["argmax", "rounding", "a comparison"])
 def test_integers_that_differ_are_no_convention(name: str) -> None:
     torch_fn, jax_fn, x = ties()[name]
-    found = report(torch_fn, jax_fn, x)
-    assert (found.passed, found.cause, found.side) == (False, "definition", None), str(found)
+    pair = report(torch_fn, jax_fn, x)
+    assert (pair.passed, pair.cause, pair.side) == (False, "definition", None), str(pair)
 
 
 def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
-    found = report(lambda x: x.amax(-1), lambda x: jnp.exp(x).mean(-1) / 40, ROWS)
-    point = found.decisive.uncovered["definition"].worst if found.decisive else None
+    pair = report(lambda x: x.amax(-1), lambda x: jnp.exp(x).mean(-1) / 40, ROWS)
+    point = pair.decisive.uncovered["definition"].worst if pair.decisive else None
     assert point is not None
-    assert found.diagnosis.how is None
-    assert f"{point.got:.3g} in PyTorch and {point.expected:.3g} in JAX at [{point.element[0]}]" in found.verdict  # type: ignore[index]
-    said = found.story()
+    assert pair.diagnosis.how is None
+    assert f"{point.got:.3g} in PyTorch and {point.expected:.3g} in JAX at [{point.element[0]}]" in pair.verdict  # type: ignore[index]
+    said = pair.story()
     assert "% of the larger one" in said
     assert "relative  median " in said
     assert "ULP" not in said

@@ -116,7 +116,7 @@ def test_a_run_that_passes_calls_everything_by_its_name_on_screen(
     assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80
     data = json.loads((tmp_path / "out.json").read_text())
     names = {"torch", "jax", "torch.native", "jax.native", "jax.native.matched"}
-    assert names <= {one["implementation"] for one in data["comparisons"]}
+    assert names <= {comparison["implementation"] for comparison in data["comparisons"]}
 
 
 # What rich prints, but for control characters

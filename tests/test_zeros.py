@@ -35,7 +35,7 @@ every_zero = pytest.mark.parametrize(("name", "order", "zero"), ZEROS, ids=[f"{n
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-@pytest.mark.parametrize(("activation", "name"), [(one, name) for one, named in NUMBERS.items() for name in named])
+@pytest.mark.parametrize(("activation", "name"), [(record, name) for record, named in NUMBERS.items() for name in named])
 def test_the_numbers_are_those_of_the_script(activation: str, name: str) -> None:
     zero = getattr(_zeros, f"{activation.upper()}_{name}")
     assert (zero.at, zero.series) == NUMBERS[activation][name]
@@ -90,21 +90,25 @@ def test_near_its_zero_a_derivative_is_right_in_ulp_of_itself(
 
 
 @each_side
-@pytest.mark.parametrize(("name", "order", "zero"), [one for one in ZEROS if one[0] != "gelu"])
+@pytest.mark.parametrize(("name", "order", "zero"), [case for case in ZEROS if case[0] != "gelu"])
 def test_the_formula_alone_would_not_be(
     monkeypatch: pytest.MonkeyPatch, name: str, order: int, zero: float, side: str
 ) -> None:
     monkeypatch.setattr("crosscheck._catalogue._kernels.Zero.mended", lambda self, framework, a, y, g=0.0: y)
     jax.clear_caches()
-    found = errors(name, order, inputs(zero, "float32"), SIDES[side](name, order))
+    missed = errors(name, order, inputs(zero, "float32"), SIDES[side](name, order))
     jax.clear_caches()
-    assert found.max() > 1000 * budget("float32", order)
+    assert missed.max() > 1000 * budget("float32", order)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not crosscheck.activations[name].rows])
 def test_no_elementwise_function_needs_the_exception_for_terms_that_cancel(
     verified: Callable[[str], Verified], name: str
 ) -> None:
-    own = [one for one in verified(name).report.comparisons if one.implementation in SIDES and one.against == "exact"]
+    own = [
+        comparison
+        for comparison in verified(name).report.comparisons
+        if comparison.implementation in SIDES and comparison.against == "exact"
+    ]
     assert own
-    assert [one for one in own if one.excepted] == []
+    assert [comparison for comparison in own if comparison.excepted] == []

@@ -14,18 +14,18 @@ from zoo.architecture import State, state_of
 from zoo.bugs import BUGS, Bug, planted, trios
 
 SEED = 1
-ALL = [(one, library) for one in ARCHITECTURES.values() for library in one.ports]
-PORTS = [pytest.param(one, library, id=f"{one.name}-{library}") for one, library in ALL]
+ALL = [(architecture, library) for architecture in ARCHITECTURES.values() for library in architecture.ports]
+PORTS = [pytest.param(architecture, library, id=f"{architecture.name}-{library}") for architecture, library in ALL]
 DTYPES = [
     pytest.param(
-        one,
+        architecture,
         library,
         dtype,
-        id=f"{one.name}-{library}-{dtype}",
-        marks=[] if (one.name, library, dtype) == ("mlp", "plain", "float64") else [pytest.mark.slow],
+        id=f"{architecture.name}-{library}-{dtype}",
+        marks=[] if (architecture.name, library, dtype) == ("mlp", "plain", "float64") else [pytest.mark.slow],
     )
-    for one, library in ALL
-    for dtype in one.tolerances
+    for architecture, library in ALL
+    for dtype in architecture.tolerances
 ]
 KINDS = ("values", "gradients", "state")
 Arrays = dict[str, np.ndarray]

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from atlases import Input, Number, Outcome, atlas_of, read
+from contract import DTYPES, IMPLEMENTATIONS, ORDERS, USUAL_MODES
 from floats import FORMATS, bits_of
 
 import crosscheck
 from crosscheck import Activation, Atlas, AtlasRow, UsageError, activations
 from crosscheck._atlas.rows import declared_rows, set_beside
-from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES
-from crosscheck._records.names import DTYPES, ORDERS
 from crosscheck._verify.run.task import Plan
 
 pytestmark = pytest.mark.full

@@ -252,7 +252,7 @@ def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> N
     tmp_path.joinpath("click.py").write_text(PRESSES)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", "from crosscheck.__main__ import main; main()", "list"],
+        [sys.executable, "-m", "crosscheck", "list"],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -18,6 +18,20 @@ def normal(*shape: int) -> Any:
 
 
 X, IMAGE = normal(2, 6, 8), normal(2, 3, 8, 8)
+PROGRAM = """
+import jax, jax.numpy as jnp, numpy as np, torch
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+inputs = [np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)]
+def params():
+    return {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+def right(p, x, approximate=False):
+    h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=approximate)
+    return h @ p["2.weight"].T + p["2.bias"]
+def wrong(p, x):
+    return right(p, x, True)
+"""
+"""A file with a model, a right port and a wrong one, for the command."""
 
 
 def seeded(model: nn.Module) -> nn.Module:
@@ -31,10 +45,18 @@ def seeded(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+def params_of(model: nn.Module) -> dict[str, Any]:
+    """The parameters and buffers by their names in PyTorch."""
+    return {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
+
+
+def floats_of(model: nn.Module) -> dict[str, Any]:
+    """Without the numbers of batches that norms count."""
+    return {name: leaf for name, leaf in params_of(model).items() if jnp.issubdtype(leaf.dtype, jnp.floating)}
+
+
 def compared(model: nn.Module, port: Port, *inputs: Any, order: int = 0) -> ModelsReport:
-    params = {
-        name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items() if "mask" not in name
-    }
+    params = {name: leaf for name, leaf in params_of(model).items() if "mask" not in name}
     return compare_models(model, port, list(inputs), params=params, order=order)
 
 

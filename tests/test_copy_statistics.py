@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from ports import linear, normal, seeded
+from ports import floats_of, linear, normal, seeded
 from torch import nn
 from zoo import ARCHITECTURES, installed
 
@@ -42,12 +42,10 @@ def port(p: Any, x: Any, momentum: float = 0.1) -> Any:
     return linear(p, "out", x), new
 
 
-def own(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
-
-
 def fresh(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.ones_like(array) if "var" in name else jnp.zeros_like(array) for name, array in own(model).items()}
+    return {
+        name: jnp.ones_like(array) if "var" in name else jnp.zeros_like(array) for name, array in floats_of(model).items()
+    }
 
 
 def copied(report: ModelsReport) -> set[str | None]:
@@ -74,7 +72,7 @@ def test_statistics_are_copied_although_another_momentum_changes_them() -> None:
 
 def test_other_statistics_before_the_run_are_said_and_certify_nothing() -> None:
     model = net()
-    params = own(model) | {name: array for name, array in fresh(model).items() if name in STATISTICS}
+    params = floats_of(model) | {name: array for name, array in fresh(model).items() if name in STATISTICS}
     report = compare_models(model, port, [X], params=params, order=0)
     assert not report.passed
     assert report.faults == ()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from cli import run
 from ported import weights_of
+from ports import PROGRAM, params_of
 from sampled import sampled
 from torch import nn
 from zoo import ARCHITECTURES, Architecture, Port, installed
@@ -162,7 +163,7 @@ class Small(nn.Module):
 def small() -> tuple[nn.Module, dict[str, Any], list[np.ndarray]]:
     torch.manual_seed(0)
     model = Small()
-    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+    params = params_of(model)
     return model, params, [np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)]
 
 
@@ -305,7 +306,7 @@ def test_every_fault_is_explained_not_only_the_first() -> None:
     """Six layers with one activation of another kind each, and the last with one of a third."""
     torch.manual_seed(0)
     model = nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(4, 4), nn.GELU())), nn.Linear(4, 2))
-    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+    params = params_of(model)
 
     def relus(p: dict[str, Any], x: Any) -> Any:
         for k in range(0, 12, 2):
@@ -401,23 +402,9 @@ def test_a_model_that_draws_random_numbers_is_refused() -> None:
 
 # The command
 
-FILE = """
-import jax, jax.numpy as jnp, numpy as np, torch
-torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
-inputs = [np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)]
-def params():
-    return {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
-def right(p, x, approximate=False):
-    h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=approximate)
-    return h @ p["2.weight"].T + p["2.bias"]
-def wrong(p, x):
-    return right(p, x, True)
-"""
-
 
 def test_the_command(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "ported_model.py").write_text(FILE)
+    (tmp_path / "ported_model.py").write_text(PROGRAM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     given = ["--inputs", "ported_model:inputs", "--params", "ported_model:params", "--order", "0"]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from ports import Port, X, compared, linear, normal, seeded
+from ports import Port, X, compared, linear, normal, params_of, seeded
 from torch import nn
 from torch.nn import functional as F
 
@@ -197,7 +197,7 @@ def test_numbers_computed_from_a_weight_are_no_other_uses_of_it() -> None:
 @pytest.mark.parametrize("whole", [True, False], ids=["with its key", "without its key"])
 def test_new_statistics_are_compared_by_the_names_inside(momentum: float, whole: bool) -> None:
     model = seeded(nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6, momentum=0.1))).train()
-    own = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
+    own = params_of(model)
     params = {"params": {name: array for name, array in own.items() if "running" not in name}}
     params["state"] = {"mean": own["1.running_mean"], "var": own["1.running_var"]}
 
@@ -256,7 +256,7 @@ def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(
             x = jnp.tanh((x - mean) / jnp.sqrt(var + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"])
         return x, new
 
-    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in Cut().state_dict().items()}
+    params = params_of(Cut())
     report = compare_models(Cut(), port, [normal(16, 8)], params=params)
     assert [len(group) for group in report.diverging] == [3] * len(explanations), report.story()
     said = [group[0].explanation.partition(";")[0].replace("running_", "") for group in report.diverging]
@@ -267,7 +267,7 @@ def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(
 @pytest.mark.parametrize("axis", [1, 0])
 def test_a_module_that_keeps_a_computed_weight_is_compared_and_copied(axis: int) -> None:
     model = nn.Sequential(nn.utils.weight_norm(nn.Linear(8, 6)))
-    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
+    params = params_of(model)
 
     def port(p: dict[str, Any], x: Any) -> Any:
         weight = p["0.weight_v"] / jnp.linalg.norm(p["0.weight_v"], axis=axis, keepdims=True) * p["0.weight_g"]

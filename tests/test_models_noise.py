@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from ports import Function, Port, X, compared, linear, normal, seeded
+from ports import Function, Port, X, compared, linear, normal, params_of, seeded
 from torch import nn
 from torch.nn import functional as F
 
@@ -246,7 +246,7 @@ class Positioned(nn.Module):
 def test_a_table_that_was_rounded_in_another_way_is_no_fault(base: float) -> None:
     model = Positioned()
     angles = np.arange(6)[:, None] * np.exp(np.arange(0, 8, 2) * (-np.log(base) / 8))
-    params = {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items()}
+    params = params_of(model)
     params["table"] = jnp.asarray(np.concatenate([np.sin(angles), np.cos(angles)], 1), jnp.float32)
     assert (params["table"] != model.table.numpy()).any()
 
@@ -349,6 +349,6 @@ def test_torch_may_hold_the_rounded_logarithms_of_numbers_that_jax_has_exactly(f
 
     torch.manual_seed(0)
     model = Decayed()
-    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
+    params = params_of(model)
     report = compare_models(model, port, [normal(3, 4)], params=params, order=1)
     assert report.passed is (first == 5), report.story()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from ports import X, compared, linear, seeded
+from ports import X, compared, linear, params_of, seeded
 from torch import nn
 
 from crosscheck import compare_models
@@ -106,7 +106,7 @@ CASES: list[tuple[Any, list[tuple[str, str]]]] = [
 @pytest.mark.parametrize(("wrong", "explained"), CASES)
 def test_wrong_weights_are_explained_where_they_are_used(wrong: Any, explained: list[tuple[str, str]]) -> None:
     model = seeded(nn.Sequential(Block(), Block(), nn.Linear(8, 3)))
-    params = wrong({name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()})
+    params = wrong(params_of(model))
     report = compare_models(model, port, [X], params=params, order=0)
     assert not report.passed
     assert [(fault.torch, fault.explanation) for fault in report.faults] == explained, report.story()
@@ -129,8 +129,6 @@ def test_a_second_mistake_that_hardly_moves_the_outputs_is_not_hidden() -> None:
         x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1.1e-5)
         return linear(p, "4", jnp.tanh(linear(p, "2", x * p["1.weight"] + p["1.bias"])))
 
-    params = swapped("2", "4", "weight", "bias")(
-        {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
-    )
+    params = swapped("2", "4", "weight", "bias")(params_of(model))
     report = compare_models(model, twice, [X], params=params, order=0)
     assert "1" in {fault.torch for fault in report.faults}, report.story()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from ports import Function, Port, X, compared, linear, norm, normal, seeded
+from ports import Function, Port, X, compared, linear, norm, normal, params_of, seeded
 from torch import nn
 from torch.nn import functional as F
 
@@ -18,10 +18,6 @@ pytestmark = pytest.mark.full
 IDS = np.random.default_rng(0).integers(0, 20, (2, 8))
 MASK = np.ones((2, 6), np.int64)
 MASK[1, :2] = 0  # padding on the left
-
-
-def params_of(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
 
 
 def only_fault(report: ModelsReport) -> Any:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 from cli import run
+from ports import PROGRAM, params_of
 from torch import nn
 from zoo import ARCHITECTURES
 from zoo.bugs import BUGS, Bug
@@ -26,23 +26,11 @@ BY_THEMSELVES = (
     "gru-plain-reset-before-the-product",
 )
 
-FILE = """
-import jax, jax.numpy as jnp, numpy as np, torch
-torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
-inputs = [np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)]
-def params():
-    return {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
-def wrong(p, x):
-    h = jax.nn.gelu(x @ p["0.weight"].T + p["0.bias"], approximate=True)
-    return h @ p["2.weight"].T + p["2.bias"]
-"""
-
 
 def compared(activation: Any) -> ModelsReport:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))
-    params = {name: jnp.asarray(value.detach().numpy()) for name, value in model.named_parameters()}
+    params = params_of(model)
 
     def port(p: Any, x: Any) -> Any:
         return activation(x @ p["0.weight"].T + p["0.bias"]) @ p["2.weight"].T + p["2.bias"]
@@ -118,7 +106,7 @@ def test_a_right_port_has_no_segments(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_the_command_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "segments_model.py").write_text(FILE)
+    (tmp_path / "segments_model.py").write_text(PROGRAM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     given = ["segments_model:model", "segments_model:wrong", "--inputs", "segments_model:inputs"]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from ports import linear, normal, seeded
+from ports import floats_of, linear, normal, seeded
 from torch import nn
 
 from crosscheck import UsageError, compare_models, copy_weights
@@ -29,8 +29,9 @@ def small(p: Any, x: Any, act: Any = jnp.tanh) -> Any:
     return linear(p, "fc2", act(linear(p, "fc1", x)))
 
 
-def params_of(model: nn.Module) -> dict[str, Any]:
-    return {name: jnp.asarray(tensor.numpy()) for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+def inner(p: Any, x: Any, act: Any = jnp.tanh) -> Any:
+    """The same as a part of a model that is called so."""
+    return small({name.removeprefix("inner."): weight for name, weight in p.items()}, x, act)
 
 
 # NaN and infinity
@@ -43,10 +44,10 @@ def test_inputs_that_are_nan_or_infinite_everywhere_compare_nothing(value: float
 
     def port(p: Any, x: Any) -> Any:
         x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
-        inner = {name.removeprefix("1."): weight for name, weight in p.items()}
-        return small(inner, x * p["0.weight"] + p["0.bias"], act)
+        weights = {name.removeprefix("1."): weight for name, weight in p.items()}
+        return small(weights, x * p["0.weight"] + p["0.bias"], act)
 
-    report = compare_models(model, port, [np.full_like(X, value)], params=params_of(model))
+    report = compare_models(model, port, [np.full_like(X, value)], params=floats_of(model))
     assert not report.passed
     assert (report.layers, report.faults, report.outputs, report.cause) == ((), (), {}, None)
     assert "both sides are NaN or infinite everywhere in output y, so nothing was compared" in report.verdict
@@ -68,10 +69,10 @@ def test_an_output_that_is_nan_everywhere_is_named() -> None:
     model = seeded(Two())
 
     def port(p: Any, x: Any) -> Any:
-        y = small({name.removeprefix("inner."): weight for name, weight in p.items()}, x)
+        y = inner(p, x)
         return y, jnp.sqrt(-1 - y**2)
 
-    report = compare_models(model, port, [X], params=params_of(model), order=0)
+    report = compare_models(model, port, [X], params=floats_of(model), order=0)
     assert not report.passed
     assert "everywhere in output y[1], so nothing was compared" in report.verdict
     assert set(report.outputs) == {"y[0]"}
@@ -82,10 +83,10 @@ def test_a_fault_is_named_although_another_output_is_nan() -> None:
     model = seeded(Two())
 
     def port(p: Any, x: Any) -> Any:
-        y = small({name.removeprefix("inner."): weight for name, weight in p.items()}, x, jnp.sin)
+        y = inner(p, x, jnp.sin)
         return y, jnp.log(-jnp.abs(y))
 
-    report = compare_models(model, port, [X], params=params_of(model), order=0)
+    report = compare_models(model, port, [X], params=floats_of(model), order=0)
     assert report.cause == "definition"
     assert any("not compared: output y[1]; both sides are NaN" in note for note in report.notes)
 
@@ -107,8 +108,8 @@ def test_a_mask_of_minus_infinity_leaves_the_rest_to_be_compared() -> None:
         return scores, jax.nn.softmax(scores, -1) @ linear(p, "v", x)
 
     model = seeded(Masked())
-    assert compare_models(model, port, [X], params=params_of(model)).passed
-    assert compare_models(model, partial(port, scale=1.0), [X], params=params_of(model)).cause == "definition"
+    assert compare_models(model, port, [X], params=floats_of(model)).passed
+    assert compare_models(model, partial(port, scale=1.0), [X], params=floats_of(model)).cause == "definition"
 
 
 class Root(nn.Module):
@@ -124,19 +125,18 @@ def test_gradients_that_are_nan_everywhere_compare_nothing() -> None:
     model = seeded(Root())
 
     def port(p: Any, x: Any) -> Any:
-        y = small({name.removeprefix("inner."): weight for name, weight in p.items()}, x)
-        return jnp.sqrt(y * 0) + 1
+        return jnp.sqrt(inner(p, x) * 0) + 1
 
-    report = compare_models(model, port, [X], params=params_of(model))
+    report = compare_models(model, port, [X], params=floats_of(model))
     assert not report.passed
     assert not any(gradient.compared for gradient in report.gradients)
     assert "both sides are NaN or infinite everywhere in 4 of 4 gradients" in report.verdict
-    assert compare_models(model, port, [X], params=params_of(model), order=0).passed
+    assert compare_models(model, port, [X], params=floats_of(model), order=0).passed
 
 
 def test_inputs_that_are_nan_prove_no_match_of_weights() -> None:
     model = seeded(Small())
-    given = jax.tree.map(jnp.zeros_like, params_of(model))
+    given = jax.tree.map(jnp.zeros_like, floats_of(model))
     x = np.full_like(X, np.nan)
     with pytest.raises(UsageError, match="inputs: torch_model returns nothing but NaN or infinity"):
         copy_weights(model, small, [x], params=given)
@@ -203,7 +203,7 @@ def test_weights_behind_a_fault_are_copied_from_where_they_likely_come(
     wrong: dict[str, Any], modules: list[str], layers: int
 ) -> None:
     model = seeded(Dense(layers))
-    given = {name: jnp.ones_like(array) for name, array in params_of(model).items()}
+    given = {name: jnp.ones_like(array) for name, array in floats_of(model).items()}
     port = partial(dense, layers=layers, **(RIGHT | wrong))
     report = compare_models(model, port, [normal(2, 3, 16, 16)], params=given, weights="copy", order=0)
     assert [fault.torch for fault in report.faults] == modules, report.story()
@@ -237,7 +237,7 @@ def test_layers_are_not_blamed_for_weights_that_their_names_mix_up(activation: A
     with torch.no_grad():
         for parameter in [*model.one.parameters(), *model.two.parameters()]:
             parameter.add_(torch.randn_like(parameter))
-    given = {name: jnp.ones_like(array) for name, array in params_of(model).items()}
+    given = {name: jnp.ones_like(array) for name, array in floats_of(model).items()}
     report = compare_models(model, port, [3 * normal(7, 4)], params=given, weights="copy", order=0)
     wrong = activation is jnp.sin
     assert report.passed is not wrong, report.story()

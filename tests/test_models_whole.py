@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from ports import X, compared, linear, normal, seeded
+from ports import X, compared, linear, normal, params_of, seeded
 from torch import nn
 
 from crosscheck import compare_models
@@ -90,7 +90,7 @@ def test_a_branch_that_a_number_in_jax_alone_hides_is_judged() -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         return branch({**p, "last.weight": p["twice"] / 2}, x, approximate=True)
 
-    params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.state_dict().items()}
+    params = params_of(model)
     params["twice"] = 2 * params.pop("last.weight")
     assert not compare_models(model, port, [X], params=params, order=0).passed
 

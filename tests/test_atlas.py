@@ -11,10 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cli
 import numpy as np
 import pytest
 from atlases import Input, Number, Outcome, atlas_of, read
 from contract import DTYPES, IMPLEMENTATIONS, ORDERS, USUAL_MODES
+from declared import ANYWHERE, deviation_of
 from floats import FORMATS, bits_of
 
 import crosscheck
@@ -171,10 +173,7 @@ def test_of_a_function_of_rows_the_row_is_kept() -> None:
 
 @pytest.mark.full
 def test_of_a_row_as_long_as_a_vocabulary_the_lines_that_make_it_are_kept() -> None:
-    (deviation,) = (
-        candidate for candidate in activations["log_softmax"].deviations if candidate.id == "log_softmax-long-row"
-    )
-    made = of_one_region("log_softmax", deviation, 0)
+    made = of_one_region("log_softmax", deviation_of("log_softmax", "log_softmax-long-row"), 0)
     ((at, *_),) = (row.inputs for row in made.rows)
     assert at.place is not None
     assert f"in a row of {at.place.length}" in str(made)
@@ -203,11 +202,10 @@ def test_what_is_not_declared_is_a_row_and_fails() -> None:
 
 def test_a_declaration_that_the_run_refutes_fails() -> None:
     relu = activations["relu"]
-    (deviation,) = (d for d in relu.deviations if d.id == "relu-negative-zero")
+    deviation = deviation_of("relu", "relu-negative-zero")
     anchors = (crosscheck.Anchor(-0.0, {"torch.native": 1.0}),)
-    anywhere = (crosscheck.Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
     regions = (dataclasses.replace(deviation.regions[0], anchors=anchors, seen=()),)
-    wrong = dataclasses.replace(deviation, regions=regions, seen=anywhere)
+    wrong = dataclasses.replace(deviation, regions=regions, seen=ANYWHERE)
     changed = dataclasses.replace(relu, deviations=(wrong, *(d for d in relu.deviations if d is not deviation)))
     made = crosscheck.atlas(changed, quick=True, dtypes=["float32"])
     assert not made.passed
@@ -322,11 +320,7 @@ def test_an_undeclared_disagreement_exits_1_and_nothing_compared_2(command: Comm
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
 def test_bad_input_gets_one_message_and_exit_2(command: Command, arguments: tuple[str, ...], message: str) -> None:
-    done = command("atlas", *arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    cli.assert_refused(command("atlas", *arguments), message)
 
 
 def test_an_activation_is_named_or_given() -> None:

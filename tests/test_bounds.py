@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from declared import ANYWHERE, FLOAT32, LOST_TAIL, declared, failures, gradient_of
+from declared import ANYWHERE, FLOAT32, LOST_TAIL, declared, deviation_of, failures, gradient_of
 
 import crosscheck
 from crosscheck import Anchor, Region
@@ -90,7 +90,7 @@ def test_another_function_loses_digits_too_up_to_its_bound(bound: float, passed:
 def test_a_bound_of_another_function_is_borne_out_by_lost_digits_at_an_anchor(bound: float, is_stale: bool) -> None:
     """An error that the inputs beside it do not share is judged as lost digits, however large."""
     gelu = crosscheck.activations["gelu_tanh"]
-    (deviation,) = (candidate for candidate in gelu.deviations if candidate.id == "gelu-tanh-torch-default-is-erf")
+    deviation = deviation_of("gelu_tanh", "gelu-tanh-torch-default-is-erf")
     at = -7.76288709195299
     region = Region(0, ("float64",), ((-8.2, -0.003), (0.003, 6.7)), (Anchor(at, {}),), bound)
     gelu = dataclasses.replace(gelu, deviations=(dataclasses.replace(deviation, regions=(region,), seen=ANYWHERE),))

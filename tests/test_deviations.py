@@ -11,7 +11,7 @@ import torch
 from catalogue import NAMES
 from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
-from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, failures, gradient_of
+from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, deviation_of, failures, gradient_of
 from floats import FORMATS, following, widen
 from judging import CODE
 from kept import environment
@@ -59,30 +59,25 @@ def test_what_a_implementation_raises_is_declared_like_any_other_deviation() -> 
     assert "it does not raise" in failures(now)
 
 
-def test_a_region_drawn_too_wide_fails() -> None:
-    report = gradient_of(declared(dataclasses.replace(FLOAT32, intervals=((-1e30, 1e30),))))
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"intervals": ((-1e30, 1e30),)}, "too wide"),
+        ({"anchors": (Anchor(19.5, {"torch.native": 1e-9, "jax.native": 0.0}),)}, "not the declared 1e-09"),
+        ({"intervals": ((0.5, 103.98),), "anchors": (Anchor(0.5, {}),)}, "does not occur at its anchor 0.5"),
+    ],
+    ids=["a region drawn too wide", "another result", "an anchor at which it does not occur"],
+)
+def test_a_wrong_declaration_fails(changes: dict[str, Any], said: str) -> None:
+    report = gradient_of(declared(dataclasses.replace(FLOAT32, **changes)))
     assert not report.passed
-    assert "too wide" in failures(report)
+    assert said in failures(report)
 
 
 def test_a_region_drawn_too_narrow_leaves_points_uncovered() -> None:
     report = gradient_of(declared(dataclasses.replace(FLOAT32, intervals=((10.0, 103.98),))))
     assert not report.passed
     assert any(comparison.uncovered for comparison in report.comparisons)
-
-
-def test_a_changed_declared_result_fails() -> None:
-    anchor = Anchor(19.5, {"torch.native": 1e-9, "jax.native": 0.0})
-    report = gradient_of(declared(dataclasses.replace(FLOAT32, anchors=(anchor,))))
-    assert not report.passed
-    assert "not the declared 1e-09" in failures(report)
-
-
-def test_an_anchor_at_which_it_does_not_occur_fails() -> None:
-    region = dataclasses.replace(FLOAT32, intervals=((0.5, 103.98),), anchors=(Anchor(0.5, {}),))
-    report = gradient_of(declared(region))
-    assert not report.passed
-    assert "does not occur at its anchor 0.5" in failures(report)
 
 
 def test_in_another_environment_an_absence_is_a_note_and_the_region_still_covers() -> None:
@@ -164,7 +159,7 @@ def run_here(deviation: Deviation, region: Region) -> bool:
 
 def find(name: str, id_: str) -> Deviation:
     """A deviation that was seen in this environment; elsewhere it need not occur."""
-    (deviation,) = (deviation for deviation in crosscheck.activations[name].deviations if deviation.id == id_)
+    deviation = deviation_of(name, id_)
     if not seen_here(deviation, HERE):
         pytest.skip(f"{id_} was not seen in this environment: {HERE}")
     if not any(run_here(deviation, region) for region in deviation.regions):
@@ -310,9 +305,7 @@ def first(deviation: Deviation, order: int, dtype: str, at: float | None = None)
 
 INFINITE = next(deviation for deviation in crosscheck.activations["softmax"].deviations if deviation.cause == "special")
 LARGEST = first(INFINITE, 0, "float32", inf)
-ROUNDED = next(
-    deviation for deviation in crosscheck.activations["softmax"].deviations if deviation.id == "softmax-rounded-difference"
-)
+ROUNDED = deviation_of("softmax", "softmax-rounded-difference")
 NEAR = first(ROUNDED, 0, "float32")
 
 
@@ -352,9 +345,7 @@ def test_a_length_that_is_not_run_covers_nothing_and_is_not_missed(verified: Run
 
 def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(verified: Run) -> None:
     """In bfloat16 an entry of rows of several lengths is known by the same number; the error depends on the row."""
-    deviation = next(
-        candidate for candidate in crosscheck.activations["softmax"].deviations if candidate.id == "softmax-16-bit-rounding"
-    )
+    deviation = deviation_of("softmax", "softmax-16-bit-rounding")
     declared = first(deviation, 0, "bfloat16")
     values = [point for point in verified("softmax").points if (point.key.dtype, point.key.order) == ("bfloat16", 0)]
     values = [point for point in values if (point.key.implementation, point.key.against) == ("torch.native", "exact")]

@@ -11,6 +11,7 @@ import jax
 import pytest
 import recorded_here
 import torch
+from declared import deviation_of
 from recorded_here import HERE, Environment, Record
 
 import crosscheck
@@ -172,7 +173,7 @@ def test_where_a_command_recorded_the_environment_nothing_else_covers(
 ) -> None:
     put_on_record(monkeypatch, Record(THIS, {}, by), Record(ELSEWHERE, {}))
     relu = crosscheck.activations["relu"]
-    (deviation,) = (candidate for candidate in relu.deviations if candidate.id == "relu-negative-zero")
+    deviation = deviation_of("relu", "relu-negative-zero")
     regions = tuple(dataclasses.replace(region, seen=(seen,)) for region in deviation.regions)
     declared = dataclasses.replace(relu, deviations=(dataclasses.replace(deviation, regions=regions),))
     assert values(declared).passed is passed

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from declared import deviation_of
 from recorded_here import FOLDER, SCHEMA, Environment, Record, files, read, recorded, seen_here, text
 
 import crosscheck
@@ -88,9 +89,7 @@ def test_each_environment_has_one_file() -> None:
 
 
 def test_a_deviation_of_the_catalogue_has_the_regions_on_record_and_where_they_were_seen() -> None:
-    (deviation,) = (
-        candidate for candidate in crosscheck.activations["gelu"].deviations if candidate.id == "gelu-top-binade"
-    )
+    deviation = deviation_of("gelu", "gelu-top-binade")
     assert isinstance(deviation, Deviation)
     there = [record for record in map(read, FILES) if deviation.id in record.deviations]
     assert there

@@ -2,6 +2,8 @@
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 ORDERS = (0, 1, 2)
+ORDER_IDS = ("value", "gradient", "second")
+"""What they are called in the names of tests."""
 CAUSES = (
     "error",
     "missing",

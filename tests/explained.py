@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import io
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
+import crosscheck
 from crosscheck import Activation, Anchor, Deviation, Region, Seen
 
 WRITTEN_OUT = 32
@@ -77,3 +79,12 @@ def declaring(record: Activation, x: float, dtype: str, order: int, **where: Any
     seen = (Seen(torch=">=0", jax=">=0"),)
     deviation = Deviation("declared-here", "inaccurate", natives, (region,), "A reason.", "https://example.org", seen)
     return dataclasses.replace(record, deviations=(deviation,))
+
+
+def assert_own_reproduced(told: Callable[..., str], broken: Activation, derivative: Callable[..., Any]) -> None:
+    """The snippets of a record's own implementations and of its formula, all of them wrong."""
+    options = {"quick": True, "orders": [0, 1], "dtypes": ["float64"], "implementations": ["torch", "jax", "analytic"]}
+    explained = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": derivative})))
+    assert {implementation(label) for part in explained for label, _ in part.snippets} == {*options["implementations"]}
+    for part in explained:
+        assert_reproduced(part, activation=broken, broken=broken)

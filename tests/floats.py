@@ -6,6 +6,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 FloatArray = npt.NDArray[Any]
 """An array in one of the four formats (bfloat16 is ml_dtypes' type)."""
@@ -46,6 +47,7 @@ def _format(name: str) -> Format:
 
 
 FORMATS = {name: _format(name) for name in ("float64", "float32", "bfloat16", "float16")}
+each_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 
 
 def widen(array: FloatArray) -> Float64Array:

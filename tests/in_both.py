@@ -9,10 +9,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 from floats import Float64Array, FloatArray
 
 FRAMEWORKS = ("torch", "jax")
+each_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
+TORCH_WARNS_OF_ITSELF = [
+    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+]
+"""Where forward mode or inductor is first used, and where it compiles an autograd.Function."""
 
 
 def make(framework: str, values: Any, dtype: str = "float64") -> Any:

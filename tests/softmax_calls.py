@@ -9,6 +9,12 @@ from floats import Float64Array
 import crosscheck
 
 SOFTMAX = crosscheck.activations["softmax"]
+AXES = {
+    "row": ((5,), (-1, 0)),
+    "matrix": ((3, 4), (-1, 0, 1, -2)),
+    "cube": ((2, 3, 4), (-1, 0, 1, 2, -2, -3)),
+}
+"""Shapes, and every axis of theirs."""
 
 
 def function_of(framework: str, axis: int = -1) -> Callable[[Any], Any]:

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import rational
 from flint import arb
-from floats import FORMATS, Format
+from floats import Format, each_format
 from truths import precision
 
 from crosscheck._truth.decide import decide, decide_many
-
-EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 
 
 def exact_ball(r: Fraction) -> Any:
@@ -28,7 +26,7 @@ def dyadic(ball: Any) -> Fraction:
     return Fraction(int(man)) * Fraction(2) ** int(power)
 
 
-@EACH
+@each_format
 def test_exact_halves_go_to_even(fmt: Format) -> None:
     p = fmt.precision
     with precision(300):
@@ -42,7 +40,7 @@ def test_exact_halves_go_to_even(fmt: Format) -> None:
                     assert exponent == e
 
 
-@EACH
+@each_format
 def test_subnormal_halves_go_to_even(fmt: Format) -> None:
     unit = Fraction(2) ** (fmt.e_min - fmt.precision + 1)
     with precision(300):
@@ -52,7 +50,7 @@ def test_subnormal_halves_go_to_even(fmt: Format) -> None:
             assert decision == (float(even * unit), n + 0.5 - even, fmt.e_min)
 
 
-@EACH
+@each_format
 def test_a_ball_around_a_half_is_not_decided(fmt: Format) -> None:
     with precision(300):
         half = arb((2**fmt.precision + 1, -fmt.precision))  # 1 and half an ULP
@@ -81,7 +79,7 @@ def random_balls(fmt: Format, radius_bits: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("radius_bits", [10, 40, 58, 70, 90, 150, 220])
-@EACH
+@each_format
 def test_decisions_hold_for_the_whole_ball_and_many_agree_with_one(fmt: Format, radius_bits: int) -> None:
     with precision(400):
         balls = random_balls(fmt, radius_bits)
@@ -108,7 +106,7 @@ def test_decisions_hold_for_the_whole_ball_and_many_agree_with_one(fmt: Format, 
     assert share > 0.5 if radius_bits >= 150 else share < 1
 
 
-@EACH
+@each_format
 @pytest.mark.parametrize("shift", [-1, 0, 1], ids=["centre below", "centre on it", "centre above"])
 def test_around_a_power_of_two_the_lower_exponent_stands(fmt: Format, shift: int) -> None:
     """The error then looks larger, never smaller: what Truth.exponent promises where the enclosure cannot decide."""
@@ -118,7 +116,7 @@ def test_around_a_power_of_two_the_lower_exponent_stands(fmt: Format, shift: int
         assert decide_many([ball], fmt)[2].tolist() == [-1]
 
 
-@EACH
+@each_format
 def test_tight_balls_are_always_decided(fmt: Format) -> None:
     rng = np.random.default_rng(8)
     with precision(400):
@@ -131,7 +129,7 @@ def test_tight_balls_are_always_decided(fmt: Format) -> None:
         assert all(decide(ball, fmt) is not None for ball in thirds)
 
 
-@EACH
+@each_format
 def test_zero_and_what_is_not_finite(fmt: Format) -> None:
     with precision(300):
         assert decide(arb(0), fmt) == (0.0, 0.0, fmt.e_min)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from catalogue import ROWS
 from flint import arb
-from floats import FORMATS, Float64Array, Format
+from floats import FORMATS, Float64Array, Format, each_format
 from truths import STARTS, Sample, Truth, doubles, matches, precision, rows
 
 import crosscheck
@@ -92,7 +92,7 @@ def test_what_is_masked_is_nothing_and_what_is_not_defined_is_not_known() -> Non
         assert np.isinf((a / 0.0).radius[1])
 
 
-@pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+@each_format
 def test_results_are_decided_as_rational_numbers_are(fmt: Format) -> None:
     """Ties, powers of two from below and above, subnormals, the largest: with a low part on either side, and none."""
     p, least = fmt.precision, fmt.smallest_normal

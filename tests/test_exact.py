@@ -8,15 +8,14 @@ import flint
 import mpmath
 import numpy as np
 import pytest
-from floats import FORMATS, FloatArray, Format, every_value, widen
+from contract import ORDERS
+from floats import FORMATS, FloatArray, Format, each_format, every_value, widen
 from mpmath import mpf
 from truths import fraction, matches, samples, truth
 
 import crosscheck
 from crosscheck import Activation, Kink, Limits, SpecError
 
-EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
-ORDERS = (0, 1, 2)
 BITS = 4000
 RELU = crosscheck.activations["relu"]
 Definition = Callable[[Any, Any], Any]
@@ -84,7 +83,7 @@ CASES: Mapping[str, tuple[Activation, Callable[[Any], tuple[Any, Any, Any]]]] = 
 }
 
 
-@EACH
+@each_format
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_derivatives_are_mpmaths(name: str, fmt: Format) -> None:
     activation, reference = CASES[name]
@@ -124,7 +123,7 @@ def test_sigmoid_second_derivative_beside_ties_of_bfloat16_subnormals() -> None:
     np.testing.assert_allclose(result.residual, -0.5, atol=2.0**-20)
 
 
-@EACH
+@each_format
 def test_relu_is_exact_at_every_kind_of_input(fmt: Format) -> None:
     x = next(samples(RELU, {}, fmt.name, seed=0, per_binade=1, uniform=50)).x
     result = truth(RELU, x, ORDERS)
@@ -173,7 +172,7 @@ def test_huge_inputs(name: str, dtype: str, x: float, value: float, first: float
         assert widen(result[k].rounded)[0] == pytest.approx(expected, rel=2.0**-52)
 
 
-@EACH
+@each_format
 def test_at_nan_the_value_is_judged_and_the_derivatives_are_not(fmt: Format) -> None:
     result = truth(crosscheck.activations["sigmoid"], np.array([nan, 1.0], fmt.dtype), ORDERS)
     for k in ORDERS:
@@ -230,7 +229,7 @@ def test_a_side_may_be_chosen(side: str, slope: float) -> None:
         truth(smooth, ZERO, [1])
 
 
-@EACH
+@each_format
 def test_the_sides_of_relu(fmt: Format) -> None:
     result = truth(crosscheck.activations["relu"], ZERO.astype(fmt.dtype), ORDERS)
     np.testing.assert_array_equal(widen(result[1].left), [nan, 0, 0, nan])
@@ -331,7 +330,7 @@ def test_an_infinite_limit_of_the_wrong_sign_is_an_error() -> None:
 LOG = Limits((-inf, inf, -inf), (nan, 0, 0))
 
 
-@EACH
+@each_format
 def test_limits_stand_at_the_ends_of_a_domain_and_nothing_is_beyond_them(fmt: Format) -> None:
     log = record(lambda m, x: m.log(x), LOG, domain=(0.0, inf))
     result = truth(log, np.array([-inf, -1, -fmt.smallest_subnormal, -0.0, 0.0, 1, inf, nan], fmt.dtype), ORDERS)
@@ -342,7 +341,7 @@ def test_limits_stand_at_the_ends_of_a_domain_and_nothing_is_beyond_them(fmt: Fo
         assert not result[k].undecided.any()
 
 
-@EACH
+@each_format
 def test_just_inside_of_a_domain_s_end_the_definition_holds(fmt: Format) -> None:
     x = np.array([fmt.smallest_subnormal], fmt.dtype)
     result = truth(record(lambda m, x: m.log(x), LOG, domain=(0.0, inf)), x, [0])[0]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from in_both import each_framework
 
 import crosscheck
 
@@ -27,7 +28,7 @@ def gradients(name: str) -> dict[str, np.ndarray]:
     return {"torch": x.grad.numpy(), "jax": np.asarray(jax.grad(lambda x: activation.jax(x).sum())(jnp.asarray(AT)))}
 
 
-@pytest.mark.parametrize("framework", ["torch", "jax"])
+@each_framework
 @pytest.mark.parametrize("name", FORMULAS)
 def test_the_gradient_is_the_formula(name: str, framework: str) -> None:
     np.testing.assert_allclose(gradients(name)[framework], FORMULAS[name](AT.astype(np.float64)), rtol=2e-7)

@@ -10,19 +10,16 @@ import mpmath
 import numpy as np
 import pytest
 from catalogue import NAMES
-from contract import DTYPES
-from explained import assert_reproduced, declaring, implementation, parts
+from contract import DTYPES, ORDERS
+from explained import assert_own_reproduced, assert_reproduced, declaring, parts
 from flint import arb
-from floats import FORMATS, FloatArray, Format, widen
+from floats import FORMATS, FloatArray, Format, each_format, widen
+from in_both import each_framework
 from mpmath import mpf
 from truths import Sample, coordinates, enclosures, fraction, matches, paired, precision, row_truth
 
 import crosscheck
 from crosscheck import Activation, Limits, Report, SpecError
-
-ORDERS = (0, 1, 2)
-EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
-in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
 
 
 def halves(x: Any, axis: int) -> tuple[Any, Any]:
@@ -99,7 +96,7 @@ def array_of(framework: str, values: FloatArray) -> Any:
     return m.asarray(values)
 
 
-@in_both
+@each_framework
 @of_every_record
 def test_the_results_are_half_as_many_along_any_axis(activation: Activation, framework: str) -> None:
     x = np.random.default_rng(1).uniform(-2, 2, (2, 6, 4)).astype(np.float32)
@@ -109,7 +106,7 @@ def test_the_results_are_half_as_many_along_any_axis(activation: Activation, fra
         np.testing.assert_allclose(result, activation.definition(np, x.astype(np.float64), axis=axis), rtol=1e-5)
 
 
-@in_both
+@each_framework
 @of_every_record
 def test_an_odd_length_is_refused(activation: Activation, framework: str) -> None:
     function = getattr(activation, framework)
@@ -124,7 +121,7 @@ def test_an_odd_length_is_refused(activation: Activation, framework: str) -> Non
 
 
 @pytest.mark.parametrize("length", [2, 4, 20])
-@EACH
+@each_format
 def test_the_truth_is_mpmaths(fmt: Format, length: int) -> None:
     """Of a e^b, and of its derivatives, which mix no pair with another; v are the first entries of the direction w."""
     rng = np.random.default_rng(length)
@@ -173,7 +170,7 @@ LIMITS: dict[str, tuple[tuple[float, float], float, tuple[float, float]]] = {
 }
 
 
-@EACH
+@each_format
 def test_each_pair_of_a_row_has_a_limit_of_its_own(fmt: Format) -> None:
     """An infinite number beside a closed gate has none: which of the two wins depends on how fast they grow."""
     pairs, values, slopes = (np.array(column) for column in zip(*LIMITS.values(), strict=True))
@@ -349,11 +346,7 @@ def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(
 
     values = {f"{side}_value": in_framework(wrong) for side in ("torch", "jax")}
     broken = dataclasses.replace(GROWN, **values)
-    options = {"quick": True, "orders": [0, 1], "dtypes": ["float64"], "implementations": ["torch", "jax", "analytic"]}
-    explained = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": wrong})))
-    assert {implementation(label) for part in explained for label, _ in part.snippets} == {*options["implementations"]}
-    for part in explained:
-        assert_reproduced(part, activation=broken, broken=broken)
+    assert_own_reproduced(told, broken, wrong)
 
 
 def test_it_is_drawn_as_its_gate_varies() -> None:

@@ -16,13 +16,13 @@ import flint
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from contract import ORDERS
 from truths import Truth, kept, samples
 
 import crosscheck
 from crosscheck._cli import caching
 
 SIGMOID, SOFTMAX = crosscheck.activations.sigmoid, crosscheck.activations.softmax
-ORDERS = (0, 1, 2)
 VARIABLE = "CROSSCHECK_CACHE_DIR"
 LARGEST = 2**30
 """How many bytes a command may leave, as the documentation says."""

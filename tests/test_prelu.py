@@ -12,6 +12,7 @@ import pytest
 import torch
 from contract import DTYPES
 from floats import FORMATS, Float64Array, widen
+from in_both import each_framework
 from rational import rounded_all
 from torch.autograd import forward_ad
 
@@ -32,7 +33,6 @@ CASES = {
 }
 """Shapes of x and of the weight."""
 
-every_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_case = pytest.mark.parametrize(("shape", "channels"), CASES.values(), ids=CASES)
 
@@ -88,7 +88,7 @@ def ours(framework: str, record: crosscheck.Activation = PRELU) -> Callable[...,
 
 @every_case
 @every_dtype
-@every_framework
+@each_framework
 def test_the_formula_holds(framework: str, dtype: str, shape: tuple[int, ...], channels: tuple[int, ...]) -> None:
     given = drawn(shape, channels)
     assert_same(results(framework, ours(framework), given, dtype), formula(given, dtype))
@@ -121,7 +121,7 @@ FAULTS = {"positive-too": positive_too, "not-learned": not_learned}
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-@every_framework
+@each_framework
 def test_a_wrong_gradient_of_the_weight_is_caught(framework: str, fault: Callable[..., Any]) -> None:
     """While the value and the gradient by x, whose rule is given, are right."""
     given = drawn((2, 3, 4, 5), (3,))
@@ -132,7 +132,7 @@ def test_a_wrong_gradient_of_the_weight_is_caught(framework: str, fault: Callabl
         assert_same(wrong, formula(given, "float32"))
 
 
-@every_framework
+@each_framework
 def test_infinities_leave_the_weight_s_gradient_alone(framework: str) -> None:
     """A positive one: 0 times infinity is not added."""
     given = [np.array([np.inf, 3e38, -2.0]), np.array([1.5]), np.ones(3)]
@@ -153,7 +153,7 @@ def of_gradient_by_weight(framework: str, function: Callable[..., Any], x: list[
     return list(jax.grad(lambda w: gradient(jnp.array(x), w).sum())(jnp.array(weight)).tolist())
 
 
-@every_framework
+@each_framework
 def test_the_gradient_s_derivative_by_the_weight(framework: str) -> None:
     """1 where x is not positive, at 0 too, where the gradient is the weight."""
     x = [[-1.0, -0.5, 2.0], [-3.0, 4.0, 5.0]]
@@ -162,7 +162,7 @@ def test_the_gradient_s_derivative_by_the_weight(framework: str) -> None:
     assert of_gradient_by_weight(framework, ours(framework), [[0.0] * 3]) == [1.0] * 3
 
 
-@every_framework
+@each_framework
 def test_the_second_derivatives_by_the_weight_and_x_are_the_same_in_either_order(framework: str) -> None:
     """In every mode: 1 where x, of the weight's channel, is negative."""
     function, transforms = ours(framework), {"torch": torch.func, "jax": jax}[framework]
@@ -210,7 +210,7 @@ def test_torch_takes_another_side_at_0_when_it_differentiates_again() -> None:
     assert of_gradient_by_weight("torch", torch.nn.functional.prelu, [[0.0] * 3]) == [0.0] * 3
 
 
-@every_framework
+@each_framework
 def test_float32_weights_serve_wider_and_narrower_inputs(framework: str) -> None:
     """The result has the input's dtype."""
     m = {"torch": torch, "jax": jnp}[framework]
@@ -222,7 +222,7 @@ def test_float32_weights_serve_wider_and_narrower_inputs(framework: str) -> None
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((4, 3), (2,)), ((3,), (3,)), ((4, 3), (4, 3)), ((2, 3, 4), (4,))], ids=str)
-@every_framework
+@each_framework
 def test_a_weight_of_another_shape_is_refused(framework: str, shape: tuple[int, ...], channels: tuple[int, ...]) -> None:
     m = {"torch": torch, "jax": jnp}[framework]
     with pytest.raises(ValueError, match=r"^prelu: weight: got shape .*, expected one number"):

@@ -11,18 +11,14 @@ import pytest
 import torch
 from catalogue import ROWS
 from floats import Float64Array
+from in_both import TORCH_WARNS_OF_ITSELF, each_framework
 
 import crosscheck
 from crosscheck import SpecError
 
-pytestmark = [
-    # torch warns of itself: when forward mode is first used, and when it compiles an autograd.Function
-    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
-]
+pytestmark = TORCH_WARNS_OF_ITSELF
 
 each = pytest.mark.parametrize("name", ROWS)
-in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
 X, V, W = (np.random.default_rng(seed).uniform(-2, 2, 6) for seed in (1, 2, 3))
 FURTHER = np.random.default_rng(4).uniform(-2, 2, (3, 6))
 
@@ -56,7 +52,7 @@ def tools(framework: str) -> tuple[Any, Callable[[Float64Array], Any], Callable[
     return (torch.func, torch.from_numpy, lambda f: f) if framework == "torch" else (jax, jnp.asarray, jax.jit)
 
 
-@in_both
+@each_framework
 @each
 def test_jacobians_and_hessians_in_every_mode(name: str, framework: str) -> None:
     m, make, compiled = tools(framework)
@@ -69,7 +65,7 @@ def test_jacobians_and_hessians_in_every_mode(name: str, framework: str) -> None
             assert_close(compiled(getattr(m, outer)(getattr(m, inner)(function)))(make(X)), second, f"{outer} {inner}")
 
 
-@in_both
+@each_framework
 @each
 def test_products_with_directions(name: str, framework: str) -> None:
     """Also differentiated by the direction that reverse mode starts from, in which it is linear."""
@@ -92,7 +88,7 @@ def test_products_with_directions(name: str, framework: str) -> None:
         assert_close(by_v(make(v)), j @ W, "by the direction")
 
 
-@in_both
+@each_framework
 @each
 def test_vmap_and_axes(name: str, framework: str) -> None:
     m, make, _ = tools(framework)
@@ -103,9 +99,10 @@ def test_vmap_and_axes(name: str, framework: str) -> None:
         columns = m.vmap(lambda x: function(x, axis=0), **{{"torch": "in_dims", "jax": "in_axes"}[framework]: 1})
         assert_close(columns(make(FURTHER.T.copy())), expected)
         assert_close(function(make(FURTHER.T.copy()), axis=0), np.moveaxis(expected, 0, -1))
-        assert_close(
-            m.vmap(m.jacrev(function))(make(FURTHER)), np.stack([jax.jacfwd(defined(name))(row) for row in FURTHER])
-        )
+        assert_close(m.vmap(m.vmap(function))(make(FURTHER[None])), expected[None])
+        for mode in (m.jacrev, m.jacfwd):
+            jacobians = np.stack([jax.jacfwd(defined(name))(row) for row in FURTHER])
+            assert_close(m.vmap(mode(function))(make(FURTHER)), jacobians)
         assert_close(
             m.vmap(m.hessian(function))(make(FURTHER)), np.stack([jax.hessian(defined(name))(row) for row in FURTHER])
         )

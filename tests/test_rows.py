@@ -10,9 +10,9 @@ import mpmath
 import numpy as np
 import pytest
 from catalogue import ROWS
-from contract import LENGTHS, OTHER_LENGTHS
+from contract import LENGTHS, ORDERS, OTHER_LENGTHS
 from flint import arb
-from floats import FORMATS, Float64Array, FloatArray, Format, widen
+from floats import FORMATS, Float64Array, FloatArray, Format, each_format, widen
 from mpmath import mpf
 from truths import Sample, coordinates, enclosures, fraction, matches, precision, row_truth, samples
 
@@ -20,10 +20,8 @@ import crosscheck
 from crosscheck import Activation, Limits
 
 SOFTMAX = crosscheck.activations["softmax"]
-ORDERS = (0, 1, 2)
 DIGITS = 150
 """Of which cancellation takes at most 90 here: e^-200 beside 1."""
-EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 Reference = Callable[[list[Any], list[Any]], Sequence[Sequence[Any]]]
 
 # Against mpmath
@@ -71,7 +69,7 @@ def tidy(value: Any) -> Fraction:
 
 
 @pytest.mark.parametrize("length", [1, 2, 8])
-@EACH
+@each_format
 def test_value_and_derivatives_are_mpmaths(fmt: Format, length: int) -> None:
     x = tiled(fmt, length)
     v = np.random.default_rng(length + 100).standard_normal(x.shape).astype(fmt.dtype)
@@ -91,7 +89,7 @@ def test_the_sampled_rows_are_decided_right(fmt: Format) -> None:
 
 @pytest.mark.parametrize("masked", [False, True], ids=["", "beside minus infinity"])
 @pytest.mark.parametrize("length", [2, 8])
-@EACH
+@each_format
 def test_entries_that_are_all_equal_give_fractions_that_are_decided(fmt: Format, length: int, masked: bool) -> None:
     """s is 1/n, and the derivatives may lie half way between two numbers of the format, where a ball never decides."""
     v = np.zeros((3, length))
@@ -115,7 +113,7 @@ def test_entries_that_are_all_equal_give_fractions_that_are_decided(fmt: Format,
                 matches(result[k], i * len(along) + j, exact[k] if here else Fraction(0), fmt)
 
 
-@EACH
+@each_format
 def test_a_constant_direction_gives_0(fmt: Format) -> None:
     """Adding one number to the whole row changes nothing: the derivatives vanish, by cancellation alone."""
     x = tiled(fmt, 8)
@@ -273,7 +271,7 @@ WITHOUT_LIMIT = {
 
 
 @pytest.mark.parametrize("row", WITHOUT_LIMIT.values(), ids=WITHOUT_LIMIT)
-@EACH
+@each_format
 def test_a_row_without_a_limit_is_nan_and_its_derivatives_are_not_judged(fmt: Format, row: list[float]) -> None:
     x = np.array([FINITE, row, FINITE], fmt.dtype)
     result = row_truth(SOFTMAX, x, np.full_like(x, 0.5), ORDERS)
@@ -294,7 +292,7 @@ ONE_HOT = {
 
 
 @pytest.mark.parametrize(("row", "expected"), ONE_HOT.values(), ids=ONE_HOT)
-@EACH
+@each_format
 def test_a_single_infinite_maximum_has_the_limit(fmt: Format, row: list[float], expected: list[float]) -> None:
     x = np.array([row], fmt.dtype)
     v = np.arange(1, len(row) + 1)[None].astype(fmt.dtype)
@@ -305,7 +303,7 @@ def test_a_single_infinite_maximum_has_the_limit(fmt: Format, row: list[float], 
         assert np.abs(result[k].residual).max() < 2.0**-60
 
 
-@EACH
+@each_format
 def test_a_masked_entry_is_0_and_the_others_are_those_of_the_row_without_it(fmt: Format) -> None:
     x, v = np.array([[0.5, -1.0, 3.0]], fmt.dtype), np.array([[1.0, -2.0, 0.25]], fmt.dtype)
     masked, along = (np.insert(a, 1, b, axis=1).astype(fmt.dtype) for a, b in ((x, -inf), (v, 7.0)))
@@ -319,7 +317,7 @@ def test_a_masked_entry_is_0_and_the_others_are_those_of_the_row_without_it(fmt:
 # The scale
 
 
-@EACH
+@each_format
 def test_the_scale_is_the_sum_of_the_terms_magnitudes(fmt: Format) -> None:
     """Of s_i (v_i - sum_j s_j v_j), and of its square's: care taken with rounding must not add to it, or hide faults."""
     x = tiled(fmt, 8)
@@ -347,7 +345,7 @@ def test_an_entry_is_known_by_how_far_it_lies_below_the_largest() -> None:
 
 
 @pytest.mark.parametrize("axis", [-1, 0])
-@EACH
+@each_format
 def test_the_samples_are_rows_of_several_lengths(fmt: Format, axis: int) -> None:
     drawn = list(samples(SOFTMAX, {"axis": axis}, fmt.name, seed=0, per_binade=1, uniform=1))
     assert [sample.length for sample in drawn] == list(LENGTHS if axis == -1 else OTHER_LENGTHS)

@@ -5,11 +5,10 @@ from math import inf, nan
 import numpy as np
 import pytest
 from contract import LENGTHS, OTHER_LENGTHS
-from floats import FORMATS, FloatArray, Format, to_ordinal, widen
+from floats import FORMATS, FloatArray, Format, each_format, to_ordinal, widen
 
 from crosscheck._arithmetic.sampling import COLUMNS, ROWS, sampled_pairs, sampled_rows, stratified
 
-EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 WIDE = pytest.mark.parametrize("fmt", [FORMATS["float64"], FORMATS["float32"]], ids=lambda fmt: fmt.name)
 NARROW = pytest.mark.parametrize("fmt", [FORMATS["bfloat16"], FORMATS["float16"]], ids=lambda fmt: fmt.name)
 POINTS = (0.1, -3.0, 0.0)
@@ -24,7 +23,7 @@ def contains(x: FloatArray, value: float, fmt: Format) -> bool:
     return bits(np.array([value], fmt.dtype), fmt)[0] in set(bits(x, fmt))
 
 
-@EACH
+@each_format
 def test_it_is_a_flat_array_in_the_format(fmt: Format) -> None:
     x = stratified(fmt, uniform=5, per_binade=1)
     assert x.dtype == fmt.dtype
@@ -120,14 +119,14 @@ def test_the_same_seed_gives_the_same_inputs_and_another_seed_others(fmt: Format
 FEW = {1: 3, 2: 5, 8: 40, 30: 4}
 
 
-@EACH
+@each_format
 def test_rows_have_the_lengths_and_numbers_asked_for(fmt: Format) -> None:
     for (length, count), (x, v) in zip(FEW.items(), sampled_rows(fmt, FEW), strict=True):
         assert x.dtype == v.dtype == fmt.dtype
         assert x.shape == v.shape == (2 * count + 7, length)
 
 
-@EACH
+@each_format
 def test_by_default_there_are_so_many_rows(fmt: Format) -> None:
     """The numbers of points in what is published, and which random rows are the same for every seed, rest on these."""
     shapes = {1: (39, 1), 2: (135, 2), 8: (103, 8), 100: (23, 100), 1000: (11, 1000)}
@@ -138,7 +137,7 @@ def test_by_default_there_are_so_many_rows(fmt: Format) -> None:
     assert [x.shape for x, _ in sampled_pairs(fmt)] == [(138, 2), (106, 8), (26, 100), (4, 1000)]
 
 
-@EACH
+@each_format
 def test_the_seed_is_0_by_default(fmt: Format) -> None:
     for draw in (sampled_rows, sampled_pairs):
         ((x, _),), ((same, _),) = draw(fmt, {8: 4}), draw(fmt, {8: 4}, seed=0)
@@ -151,7 +150,7 @@ def test_no_seed_that_people_take_repeats_the_rows_that_are_the_same_for_each() 
         assert (x[0] != x[1]).all()
 
 
-@EACH
+@each_format
 def test_the_same_seed_gives_the_same_rows_and_another_seed_half_of_them(fmt: Format) -> None:
     samples = [list(sampled_rows(fmt, FEW, seed=seed)) for seed in (5, 5, 6)]
     for (length, count), (x, v), (again, _), (other, w) in zip(FEW.items(), *samples, strict=True):
@@ -165,14 +164,14 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_half_of_them(fmt: Fo
         assert not same.all(axis=1).any() or length == 1
 
 
-@EACH
+@each_format
 def test_the_rows_of_a_length_do_not_depend_on_the_other_lengths(fmt: Format) -> None:
     (alone,) = [x for x, _ in sampled_rows(fmt, {8: 40}, seed=3)]
     among = [x for x, _ in sampled_rows(fmt, FEW, seed=3)][2]
     assert bits(alone, fmt) == bits(among, fmt)
 
 
-@EACH
+@each_format
 def test_random_rows_are_finite_of_several_spreads_and_levels(fmt: Format) -> None:
     ((x, v),) = sampled_rows(fmt, {8: 40})
     drawn = widen(x[:80])
@@ -213,13 +212,13 @@ SPECIAL = {
 
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("length", [2, 8, 32, 100, 1000])
-@EACH
+@each_format
 def test_special_rows_are_there_once(fmt: Format, length: int, kind: str) -> None:
     ((x, _),) = sampled_rows(fmt, {length: 1}, seed=9)
     assert sum(bool(SPECIAL[kind](row)) for row in widen(x[2:])) == 1
 
 
-@EACH
+@each_format
 def test_rows_of_one_entry_are_special_too(fmt: Format) -> None:
     ((x, _),) = sampled_rows(fmt, {1: 1})
     entries = set(map(str, widen(x).ravel().tolist()))
@@ -249,7 +248,7 @@ def test_what_is_fixed_is_there_and_nothing_else(fmt: Format) -> None:
 # Pairs
 
 
-@EACH
+@each_format
 def test_pairs_have_gates_wherever_a_gate_does_something(fmt: Format) -> None:
     for length, count in ROWS.items():
         drawn = [list(sampled_pairs(fmt, {length: count}, seed=seed)) for seed in (5, 5, 6)]
@@ -274,7 +273,7 @@ def test_pairs_have_gates_wherever_a_gate_does_something(fmt: Format) -> None:
             assert ((low < gates) & (gates < high)).sum() > 0.015 * gates.size
 
 
-@EACH
+@each_format
 def test_the_rows_of_one_pair_are_there_once(fmt: Format) -> None:
     ((x, _),) = sampled_pairs(fmt, {8: 3})
     table = [(0, 0), (1e3, 1e-3), (1, inf), (1, -inf), (inf, 0.5), (inf, inf), (-inf, -inf), (1, nan), (nan, 1)]

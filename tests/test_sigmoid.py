@@ -1,46 +1,16 @@
 """The properties of sigmoid that people rely on: nonlinear, smooth, bounded, monotonic."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
-import jax.numpy as jnp
 import numpy as np
-import pytest
 import torch
-from catalogue import ELEMENTWISE
-from floats import Float64Array, FloatArray
+from floats import Float64Array
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from in_both import FRAMEWORKS, array, derivative, make
+from in_both import TORCH_WARNS_OF_ITSELF, array, derivative, each_framework, make
 
 import crosscheck
 
-pytestmark = [
-    # torch warns of itself: when forward mode or inductor is first used, and when it compiles an autograd.Function
-    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
-]
-
-
-X = np.linspace(-4, 4, 24)
-
-
-def inputs(name: str, x: FloatArray = X) -> FloatArray:
-    """These inputs, moved into the function's domain where that does not reach down to them."""
-    low, _ = crosscheck.activations[name].domain
-    return x if np.isinf(low) else x - x.min() + (low + 0.25)
-
-
-every_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
-
-
-every_framework = pytest.mark.parametrize("framework", FRAMEWORKS)
-
-
-def function_of(name: str, framework: str) -> Callable[..., Any]:
-    return getattr(crosscheck.activations[name], framework)
-
+pytestmark = TORCH_WARNS_OF_ITSELF
 
 SIGMOID = crosscheck.activations["sigmoid"]
 STEEPEST = 0.0963
@@ -65,7 +35,7 @@ def slopes(framework: str, *values: float) -> Float64Array:
 jax_slopes = jax.jit(jax.vmap(jax.grad(SIGMOID.jax)))
 
 
-@every_framework
+@each_framework
 @hypothesised
 @given(x=st.floats(0.5, 10, width=32), factor=st.floats(1.5, 4, width=32))
 def test_sigmoid_is_nonlinear(framework: str, x: float, factor: float) -> None:
@@ -74,7 +44,7 @@ def test_sigmoid_is_nonlinear(framework: str, x: float, factor: float) -> None:
     assert centred[1] < factor * centred[0] * (1 - 1e-3)
 
 
-@every_framework
+@each_framework
 @hypothesised
 @given(x=moderate, step=steps)
 @example(x=1.3169579, step=0.001)
@@ -87,7 +57,7 @@ def test_sigmoid_is_smooth(framework: str, x: float, step: float) -> None:
     assert 0 < first <= 0.25
 
 
-@every_framework
+@each_framework
 def test_the_smoothness_bound_would_find_a_jump(framework: str) -> None:
     """ReLU's slope breaks the bound across its kink."""
     relu = crosscheck.activations["relu"]
@@ -95,7 +65,7 @@ def test_the_smoothness_bound_would_find_a_jump(framework: str) -> None:
     assert gradient[1] - gradient[0] > STEEPEST * 2e-3 + 1e-7
 
 
-@every_framework
+@each_framework
 @hypothesised
 @given(x=anything)
 def test_sigmoid_is_bounded_by_0_and_1(framework: str, x: float) -> None:
@@ -105,7 +75,7 @@ def test_sigmoid_is_bounded_by_0_and_1(framework: str, x: float) -> None:
         assert 0 < value < 1
 
 
-@every_framework
+@each_framework
 @hypothesised
 @given(x=anything, y=anything)
 @example(x=-0.0, y=0.0)
@@ -116,27 +86,3 @@ def test_sigmoid_is_monotonic(framework: str, x: float, y: float) -> None:
     assert low <= high
     if abs(x) < 8 and abs(y) < 8 and abs(x - y) > 0.01:
         assert low < high
-
-
-@every_elementwise
-def test_torch_takes_forward_over_forward(name: str) -> None:
-    """torch switches forward mode off inside a rule, where an outer derivative would silently be 0."""
-
-    def forward(f: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda x: torch.func.jvp(f, (x,), (torch.ones_like(x),))[1]
-
-    function = function_of(name, "torch")
-    x = make("torch", inputs(name, np.linspace(-2, 2, 5)), "float32")
-    expected = torch.func.vmap(torch.func.grad(torch.func.grad(function)))(x)
-    torch.testing.assert_close(forward(forward(function))(x), expected)
-
-
-@every_elementwise
-def test_jax_takes_forward_over_forward(name: str) -> None:
-    def forward(f: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
-
-    function = function_of(name, "jax")
-    x = make("jax", inputs(name, np.linspace(-2, 2, 5)), "float32")
-    expected = jax.vmap(jax.grad(jax.grad(function)))(x)
-    np.testing.assert_allclose(forward(forward(function))(x), expected, rtol=1e-5, atol=1e-7)

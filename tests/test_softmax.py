@@ -13,25 +13,14 @@ import pytest
 import torch
 from contract import DTYPES
 from floats import FORMATS, Float64Array, unit_of, widen
-from in_both import FRAMEWORKS, array, make, x64
+from in_both import TORCH_WARNS_OF_ITSELF, array, each_framework, make, x64
 from rational import rounded_all
-from softmax_calls import SOFTMAX, drawn, function_of
+from softmax_calls import AXES, SOFTMAX, drawn, function_of
 
-in_each = pytest.mark.parametrize("framework", FRAMEWORKS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
-pytestmark = [
-    pytest.mark.full,
-    # torch warns of itself: when forward mode is first used, and when it compiles an autograd.Function
-    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.full, *TORCH_WARNS_OF_ITSELF]
 
-AXES = {
-    "row": ((5,), (-1, 0)),
-    "matrix": ((3, 4), (-1, 0, 1, -2)),
-    "cube": ((2, 3, 4), (-1, 0, 1, 2, -2, -3)),
-}
 EVERY_AXIS = [(shape, axis) for shape, axes in AXES.values() for axis in axes]
 along_every_axis = pytest.mark.parametrize(("shape", "axis"), EVERY_AXIS, ids=[f"{s}-{a}" for s, a in EVERY_AXIS])
 
@@ -90,7 +79,7 @@ def test_the_closed_forms_are_each_other_s_derivatives() -> None:
 # Values
 
 
-@in_each
+@each_framework
 @along_every_axis
 def test_values_along_every_axis(framework: str, shape: tuple[int, ...], axis: int) -> None:
     with x64("float64"):
@@ -101,7 +90,7 @@ def test_values_along_every_axis(framework: str, shape: tuple[int, ...], axis: i
         assert_close(result.sum(axis), np.ones(np.delete(shape, axis)))
 
 
-@in_each
+@each_framework
 def test_the_last_axis_is_the_default(framework: str) -> None:
     x = make(framework, drawn((2, 3, 4)), "float32")
     np.testing.assert_array_equal(array(getattr(SOFTMAX, framework)(x)), array(function_of(framework, -1)(x)))
@@ -109,7 +98,7 @@ def test_the_last_axis_is_the_default(framework: str) -> None:
 
 
 @every_dtype
-@in_each
+@each_framework
 def test_every_dtype_is_kept_and_rounded_once(framework: str, dtype: str) -> None:
     """float32 and float64 within 2.5 ULP; of 16 bits the float32 result is rounded, beyond half by its error alone."""
     fmt = FORMATS[dtype]
@@ -123,14 +112,14 @@ def test_every_dtype_is_kept_and_rounded_once(framework: str, dtype: str) -> Non
     assert (np.abs(array(result) - expected) / unit).max() <= (0.51 if fmt.bits == 16 else 2.5)
 
 
-@in_each
+@each_framework
 @pytest.mark.parametrize(("shape", "axis"), [((0, 3), -1), ((2, 0, 4), 2), ((3, 0), 0)], ids=str)
 def test_no_rows_at_all_give_no_values(framework: str, shape: tuple[int, ...], axis: int) -> None:
     result = function_of(framework, axis)(make(framework, np.zeros(shape), "float32"))
     assert tuple(result.shape) == shape
 
 
-@in_each
+@each_framework
 def test_a_row_of_one_entry_is_1_with_derivative_0(framework: str) -> None:
     x = np.array([[-inf], [-1000.0], [0.0], [88.7], [inf]], np.float32)
     v = np.full_like(x, 3)
@@ -139,7 +128,7 @@ def test_a_row_of_one_entry_is_1_with_derivative_0(framework: str) -> None:
         assert result.tolist() == [[expected]] * 5
 
 
-@in_each
+@each_framework
 def test_large_entries_do_not_overflow(framework: str) -> None:
     top = FORMATS["float32"].largest
     rows = [[1000.0, 1000.0], [-1000.0, -1001.0], [top, -top], [top, top], [-top, -top]]
@@ -177,7 +166,7 @@ LIMITS = {
 
 @pytest.mark.parametrize("case", LIMITS)
 @every_dtype
-@in_each
+@each_framework
 def test_infinite_entries_have_the_limit_or_none(framework: str, dtype: str, case: str) -> None:
     row, expected = LIMITS[case]
     with x64(dtype):
@@ -189,7 +178,7 @@ def test_infinite_entries_have_the_limit_or_none(framework: str, dtype: str, cas
 
 @pytest.mark.parametrize("case", [case for case, (_, expected) in LIMITS.items() if not np.isnan(expected).any()])
 @every_dtype
-@in_each
+@each_framework
 def test_where_there_is_a_limit_the_derivatives_are_finite(framework: str, dtype: str, case: str) -> None:
     """0 where the limit is one-hot; where minus infinity masks an entry, those of the row without it."""
     row, s = LIMITS[case]
@@ -201,7 +190,7 @@ def test_where_there_is_a_limit_the_derivatives_are_finite(framework: str, dtype
         assert widen(result).tolist() == widen(rounded_all(closed, fmt)).tolist()
 
 
-@in_each
+@each_framework
 def test_an_entry_does_not_spoil_other_rows(framework: str) -> None:
     x = np.array([[nan, 0.0], [0.0, 0.0], [inf, inf], [-inf, -inf], [0.0, -inf]], np.float32)
     for axis, rows in ((-1, x), (0, x.T)):
@@ -213,34 +202,6 @@ def test_an_entry_does_not_spoil_other_rows(framework: str) -> None:
 
 
 # Derivatives
-
-
-def test_torch_jacobians_and_hessians() -> None:
-    x = drawn((5,), seed=4)
-    tensor, function = torch.from_numpy(x), SOFTMAX.torch
-    modes = {"reverse": torch.func.jacrev, "forward": torch.func.jacfwd}
-    for name, mode in modes.items():
-        assert_close(mode(function)(tensor), jacobian(x), name)
-    for (outer, second), (inner, first) in itertools.product(modes.items(), repeat=2):
-        assert_close(second(first(function))(tensor), hessian(x), f"{outer} over {inner}")
-    weights = torch.from_numpy(drawn((5,), seed=5))
-    total = torch.func.hessian(lambda x: (weights * function(x)).sum())(tensor)
-    assert_close(total, np.einsum("i,ijk->jk", weights.numpy(), hessian(x)))
-
-
-@pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
-def test_jax_jacobians_and_hessians(jit: bool) -> None:
-    x = drawn((5,), seed=4)
-    compiled: Callable[..., Any] = jax.jit if jit else lambda f: f
-    with x64("float64"):
-        modes = {"reverse": jax.jacrev, "forward": jax.jacfwd}
-        for name, mode in modes.items():
-            assert_close(compiled(mode(SOFTMAX.jax))(jnp.asarray(x)), jacobian(x), name)
-        for (outer, second), (inner, first) in itertools.product(modes.items(), repeat=2):
-            assert_close(compiled(second(first(SOFTMAX.jax)))(jnp.asarray(x)), hessian(x), f"{outer} over {inner}")
-        weights = drawn((5,), seed=5)
-        total = compiled(jax.hessian(lambda x: (weights * SOFTMAX.jax(x)).sum()))(jnp.asarray(x))
-        assert_close(total, np.einsum("i,ijk->jk", weights, hessian(x)))
 
 
 @pytest.mark.parametrize("modes", [("jacfwd",) * 3, ("jacfwd", "jacrev", "jacrev")], ids="-".join)
@@ -268,55 +229,6 @@ def test_the_third_derivative_in_torch_is_right(modes: tuple[str, ...]) -> None:
     assert_close(function(torch.from_numpy(x)), third(x), tolerance=1e-10)
 
 
-DIRECTIONS = drawn((5,), seed=7), drawn((5,), seed=8)
-
-
-def test_torch_products_with_directions() -> None:
-    x, (v, w) = drawn((5,), seed=9), DIRECTIONS
-    tensor, along, further = (torch.from_numpy(a) for a in (x, v, w))
-    value, tangent = torch.func.jvp(SOFTMAX.torch, (tensor,), (along,))
-    assert_close(value, softmax(x))
-    assert_close(tangent, jacobian(x) @ v)
-    assert_close(torch.func.vjp(SOFTMAX.torch, tensor)[1](along)[0], v @ jacobian(x))
-    second = torch.func.jvp(lambda x: torch.func.jvp(SOFTMAX.torch, (x,), (along,))[1], (tensor,), (further,))[1]
-    assert_close(second, np.einsum("ijk,j,k->i", hessian(x), v, w))
-    mixed = torch.func.jvp(lambda x: torch.func.vjp(SOFTMAX.torch, x)[1](along)[0], (tensor,), (further,))[1]
-    assert_close(mixed, np.einsum("ijk,i,k->j", hessian(x), v, w))
-
-
-def test_jax_products_with_directions() -> None:
-    x, (v, w) = drawn((5,), seed=9), DIRECTIONS
-
-    @jax.jit
-    def results(x: Any) -> tuple[Any, ...]:
-        value, tangent = jax.jvp(SOFTMAX.jax, (x,), (v,))
-        back = jax.vjp(SOFTMAX.jax, x)[1](v)[0]
-        second = jax.jvp(lambda x: jax.jvp(SOFTMAX.jax, (x,), (v,))[1], (x,), (w,))[1]
-        mixed = jax.jvp(lambda x: jax.vjp(SOFTMAX.jax, x)[1](v)[0], (x,), (w,))[1]
-        kept = jax.vjp(jax.checkpoint(SOFTMAX.jax), x)[1](v)[0]
-        return value, tangent, back, second, mixed, kept
-
-    with x64("float64"):
-        v, w = jnp.asarray(v), jnp.asarray(w)
-        computed = results(jnp.asarray(x))
-    v, w = DIRECTIONS
-    j, h = jacobian(x), hessian(x)
-    expected = (softmax(x), j @ v, v @ j, np.einsum("ijk,j,k->i", h, v, w), np.einsum("ijk,i,k->j", h, v, w), v @ j)
-    for what, got, right in zip(("value", "jvp", "vjp", "second", "mixed", "checkpoint"), computed, expected, strict=True):
-        assert_close(got, right, what)
-
-
-def test_torch_double_backward() -> None:
-    """Also by the direction of the first, which the second is linear in."""
-    x, (v, w) = drawn((5,), seed=9), DIRECTIONS
-    tensor, along = (torch.from_numpy(a).requires_grad_() for a in (x, v.copy()))
-    (first,) = torch.autograd.grad(SOFTMAX.torch(tensor), tensor, along, create_graph=True)
-    assert_close(first, v @ jacobian(x))
-    by_x, by_v = torch.autograd.grad(first, (tensor, along), torch.from_numpy(w))
-    assert_close(by_x, np.einsum("ijk,i,j->k", hessian(x), v, w))
-    assert_close(by_v, jacobian(x) @ w)
-
-
 @along_every_axis
 def test_gradcheck_and_gradgradcheck_pass_in_torch(shape: tuple[int, ...], axis: int) -> None:
     """Finite differences, which know nothing of the rules that were given."""
@@ -327,7 +239,7 @@ def test_gradcheck_and_gradgradcheck_pass_in_torch(shape: tuple[int, ...], axis:
 
 
 @along_every_axis
-@in_each
+@each_framework
 def test_derivatives_along_every_axis(framework: str, shape: tuple[int, ...], axis: int) -> None:
     x, v = drawn(shape, seed=11), drawn(shape, seed=12)
     rows, along = (np.moveaxis(a, axis, -1).reshape(-1, shape[axis]) for a in (x, v))
@@ -346,7 +258,7 @@ def test_derivatives_along_every_axis(framework: str, shape: tuple[int, ...], ax
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2])
-@in_each
+@each_framework
 def test_vmap_leaves_the_axis_of_the_row_alone(framework: str, batch: int) -> None:
     """The axis counts in what the function sees, wherever vmap takes the batch from."""
     x = drawn((3, 4, 5), seed=13)
@@ -358,22 +270,7 @@ def test_vmap_leaves_the_axis_of_the_row_alone(framework: str, batch: int) -> No
             assert_close(result, expected, f"axis {axis}")
 
 
-@in_each
-def test_vmap_of_jacobians_and_hessians(framework: str) -> None:
-    x = drawn((3, 4), seed=14)
-    m = {"torch": torch.func, "jax": jax}[framework]
-    function = getattr(SOFTMAX, framework)
-    with x64("float64"):
-        tensor = make(framework, x)
-        for derivative in (m.jacrev, m.jacfwd):
-            assert_close(m.vmap(derivative(function))(tensor), np.stack([jacobian(row) for row in x]))
-        assert_close(m.vmap(m.hessian(function))(tensor), np.stack([hessian(row) for row in x]))
-        assert_close(
-            m.vmap(m.vmap(function))(make(framework, drawn((2, 3, 4), seed=15))), softmax(drawn((2, 3, 4), seed=15))
-        )
-
-
-@in_each
+@each_framework
 def test_vmap_over_directions_alone(framework: str) -> None:
     """The row is the same for every member of the batch."""
     x, v = drawn((4,), seed=16), drawn((6, 4), seed=17)

@@ -9,25 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from in_both import FRAMEWORKS, array, make
-from softmax_calls import SOFTMAX, drawn, function_of
+from in_both import TORCH_WARNS_OF_ITSELF, array, each_framework, make
+from softmax_calls import AXES, SOFTMAX, drawn, function_of
 
-pytestmark = [
-    pytest.mark.full,
-    # torch warns of itself: when forward mode is first used, and when it compiles an autograd.Function
-    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
-]
-
-
-in_both = pytest.mark.parametrize("framework", FRAMEWORKS)
-
-
-AXES = {
-    "row": ((5,), (-1, 0)),
-    "matrix": ((3, 4), (-1, 0, 1, -2)),
-    "cube": ((2, 3, 4), (-1, 0, 1, 2, -2, -3)),
-}
+pytestmark = [pytest.mark.full, *TORCH_WARNS_OF_ITSELF]
 
 
 PLAIN = (2, 3)
@@ -53,7 +38,7 @@ REFUSED: dict[str, tuple[tuple[int, ...], dict[str, Any], type[Exception], str]]
 
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@in_both
+@each_framework
 def test_bad_arguments_are_refused(framework: str, dtype: str, case: str) -> None:
     """One message: the activation, the argument, what was got and what was expected."""
     shape, arguments, error, message = REFUSED[case]
@@ -64,7 +49,7 @@ def test_bad_arguments_are_refused(framework: str, dtype: str, case: str) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["int32", "bool"])
-@in_both
+@each_framework
 def test_what_is_no_float_array_is_refused(framework: str, dtype: str) -> None:
     m: Any = {"torch": torch, "jax": jnp}[framework]
     with pytest.raises(TypeError, match=f"^softmax: x: got an? (tensor|array) of dtype .*{dtype}; expected"):
@@ -88,7 +73,7 @@ def test_an_axis_that_vmap_takes_away_is_refused(framework: str, transform: Call
 # What the frameworks ship
 
 
-@in_both
+@each_framework
 @pytest.mark.parametrize("shape", [shape for shape, _ in AXES.values()], ids=str)
 def test_native_is_the_same_function_by_default(framework: str, shape: tuple[int, ...]) -> None:
     """torch without ``dim`` chooses an axis by the number of them, and warns."""

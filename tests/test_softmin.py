@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from floats import FORMATS, Format, widen
-from in_both import derivative
+from contract import ORDERS
+from floats import FORMATS, Format, each_format, widen
+from in_both import derivative, each_framework
 from truths import coordinates, row_truth, samples
 
 import crosscheck
@@ -17,9 +18,6 @@ from crosscheck import SpecError
 pytestmark = pytest.mark.full
 
 SOFTMAX, SOFTMIN = (crosscheck.activations[name] for name in ("softmax", "softmin"))
-ORDERS = (0, 1, 2)
-EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
-in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
 
 
 def negated(array: Any, order: int) -> Any:
@@ -27,7 +25,7 @@ def negated(array: Any, order: int) -> Any:
     return array if order != 1 else -array
 
 
-@EACH
+@each_format
 def test_the_truth_is_that_of_softmax_at_the_negative_row(fmt: Format) -> None:
     for sample in samples(SOFTMIN, {"axis": -1}, fmt.name, seed=4, per_binade=0, uniform=0):
         assert sample.v is not None
@@ -41,8 +39,8 @@ def test_the_truth_is_that_of_softmax_at_the_negative_row(fmt: Format) -> None:
             assert not of_softmin[k].undecided.any()
 
 
-@in_both
-@EACH
+@each_framework
+@each_format
 def test_values_and_derivatives_are_those_of_softmax(framework: str, fmt: Format) -> None:
     rng = np.random.default_rng(5)
     x, v = rng.uniform(-20, 20, (4, 6)).astype(fmt.dtype), rng.standard_normal((4, 6)).astype(fmt.dtype)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from floats import FORMATS, FloatArray, widen
-from in_both import derivative
+from in_both import derivative, each_framework
 from truths import row_truth
 
 import crosscheck
@@ -17,7 +17,6 @@ import crosscheck
 pytestmark = pytest.mark.full
 
 STANDARDIZE = crosscheck.activations["standardize"]
-in_both = pytest.mark.parametrize("framework", ["torch", "jax"])
 wide_formats = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -35,7 +34,7 @@ def entries(dtype: str) -> FloatArray:
     return (np.exp2(exponents)[:, None] * row).astype(fmt.dtype)
 
 
-@in_both
+@each_framework
 @wide_formats
 def test_rows_of_every_size(framework: str, dtype: str) -> None:
     """The squares of huge entries overflow, those of tiny ones vanish."""
@@ -47,7 +46,7 @@ def test_rows_of_every_size(framework: str, dtype: str) -> None:
     assert np.isfinite(widen(run(framework, x, 1))).all()
 
 
-@in_both
+@each_framework
 @wide_formats
 @pytest.mark.parametrize("n", [2, 3, 7, 49, 100])
 @pytest.mark.parametrize("level", [0.1, 950.1, 1e30])
@@ -70,7 +69,7 @@ ROWS = {
 }
 
 
-@in_both
+@each_framework
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("row", ROWS)
 def test_infinite_entries_have_the_limit_or_none(framework: str, dtype: str, row: str) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import pytest
 import torch
 from catalogue import NAMES
+from in_both import each_framework
 from transformations.records import Way
 from transformations.trying import WAYS, tried
 
@@ -104,7 +105,7 @@ def test_a_function_that_another_way_makes_of_it_is_caught(
     assert failing(framework, name, function)
 
 
-@pytest.mark.parametrize("framework", ["torch", "jax"])
+@each_framework
 def test_a_right_function_of_the_frameworks_passes(framework: str) -> None:
     native = getattr(crosscheck.activations["relu"], framework).native
     names = {"torch": ("func.vmap", "torch.export"), "jax": ("jit", "lax.scan")}[framework]

@@ -7,13 +7,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 import rational
-from floats import FORMATS, Format, from_ordinal, to_ordinal, widen
+from floats import FORMATS, Format, each_format, from_ordinal, to_ordinal, widen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosscheck._arithmetic.ulp import exponent, round_once, ulp_error
 
-EACH = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 NARROWER = pytest.mark.parametrize("fmt", list(FORMATS.values())[1:], ids=list(FORMATS)[1:])
 ANY_FORMAT = st.sampled_from(list(FORMATS.values()))
 ANY_FLOAT = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=True)
@@ -72,7 +71,7 @@ def test_underflow_ends_at_half_the_smallest_subnormal(fmt: Format) -> None:
     assert round_one(3 * half, fmt) == 2 * fmt.smallest_subnormal
 
 
-@EACH
+@each_format
 def test_special_values_and_the_sign_of_zero_stay(fmt: Format) -> None:
     kept = widen(round_once(np.array([inf, -inf, nan, 0.0, -0.0, -1e-320 if fmt.precision < 53 else -0.0]), fmt))
     np.testing.assert_array_equal(kept, [inf, -inf, nan, 0, 0, 0])
@@ -151,7 +150,7 @@ def test_ulp_error_by_hand(got: float, r: float, name: str, expected: float) -> 
         assert ulp_error(*arrays, np.array([sign * float(left)]), e, fmt).tolist() == [expected]
 
 
-@EACH
+@each_format
 def test_nan_has_no_error(fmt: Format) -> None:
     arrays = np.array([nan, 1, nan], fmt.dtype), np.array([1, nan, nan], fmt.dtype)
     assert np.isnan(ulp_error(*arrays, np.zeros(3), np.zeros(3, np.int64), fmt)).all()

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 from catalogue import ELEMENTWISE, NAMES, ROWS
 from conftest import Verified
-from contract import DTYPES, LENGTHS, ORDERS, OTHER_LENGTHS, PASSING, budget
+from contract import DTYPES, LENGTHS, ORDER_IDS, ORDERS, OTHER_LENGTHS, PASSING, budget
 
 import crosscheck
 from crosscheck import Comparison, Report
@@ -18,7 +18,6 @@ WHO = {
     "jax-vs-formula": ("jax", "exact"),
 }
 Run = Callable[[str], Verified]
-ORDER_IDS = ("value", "gradient", "second")
 
 
 FEWEST = {"elementwise": 8000, "of half of the numbers": 4000, "rows": 30, "one number a row": 5}

@@ -84,7 +84,7 @@ def compare_models(
     both_frameworks()
     from crosscheck._models.arguments import both_inputs, laid_out
     from crosscheck._models.copy.copying import copied
-    from crosscheck._models.engine import run
+    from crosscheck._models.engine import ModelTask, run
     from crosscheck._models.explain.unproven import not_copied
 
     if not isinstance(order, int) or order not in (0, 1) or isinstance(order, bool):
@@ -104,19 +104,10 @@ def compare_models(
         filled, matches = copied(torch_model, jax_model, params, *given, seed, likeliest=True)
         jax_model, params = (filled, None) if params is None else (jax_model, filled)
     lay_out = partial(laid_out, torch_to_jax=torch_to_jax, dtype=dtype, seed=seed)
-    tell = progress or (lambda what: None)
-    results = run(
-        torch_model,
-        jax_model,
-        params,
-        torch_inputs,
-        jax_inputs,
-        lay_out=lay_out,
-        order=order,
-        seed=seed,
-        keep=kept,
-        progress=tell,
+    task = ModelTask(
+        torch_model, jax_model, params, torch_inputs, jax_inputs, lay_out, order, seed, kept, progress or (lambda what: None)
     )
+    results = run(task)
     results.uncopied = not_copied(results, matches)
     return _report(results, name, begun)
 

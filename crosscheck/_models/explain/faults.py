@@ -8,7 +8,7 @@ from math import isfinite
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._models.cut.reordered_modules import is_in
-from crosscheck._models.engine import ROUNDINGS, ModelResults
+from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edits import EditSearch, casts
 from crosscheck._models.explain.fills import other_fill
 from crosscheck._models.explain.masks import other_mask
@@ -18,6 +18,7 @@ from crosscheck._models.explain.precision import in_fewer_digits
 from crosscheck._models.explain.reruns import draws_random_numbers
 from crosscheck._models.explain.rounded import rounded
 from crosscheck._models.explain.weight_reasons import of_weights, repeated_weights
+from crosscheck._models.judge.accuracy import ROUNDINGS
 from crosscheck._models.judge.forcing import LocatedFault
 from crosscheck._models.report.report import Fault, Layer
 from crosscheck._models.values.uses import DATA, WEIGHT, Operation, Use

@@ -99,7 +99,8 @@ def _of_model(results: StepResults, departure: Departure, seed: int) -> Reason:
     params = {name: context.state[name] for name in used}
     loss = results.jax.loss(context.state)
     try:
-        compared = engine.run(module, loss, params, context.batch, context.jax_batch, order=0, seed=seed)
+        task = engine.ModelTask(module, loss, params, context.batch, context.jax_batch, order=0, seed=seed)
+        compared = engine.run(task)
         located = faults(compared)
     except UsageError:
         return Reason(MODEL, "")

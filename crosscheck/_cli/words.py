@@ -52,9 +52,9 @@ def named(what: str, path: str) -> Any:
             framework(error.name)  # this says how to install it
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(f"{what}: there is no module {error.name!r}, neither installed nor in this folder") from None
-        raise UsageError(f"{what}: {_theirs(name, error)}") from error
+        raise UsageError(f"{what}: {_import_failure(name, error)}") from error
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{what}: {_theirs(name, error)}") from error
+        raise UsageError(f"{what}: {_import_failure(name, error)}") from error
     for part in attribute.split("."):
         try:
             target = getattr(target, part)
@@ -63,11 +63,11 @@ def named(what: str, path: str) -> Any:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"{what}: {name} has no {part!r}{hint}") from None
         except Exception as error:  # a module may make its names when they are used
-            raise UsageError(f"{what}: {_theirs(name, error)}") from error
+            raise UsageError(f"{what}: {_import_failure(name, error)}") from error
     return target
 
 
-def _theirs(module: str, error: BaseException) -> str:
+def _import_failure(module: str, error: BaseException) -> str:
     """The place in a user's module at which its import failed."""
     return f"importing {module} {_raised(error)}"
 

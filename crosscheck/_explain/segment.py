@@ -282,7 +282,7 @@ class GraphSegment:
         return isinstance(value, torch.Tensor) and (number in self.data or value.numel() > 1)
 
     @cached_property
-    def theirs_alone(self) -> Array:
+    def jax_alone(self) -> Array:
         """The moments of those values of JAX that torch does not have."""
         own = np.array([moments(self.values[node]) for node in self.partners]).reshape(-1, 5)
         free = [
@@ -313,7 +313,7 @@ class GraphSegment:
         """How many of JAX's values that torch does not have it has after a run, less those that it has no longer."""
         new = [node for node in self.partners if node in values]
         keys = np.array([moments(values[node]) for node in new if isinstance(values[node], torch.Tensor)]).reshape(-1, 5)
-        gained = sum(bool((np.abs(keys - key) <= SAME * max(key[0], 1e-300)).all(1).any()) for key in self.theirs_alone)
+        gained = sum(bool((np.abs(keys - key) <= SAME * max(key[0], 1e-300)).all(1).any()) for key in self.jax_alone)
         lost = sum(
             self.partners[node] and isinstance(values[node], torch.Tensor) and not self.has(moments(values[node]))
             for node in new

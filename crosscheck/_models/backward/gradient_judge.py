@@ -61,7 +61,7 @@ class GradientJudge:
                 self._holders[owner].append(leaf)
         self._left = {name: len(leaves) for name, leaves in self._holders.items()}
         self._gathered: dict[str, _Gathered] = {}
-        self._found: dict[str, Gradient] = {}
+        self._judged_gradients: dict[str, Gradient] = {}
 
     def _owners(self, leaf: str) -> list[str]:
         """The parameters of torch whose numbers an array of JAX holds; one of a sum twice, if both summands are its."""
@@ -103,20 +103,20 @@ class GradientJudge:
         """Take all of JAX's gradients, and judge those by every parameter."""
         for position, gradient in gradients:
             self.add(position, gradient)
-        return self.found()
+        return self.gradients()
 
     def differs(self, gradients: Iterable[tuple[int, Array]], limit: float) -> bool:
         """Whether a gradient differs by more than this; those behind it are not computed."""
         for position, gradient in gradients:
             self.add(position, gradient)
-            if any(known.cause and known.error > limit for known in self._found.values()):
+            if any(known.cause and known.error > limit for known in self._judged_gradients.values()):
                 return True
         return False
 
-    def found(self) -> list[Gradient]:
+    def gradients(self) -> list[Gradient]:
         """The gradients by every parameter; also by those of which JAX holds no number."""
         alone = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
-        return [self._found.get(name, alone[name]) for name in self._names]
+        return [self._judged_gradients.get(name, alone[name]) for name in self._names]
 
     def _judge(self, name: str, jax_gradient: Array, spread: float, known: BoolArray) -> None:
         if name not in self._names:  # a buffer, or a parameter that is not trained
@@ -131,7 +131,7 @@ class GradientJudge:
             if _judged(name, torch_gradient, jax_gradient, spread, beside.reshape(known.shape), holders).cause is None:
                 why = f"PyTorch gives row {padding} of {name} no gradient, by padding_idx"
                 judged = replace(judged, explanation=why)
-        self._found[name] = judged
+        self._judged_gradients[name] = judged
 
     def _padding(self, name: str) -> int | None:
         """The row of an embedding that gets no gradient; None without one."""

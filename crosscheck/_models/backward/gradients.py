@@ -156,7 +156,7 @@ def _under_noise(
                 judge.add(place, gradient, noisy, allowance)
                 if place not in clear:
                     clear[place] = gradient
-            judged = [larger(*pair) for pair in zip(judged, judge.found(), strict=True)]
+            judged = [larger(*pair) for pair in zip(judged, judge.gradients(), strict=True)]
     return judged
 
 

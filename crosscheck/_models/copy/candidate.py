@@ -85,11 +85,11 @@ class CandidateSearch:
 
     def names(self, places: Array) -> str:
         """The arrays of JAX that contain these numbers."""
-        return " ".join(name for name, *_ in self.of_run.theirs.split(places))
+        return " ".join(name for name, *_ in self.of_run.jax_places.split(places))
 
     def used(self, state: State, places: Array) -> float:
         """The share of torch's numbers that have a partner."""
-        parts = self.of_run.mine.split(places)
+        parts = self.of_run.torch_places.split(places)
         return (
             sum(int(state.used[name].reshape(-1)[own].sum()) for name, _, own in parts if name in state.used) / places.size
         )

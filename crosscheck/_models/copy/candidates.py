@@ -54,7 +54,7 @@ class Candidates(CandidateSearch):
 
     def _used_columns(self, state: State, seen: Array) -> Array:
         """For each output of a weight of torch, the share of its numbers that have a partner."""
-        torch_places = self.of_run.mine
+        torch_places = self.of_run.torch_places
         [(name, *_)] = torch_places.split(seen[:1, :1])
         if name not in state.used:
             return np.zeros(seen.shape[1])
@@ -65,7 +65,7 @@ class Candidates(CandidateSearch):
     def _products(self, state: State, step: Step, use: Use, places: Array) -> list[Candidate]:
         matrix = self.of_run.operand(state, step)
         assert matrix is not None
-        matches = self.of_run.found(matrix)
+        matches = self.of_run.products_with(matrix)
         known = bool(matches) and bool(np.any(matrix))
         if not matches:  # torch has no such data: names and shapes decide
             matches = [(product, Rows(None, None)) for product in self.likely(state, step, places)]
@@ -98,7 +98,7 @@ class Candidates(CandidateSearch):
         """torch's matrix with the inputs in JAX's order; for a convolution also flipped in space."""
         if "+" in product.name:
             return
-        seen = self.of_run.mine.seen(product.name, product.matrix)
+        seen = self.of_run.torch_places.seen(product.name, product.matrix)
         if seen is None or seen.shape[0] != inputs:
             return
         if rows.inputs is not None:
@@ -174,13 +174,13 @@ class Candidates(CandidateSearch):
         for product in self.of_run.products:
             if places is not None and "+" not in product.name and product.matrix.shape[0] == places.shape[0]:
                 fits = product.matrix.shape[1] >= places.shape[1]
-                if fits and self.of_run.mine.seen(product.name, product.matrix) is not None:
+                if fits and self.of_run.torch_places.seen(product.name, product.matrix) is not None:
                     products.append(product)
         return products
 
     def score(self, state: State, product: Product, places: Array | None) -> float:
         """The score of one of these, by its name, its shape and its place."""
-        seen = self.of_run.mine.seen(product.name, product.matrix)
+        seen = self.of_run.torch_places.seen(product.name, product.matrix)
         if places is None or seen is None:
             return 0.0
         split = 0.5 * (seen.shape != places.shape)
@@ -194,7 +194,7 @@ class Candidates(CandidateSearch):
         for product in self.of_run.products:
             if "+" in product.name or (sources < 0).any():
                 continue
-            seen = self.of_run.mine.seen(product.name, product.matrix)
+            seen = self.of_run.torch_places.seen(product.name, product.matrix)
             if seen is None or not np.isin(sources, seen).all():
                 continue
             columns = np.argsort(seen, axis=None)

@@ -160,7 +160,7 @@ def _results(
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
     from crosscheck._models.run.places import TorchPlaces, regions
 
-    torch_places = tracer.mine
+    torch_places = tracer.torch_places
     values = TorchPlaces({name: given[name] for name in torch_places.names})
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}

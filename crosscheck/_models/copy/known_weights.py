@@ -28,12 +28,12 @@ class KnownWeights:
 
     def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
         self.torch, self.model, self.flat = torch, model, flat
-        self.mine = TorchPlaces(torch.weights)
+        self.torch_places = TorchPlaces(torch.weights)
         self.given = float_arrays(model)
-        self.theirs = Places({name: value.shape for name, value in self.given.items()})
+        self.jax_places = Places({name: value.shape for name, value in self.given.items()})
         self.uses: dict[int, tuple[Use, int, Seen]] = {
             step.operation.index: (use, position, places)
-            for step, use, position, places in jax_places(model, flat, self.theirs)
+            for step, use, position, places in jax_places(model, flat, self.jax_places)
         }
         self.run = ModelRun(flat, wide=True)
         self.run(model.weights, inputs, only=CONSTANT)
@@ -67,7 +67,7 @@ class KnownWeights:
     def leaf(self, state: State, name: str) -> Array:
         """An array of JAX with torch's numbers where they are known."""
         first, second = state.sources[name]
-        return np.where(first >= 0, self.mine.numbers(first), self.given[name]) + self.mine.numbers(second)
+        return np.where(first >= 0, self.torch_places.numbers(first), self.given[name]) + self.torch_places.numbers(second)
 
     def operand(self, state: State, step: Step) -> Array | None:
         """The data that a weight is multiplied with, as rows times features."""
@@ -86,28 +86,28 @@ class KnownWeights:
 
     def matters(self, state: State, name: str, number: int) -> bool:
         """Whether a weight's value depends on an array's numbers; a factor of an initial state of zeros does not matter."""
-        places = self.theirs.of(name).reshape(-1) - self.theirs.start(name)
+        places = self.jax_places.of(name).reshape(-1) - self.jax_places.start(name)
         trial = state.copy()
-        self.assign(trial, name, places, np.arange(len(places)) % self.mine.total, None)
+        self.assign(trial, name, places, np.arange(len(places)) % self.torch_places.total, None)
         weight, trial_weight = (np.asarray(self.weight(which, number)) for which in (state, trial))
         return not np.array_equal(weight, trial_weight)
 
     def flat_sources(self, state: State, places: Array) -> Array:
         """The places in torch's arrays of numbers of JAX's arrays."""
         sources = np.full(places.shape, EMPTY)
-        for name, mask, own in self.theirs.split(places):
+        for name, mask, own in self.jax_places.split(places):
             sources[mask] = state.sources[name][0].reshape(-1)[own]
         return sources
 
     def apply(self, state: State, candidate: Candidate) -> None:
         """Make a candidate."""
         for assignment in candidate.assignments:
-            for name, mask, own in self.theirs.split(assignment.jax):
+            for name, mask, own in self.jax_places.split(assignment.jax):
                 second = None if assignment.second is None else assignment.second[mask]
                 self.assign(state, name, own, assignment.torch[mask], second)
             for places in (assignment.torch, assignment.second):
-                for name, _, own in self.mine.split(places) if places is not None else ():
-                    used = state.used.get(name, np.zeros(self.mine.shapes[name], bool)).copy()
+                for name, _, own in self.torch_places.split(places) if places is not None else ():
+                    used = state.used.get(name, np.zeros(self.torch_places.shapes[name], bool)).copy()
                     used.reshape(-1)[own] = True
                     state.used[name] = used
         if candidate.made is not None:

@@ -119,12 +119,12 @@ class NumberTracer(KnownWeights):
         places = self.uses[step.operation.index][2][0]
         if places is None or (self.flat_sources(state, places) != NONE_FITS).any() or not np.any(matrix):
             return None
-        names = {product.name for product, _ in self.found(matrix)}
+        names = {product.name for product, _ in self.products_with(matrix)}
         free = [product for product in self.unused(state, places) if product.name in names]
         if not free:
             return None
         product = max(free, key=lambda product: self.candidates.score(state, product, places))
-        state.used[product.name] = np.ones(self.mine.shapes[product.name], bool)
+        state.used[product.name] = np.ones(self.torch_places.shapes[product.name], bool)
         every = np.arange(places.shape[1])
         made = ((product, every, every),)
         state.made[step.operation.index] = list(made)
@@ -134,12 +134,16 @@ class NumberTracer(KnownWeights):
         """torch's convolutions without a partner that have as many outputs as a weight of JAX."""
         if places is None:
             return []
-        free = [product for product in self.products if product.name in self.mine.shapes and product.name not in state.used]
+        free = [
+            product
+            for product in self.products
+            if product.name in self.torch_places.shapes and product.name not in state.used
+        ]
         return [product for product in free if product.kind == "convolution" and product.matrix.shape[1] == places.shape[1]]
 
     # evidence
 
-    def found(self, matrix: Array) -> list[tuple[Product, Rows]]:
+    def products_with(self, matrix: Array) -> list[tuple[Product, Rows]]:
         """The weights of torch that are also applied to this data; none if it is not finite, as that shows nothing."""
         if not np.isfinite(matrix).all():
             return []
@@ -153,7 +157,7 @@ class NumberTracer(KnownWeights):
         if matrix is None:
             return state
         position = self.uses[step.operation.index][1]
-        if self.found(matrix):
+        if self.products_with(matrix):
             if np.any(matrix):
                 state = self.prove(state, step.inputs[position], state.at, alone=not repairing)
             return state
@@ -191,7 +195,9 @@ class NumberTracer(KnownWeights):
         before = self.ancestors(state, number)
         for decision in state.open:
             if decision.step in before:
-                state.alone |= {name for own in decision.candidate.assignments for name, *_ in self.theirs.split(own.jax)}
+                state.alone |= {
+                    name for own in decision.candidate.assignments for name, *_ in self.jax_places.split(own.jax)
+                }
         return self.prove(state, number, until, alone=alone)
 
     def prove(self, state: State, number: Any, until: int, *, alone: bool = True) -> State:
@@ -209,8 +215,8 @@ class NumberTracer(KnownWeights):
         """Mark a decision as right."""
         state.open.remove(decision)
         for assignment in decision.candidate.assignments:
-            for name, _, places in self.theirs.split(assignment.jax):
-                known = state.proven.get(name, np.zeros(self.theirs.shapes[name], bool)).copy()
+            for name, _, places in self.jax_places.split(assignment.jax):
+                known = state.proven.get(name, np.zeros(self.jax_places.shapes[name], bool)).copy()
                 known.reshape(-1)[places] = True
                 state.proven[name] = known
 
@@ -278,7 +284,7 @@ class NumberTracer(KnownWeights):
         step = self.flat.steps[until]
         matrix = self.operand(state, step)
         if matrix is not None and step.inputs[self.uses[until][1]] == number:
-            return bool(self.found(matrix)) or self.nearly(state, step) is not None
+            return bool(self.products_with(matrix)) or self.nearly(state, step) is not None
         size = size_of(value)
         return telling(value) and any(
             array.size == value.size and isclose(size_of(array), size, rel_tol=1e-3) and alike(value, array)
@@ -317,7 +323,7 @@ class NumberTracer(KnownWeights):
                 state = self.repair(state, number, len(self.flat.steps)) or self.salvaged(state, number)
         for decision in [decision for decision in state.open if decision.candidate.sure]:
             self.close(state, decision)
-            state.alone |= {name for own in decision.candidate.assignments for name, *_ in self.theirs.split(own.jax)}
+            state.alone |= {name for own in decision.candidate.assignments for name, *_ in self.jax_places.split(own.jax)}
         return state
 
     # decisions
@@ -332,7 +338,7 @@ class NumberTracer(KnownWeights):
                 key = (step.operation.index, int(unknown.reshape(-1)[0]))
                 candidates = self.candidates.of(state, step, slot, unknown)
                 if not candidates:
-                    for name, _, places in self.theirs.split(unknown.reshape(-1)):
+                    for name, _, places in self.jax_places.split(unknown.reshape(-1)):
                         self.assign(state, name, places, np.full(len(places), NONE_FITS), None)
                     continue
                 taken = min(script.get(key, 0), len(candidates) - 1)
@@ -354,5 +360,5 @@ class NumberTracer(KnownWeights):
             return self.candidates.of_vectors.table(state, places) if (known == EMPTY).any() else None
         for name in sorted(self.flat.origins[number]):
             if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
-                return self.theirs.of(name)
+                return self.jax_places.of(name)
         return None

@@ -47,11 +47,11 @@ class VectorCandidates(CandidateSearch):
 
         For example, the inputs need only the first rows of a table of positions. The same places otherwise.
         """
-        (name, *_), *others = self.of_run.theirs.split(places)
-        whole = self.of_run.theirs.of(name)
+        (name, *_), *others = self.of_run.jax_places.split(places)
+        whole = self.of_run.jax_places.of(name)
         if others or whole.size == places.size or (state.sources[name][0] >= 0).any():
             return places
-        rows, shapes = self.of_run.rows, self.of_run.mine.shapes
+        rows, shapes = self.of_run.rows, self.of_run.torch_places.shapes
         cut = [shapes.get(row.name, ()) for row in rows if row.use.matrices[row.slot].size == places.size]
         return whole if any(np.squeeze(whole).shape == tuple(n for n in shape if n > 1) for shape in cut) else places
 
@@ -59,7 +59,7 @@ class VectorCandidates(CandidateSearch):
         name = self.names(places)
         candidates = []
         for row in self.of_run.rows:
-            seen = self.of_run.mine.of(row.name)
+            seen = self.of_run.torch_places.of(row.name)
             if row.role == "table" and seen.shape == places.shape:
                 score = likeness(row.name, name) - 4 * self.used(state, seen) - 1e-3 * row.order
                 candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
@@ -81,10 +81,10 @@ class VectorCandidates(CandidateSearch):
         data = [number for number in step.inputs if isinstance(number, int) and self.of_run.flat.kinds[number] == DATA]
         near = self._near(state, data)
         candidates = [candidate for number in data for candidate in self._biases(state, number, places)]
-        unused = [row.order for row in self.of_run.rows if self.used(state, self.of_run.mine.of(row.name)) < 1]
+        unused = [row.order for row in self.of_run.rows if self.used(state, self.of_run.torch_places.of(row.name)) < 1]
         following = min(unused, default=0)
         for row in self.of_run.rows:
-            size = self.of_run.mine.of(row.name).size
+            size = self.of_run.torch_places.of(row.name).size
             for k, seen in enumerate(self._seen(row.name, places)):
                 said = part_of(name, size // places.size, k)
                 score = 4 * likeness(row.name, name) - 8 * self.used(state, seen) - 0.01 * abs(row.order - following)
@@ -119,7 +119,7 @@ class VectorCandidates(CandidateSearch):
 
     def _seen(self, name: str, places: Array) -> Iterator[Array]:
         """The ways in which a weight of torch may fill these places."""
-        sources = self.of_run.mine.of(name)
+        sources = self.of_run.torch_places.of(name)
         if sources.size == places.size:
             yield from (shaped(sources, places.shape) if places.ndim > 2 else [sources.reshape(places.shape)])
             if sources.ndim > 2:
@@ -129,7 +129,7 @@ class VectorCandidates(CandidateSearch):
 
     def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Any weight with the same number of numbers."""
-        torch_places = self.of_run.mine
+        torch_places = self.of_run.torch_places
         candidates = []
         for own in torch_places.names:
             for k, seen in enumerate(shaped(torch_places.of(own), places.shape)):
@@ -139,7 +139,7 @@ class VectorCandidates(CandidateSearch):
 
     def _stacks(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Weights whose names differ only in one number, one after the other."""
-        torch_places = self.of_run.mine
+        torch_places = self.of_run.torch_places
         groups: dict[tuple[str, str, tuple[int, ...]], list[tuple[int, str]]] = {}
         for own, shape in torch_places.shapes.items():
             for match in re.finditer(r"\d+", own):
@@ -202,7 +202,7 @@ class VectorCandidates(CandidateSearch):
     def _biases(self, state: State, number: int, places: Array) -> list[Candidate]:
         """The biases of the products whose sum a value is."""
         behind = self._behind(state, number)
-        torch_places = self.of_run.mine
+        torch_places = self.of_run.torch_places
         sums: list[tuple[list[Array], list[str]]] = []
         for made, columns in behind:
             whole = np.full(columns, -1)
@@ -235,7 +235,7 @@ class VectorCandidates(CandidateSearch):
 
     def _summed(self, flat: Array, first: Array, names: list[str], score: float) -> Iterator[Candidate]:
         """Candidates with the layer's other bias added, in all numbers or in two thirds; of both a part, as of one gate."""
-        torch_places = self.of_run.mine
+        torch_places = self.of_run.torch_places
         whole = np.concatenate([torch_places.of(name).reshape(-1) for name in names])
         order = np.argsort(whole)
         own = order[np.searchsorted(whole, first, sorter=order)]

@@ -76,11 +76,11 @@ class _Account:
     ) -> None:
         self.torch, self.model, self.flat = torch, model, flat
         self.uses, self.pairs = [use for _, use, _ in uses], pairs
-        self.mine, self.theirs = torch.weights, float_arrays(model)
-        self.prints = Prints(self.mine), Prints(self.theirs)
-        self.places = TorchPlaces(self.mine)
+        self.torch_weights, self.jax_weights = torch.weights, float_arrays(model)
+        self.prints = Prints(self.torch_weights), Prints(self.jax_weights)
+        self.places = TorchPlaces(self.torch_weights)
         self.whole = dict(self._wholes())
-        self.jax = Places({name: value.shape for name, value in self.theirs.items() if name not in self.whole})
+        self.jax = Places({name: value.shape for name, value in self.jax_weights.items() if name not in self.whole})
         self.sources = np.full(self.jax.total, -1, self.places.dtype)
         self.known = {form.torch for form in self.whole.values()}, set(self.whole)
         """The arrays of torch and of JAX that have a match."""
@@ -107,17 +107,17 @@ class _Account:
         Most arrays are such ones. They are only compared, while all others are matched number by number.
         """
         likely: dict[Hashable, list[str]] = defaultdict(list)
-        for name in self.mine:
+        for name in self.torch_weights:
             if name not in self.prints[0].copied:
                 likely[self.prints[0].likely[name]].append(name)
-        for name, array in self.theirs.items():
+        for name, array in self.jax_weights.items():
             owners = [] if name in self.prints[1].copied else likely.get(self.prints[1].likely[name], [])
             forms = [
-                Whole(owner, self.mine[owner].shape, order, array.shape)
+                Whole(owner, self.torch_weights[owner].shape, order, array.shape)
                 for owner in owners
-                for order in orders(self.mine[owner].shape, array.shape)
+                for order in orders(self.torch_weights[owner].shape, array.shape)
             ]
-            fits = [form for form in forms if form.holds(self.mine[form.torch], array)]
+            fits = [form for form in forms if form.holds(self.torch_weights[form.torch], array)]
             if len(fits) == 1:
                 yield name, fits[0]
 
@@ -135,11 +135,11 @@ class _Account:
 
     def left(self) -> list[str]:
         """JAX's arrays without a match so far."""
-        return [name for name in self.theirs if name not in self.known[1] and not self._explained(name)]
+        return [name for name in self.jax_weights if name not in self.known[1] and not self._explained(name)]
 
     def _telling(self) -> list[str]:
         """Those of them whose numbers are not all equal."""
-        return [name for name in self.left() if not _is_plain(self.theirs[name])]
+        return [name for name in self.left() if not _is_plain(self.jax_weights[name])]
 
     def _explained(self, name: str) -> bool:
         return any(match.jax == name for match in self.extra)
@@ -184,7 +184,7 @@ class _Account:
             sources, targets = _columns(sources, pair.torch_features), _columns(targets, pair.jax_features)
             if sources.shape != targets.shape:
                 continue
-            if sources.size < self.mine[name].size and (owner := self._whole(name, targets)):
+            if sources.size < self.torch_weights[name].size and (owner := self._whole(name, targets)):
                 self._arranged(name, owner, how(name, owner))
                 continue
             if (targets < 0).any():  # beside numbers of an array that has a match as a whole
@@ -210,12 +210,12 @@ class _Account:
             torch_name = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
             jax_name = self.uses[pair.jax[0]].names[pair.jax[1]]
             left = (
-                torch_name in self.mine
+                torch_name in self.torch_weights
                 and torch_name not in self.known[0]
-                and jax_name in self.theirs
+                and jax_name in self.jax_weights
                 and jax_name not in self.known[1]
             )
-            if pair.how == "values" and left and _is_plain(self.theirs[jax_name]):
+            if pair.how == "values" and left and _is_plain(self.jax_weights[jax_name]):
                 self._arranged(torch_name, jax_name, BY_POSITION)
 
     def mark_transposed(self) -> None:
@@ -230,7 +230,7 @@ class _Account:
     def _whole(self, name: str, places: Array) -> str | None:
         """JAX's array with these places, if it holds all numbers of a weight, of which both sides apply a part."""
         owner, *others = (owner for owner, *_ in self.jax.split(places))
-        alike = not others and self.theirs[owner].size == self.mine[name].size
+        alike = not others and self.jax_weights[owner].size == self.torch_weights[name].size
         return owner if alike and self.prints[0][name] == self.prints[1][owner] else None
 
     def consecutive(self, places: Array) -> Array | None:
@@ -247,7 +247,7 @@ class _Account:
         """Match whole arrays that hold the same numbers."""
         alike: dict[Hashable, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         taken = self.taken()
-        for name in self.mine:
+        for name in self.torch_weights:
             if name not in taken:
                 alike[self.prints[0][name]][0].append(name)
         for name in self.left():
@@ -259,17 +259,17 @@ class _Account:
             if len(torch_names) > 1:  # as in norms that were just made
                 self._told_apart(torch_names, jax_names)
         for name in self._telling():  # untied in JAX, or used twice: its partner is matched already
-            size = self.theirs[name].size
+            size = self.jax_weights[name].size
             same = [
                 owner
-                for owner, array in self.mine.items()
+                for owner, array in self.torch_weights.items()
                 if array.size == size and self.prints[0][owner] == self.prints[1][name]
             ]
             if len(same) == 1:
                 self._arranged(same[0], name, BY_VALUES)
 
     def _arranged(self, torch_name: str, jax_name: str, how: str) -> None:
-        array, other = self.mine[torch_name], self.theirs[jax_name]
+        array, other = self.torch_weights[torch_name], self.jax_weights[jax_name]
         places = self.places.of(torch_name)
         table = self.places.lookup(torch_name)
         if table is not None:
@@ -303,24 +303,24 @@ class _Account:
     def by_numbers(self) -> None:
         """Match arrays that hold parts of torch's, or several of them, number by number."""
         taken = self.taken()
-        names = [name for name in self.mine if name not in taken and self.places.lookup(name) is not None]
+        names = [name for name in self.torch_weights if name not in taken and self.places.lookup(name) is not None]
         if not names or not self.left():
             return
-        values = np.concatenate([self.mine[name].reshape(-1) for name in names])
+        values = np.concatenate([self.torch_weights[name].reshape(-1) for name in names])
         places = np.concatenate([self.places.of(name).reshape(-1) for name in names])
         order = np.argsort(values, kind="stable")
         values, places = values[order], places[order]
         alone = np.concatenate([[True], np.diff(values) > 0]) & np.concatenate([np.diff(values) > 0, [True]])
         for name in self.left():
-            at = np.searchsorted(values, self.theirs[name]).clip(0, len(values) - 1)
-            if np.array_equal(values[at], self.theirs[name]) and alone[at].all():
+            at = np.searchsorted(values, self.jax_weights[name]).clip(0, len(values) - 1)
+            if np.array_equal(values[at], self.jax_weights[name]) and alone[at].all():
                 self.put(name, places[at], BY_VALUES, *(owner for owner, *_ in self.places.split(places[at])))
 
     def by_sums(self) -> None:
         """Match biases whose sum JAX has."""
         for jax_name in self._telling():
             whole = {form.torch for form in self.whole.values()}
-            bias_sum = summed(self.theirs[jax_name], self.mine, self.places, self.sources, whole)
+            bias_sum = summed(self.jax_weights[jax_name], self.torch_weights, self.places, self.sources, whole)
             if bias_sum is not None:
                 self.sums[jax_name] = bias_sum
                 self.extra += [
@@ -343,8 +343,10 @@ class _Account:
                 continue
             whole = bool(region.mask.all())
             same = whole and region.layout == "the same"
-            torch_numbers = self.mine[name].astype(np.float64) if same else self.places.numbers(sources[place])
-            apart = self.theirs[place] - torch_numbers if whole else (self.theirs[place] - torch_numbers)[region.mask]
+            torch_numbers = self.torch_weights[name].astype(np.float64) if same else self.places.numbers(sources[place])
+            apart = (
+                self.jax_weights[place] - torch_numbers if whole else (self.jax_weights[place] - torch_numbers)[region.mask]
+            )
             largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
             words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
             how = self.how.get((name, place), BY_VALUES)
@@ -363,14 +365,14 @@ class _Account:
                 for name in names.split("+"):
                     uses[name].append((use, slot))
         # only the few weights of one shape with the same numbers are worth the digests of what they are applied to
-        copied = [name for name in self.mine if name in uses and name in self.prints[0].copied]
-        likely = groups({name: (self.mine[name].shape, self.prints[0][name]) for name in copied})
+        copied = [name for name in self.torch_weights if name in uses and name in self.prints[0].copied]
+        likely = groups({name: (self.torch_weights[name].shape, self.prints[0][name]) for name in copied})
         around = neighbours(self.torch.uses, self.torch.operations)
         keys: dict[str, Hashable] = {}
         for name in (name for names in likely for name in names):
             # equal numbers are matched by the products next to them, which differ although all else is alike
-            beside = [around[use.index] for use, _ in uses[name]] if _is_plain(self.mine[name]) else []
-            keys[name] = (digest(self.mine[name]), *beside, *starmap(self._applied, uses[name]))
+            beside = [around[use.index] for use, _ in uses[name]] if _is_plain(self.torch_weights[name]) else []
+            keys[name] = (digest(self.torch_weights[name]), *beside, *starmap(self._applied, uses[name]))
         return {name for names in likely for group in groups({name: keys[name] for name in names}) for name in group}
 
     def _applied(self, use: Use, slot: int) -> Hashable:

@@ -313,7 +313,8 @@ class GraphSegment:
         """How many of JAX's values that torch does not have it has after a run, less those that it has no longer."""
         new = [node for node in self.partners if node in values]
         keys = np.array([moments(values[node]) for node in new if isinstance(values[node], torch.Tensor)]).reshape(-1, 5)
-        gained = sum(bool((np.abs(keys - key) <= SAME * max(key[0], 1e-300)).all(1).any()) for key in self.jax_alone)
+        near = SAME * np.maximum(self.jax_alone[:, :1], 1e-300)[:, None]
+        gained = int((np.abs(keys - self.jax_alone[:, None]) <= near).all(2).any(1).sum())
         lost = sum(
             self.partners[node] and isinstance(values[node], torch.Tensor) and not self.has(moments(values[node]))
             for node in new

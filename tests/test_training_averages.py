@@ -73,7 +73,7 @@ def compared(
         after = {"params": new, "count": count + 1}
         if in_jax:
             source = params if late else new
-            after[name] = jax.tree.map(lambda old, new: share * old + (1 - share) * new, state[name], source)
+            after[name] = jax.tree.map(lambda old, now: share * old + (1 - share) * now, state[name], source)
         return after, loss
 
     params = {key: jnp.asarray(parameter.detach().numpy()) for key, parameter in model.named_parameters()}

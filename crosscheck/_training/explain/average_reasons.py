@@ -29,7 +29,8 @@ def of_average(results: StepResults, departure: Departure) -> str:
 
 def _said(torch_shares: Array, jax_shares: Array) -> str:
     """Words for the shares that the weights after the step and those before it have in the new averages."""
-    kept = [1 - float(shares.sum()) for shares in (torch_shares, jax_shares)]
+    # what is left of 1 has the digits of a number near 1; adding 0 makes 0 of -0
+    kept = [round(1 - float(shares.sum()), 12) + 0.0 for shares in (torch_shares, jax_shares)]
     if abs(kept[1] - 1) <= SAME_SHARE:
         return "JAX leaves the average of the weights as it is, PyTorch changes it"
     if abs(kept[0] - 1) <= SAME_SHARE:

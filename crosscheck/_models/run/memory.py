@@ -144,7 +144,7 @@ def _gradients(sizes: Sizes, size: int) -> int:
     waiting, largest = min(sizes.weights, IN_MEMORY), sizes.largest
     # torch keeps many results for the backward pass, and adds up the gradients of a weight that is used twice
     torch = waiting * WIDE + largest * 2 * (WIDE + size) + sizes.made * (WIDE + size) // 2
-    # where the gradients are not equal, three runs of JAX go on together, and each needs a third of its results later
+    # where the gradients are not equal, two runs of JAX go on together, and each needs half of its results later
     jax = waiting * WIDE + largest * 6 * WIDE + sizes.steps * WIDE
     return max(torch, jax)
 

@@ -14,8 +14,7 @@ from floats import FORMATS, FloatArray
 from kept import environment
 
 import crosscheck
-from crosscheck._frameworks import backend
-from crosscheck._frameworks.base import Cotangents
+from crosscheck._frameworks import backend, base
 
 RUNS = (("torch", "eager"), ("jax", "eager"), ("jax", "jit"))
 NAMES = ("torch", "jax")
@@ -151,7 +150,7 @@ def test_each_differentiation_takes_the_cotangent(name: str, mode: str, dtype: s
     v = np.array([[1, -2, 0.5, 4], [-1, 0, 2, 0.25]], dtype=FORMATS[dtype].dtype)
     wide, along = x.astype(np.float64), v.astype(np.float64)
     for order, expected in enumerate((wide**3, along * 3 * wide**2, along * (along * 6 * wide))):
-        result = derivative(name, lambda x: x**3, x, order, mode, "cpu", Cotangents(v))
+        result = derivative(name, lambda x: x**3, x, order, mode, "cpu", base.Cotangents(v))
         assert_same_bits(result, expected.astype(x.dtype))
 
 
@@ -164,7 +163,7 @@ def test_the_product_is_with_the_jacobian_from_the_left(name: str, mode: str) ->
         return m.stack([x[0], x[0] * x[1]])
 
     x, v = np.array([3.0, 5.0], np.float32), np.array([2.0, -1.0], np.float32)
-    result = derivative(name, function, x, 1, mode, "cpu", Cotangents(v))
+    result = derivative(name, function, x, 1, mode, "cpu", base.Cotangents(v))
     assert_same_bits(result, np.array([-3.0, -3.0], np.float32))
 
 

@@ -91,6 +91,8 @@ WRONG = {
     "options of a run": (("--table", ".", "--json", "a.json"), "--table: got --json too, which has no effect with it"),
     "one file": (("relu", "--json", "a.svg", "--figure", "a.svg"), "--json, --figure: got the same file a.svg"),
     "no results": (("--table", "/dev"), "table: /dev holds no .json file"),
+    "a file of results": (("--table", "/dev/null"), "table: /dev/null is a file, expected a folder"),
+    "no folder of results": (("--table", "/nowhere"), "table: /nowhere does not exist, expected a folder"),
     "out": (
         ("relu", "--range", "0", "1", "--processes", "1", "--out", "/dev/null/x"),
         "out: the folder /dev/null/x cannot be",

@@ -167,6 +167,9 @@ def _check(file: Any) -> None:
 
 def read_sweeps(folder: str | Path) -> list[SweepReport]:
     """The reports in a folder, ordered by name; ``UsageError`` if there is none."""
+    if not Path(folder).is_dir():
+        what = "is a file" if Path(folder).exists() else "does not exist"
+        raise UsageError(f"table: {folder} {what}, expected a folder with what `crosscheck sweep NAME --json` has written")
     paths = sorted(Path(folder).glob("*.json"))
     if not paths:
         raise UsageError(f"table: {folder} holds no .json file; write them with `crosscheck sweep NAME --json`")

@@ -94,10 +94,11 @@ def _moved(pair: OptimizerSides, *trajectories: Trajectory) -> FloatArray:
     ways = []
     for trajectory in trajectories:
         before = [pair.leaves, *trajectory[:-1]]
-        steps = [
-            [float(np.abs(now - old).max(initial=0.0)) for now, old in zip(*both, strict=True)]
-            for both in zip(trajectory, before, strict=True)
-        ]
+        with np.errstate(invalid="ignore"):  # how far an infinite parameter moves is no number
+            steps = [
+                [float(np.abs(now - old).max(initial=0.0)) for now, old in zip(*both, strict=True)]
+                for both in zip(trajectory, before, strict=True)
+            ]
         ways.append(np.cumsum(np.array(steps), axis=0))
     return np.asarray(np.fmax(*ways))
 

@@ -103,6 +103,10 @@ def calls(session: nox.Session) -> None:
     session.run("python", "-m", "public_calls", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
+OF_MODELS = ("tests/models", "tests/training", "tests/dictionary")
+"""The tests of the session `models`."""
+
+
 @nox.session
 def models(session: nox.Session) -> None:
     """Hold models of PyTorch against their ports to flax, equinox and haiku, with five seeds in two dtypes: tests/zoo.
@@ -111,13 +115,7 @@ def models(session: nox.Session) -> None:
     judged here too.
     """
     session.install(".[all,dictionary]", *group("test"))
-    run_tests(session, "not gpu", *tests_of_models())
-
-
-def tests_of_models() -> list[str]:
-    """The files of the session `models`."""
-    patterns = ("zoo", "models*", "copy_weights", "dictionary*", "optimizers", "training*")
-    return sorted(str(path) for pattern in patterns for path in Path("tests").glob(f"test_{pattern}.py"))
+    run_tests(session, "not gpu", *OF_MODELS)
 
 
 @nox.session
@@ -188,7 +186,7 @@ def run_in_the_environment_of_tests(session: nox.Session, mark: str) -> None:
 
 @nox.session
 def minimums(session: nox.Session) -> None:
-    """Run the tests with the oldest releases that pyproject.toml admits: `nox -s minimums -- tests/test_verify.py`."""
+    """Run the tests with the oldest releases that pyproject.toml admits: `nox -s minimums -- tests/verify`."""
     project = PYPROJECT["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["torch"], *project["optional-dependencies"]["jax"]]
     lowest = [f"{name}=={version}" for name, version in re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(wanted), re.M)]
@@ -200,7 +198,7 @@ def minimums(session: nox.Session) -> None:
 def tests_slow(session: nox.Session) -> None:
     """Run the tests that take minutes: sweeps killed at random moments and gone on with, and spread over a cluster."""
     session.install(".[all,dask]", *group("test"))
-    elsewhere = [f"--ignore={path}" for path in ("tests/test_pairs.py", *tests_of_models())]
+    elsewhere = [f"--ignore={path}" for path in ("tests/corpus/test_pairs.py", *OF_MODELS)]
     session.run("pytest", "-m", "slow", *elsewhere, *session.posargs, env=COMPILED)
 
 

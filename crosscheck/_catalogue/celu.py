@@ -150,7 +150,8 @@ CELU = Activation(
     limits=limits,
     kinks=kinks,
     parameters={"alpha": 1.0},
-    # powers of two, at which torch rounds no alpha, up to 1, where x / alpha does not underflow: see tests/test_celu.py
+    # powers of two, at which torch rounds no alpha, up to 1, where x / alpha does not underflow:
+    # see tests/functions/test_celu.py
     cases=({"alpha": 0.5}, {"alpha": 0.125}),
     ranges={"alpha": POSITIVE},
     natives={"torch": Native("torch.nn.functional.celu"), "jax": Native("jax.nn.celu")},

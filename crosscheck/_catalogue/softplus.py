@@ -196,7 +196,8 @@ SOFTPLUS = Activation(
     limits=limits,
     kinks=kinks,
     parameters={"beta": 1.0, "threshold": inf},
-    # with which torch rounds neither the product nor the threshold; an infinite one it cannot do: see tests/test_softplus.py
+    # with which torch rounds neither the product nor the threshold; an infinite one it cannot do:
+    # see tests/functions/test_softplus.py
     cases=({"beta": 2.0, "threshold": 20.0}, {"beta": 0.5, "threshold": 5.0}),
     ranges={"beta": Range(1e-15, 1e30), "threshold": Range(open=(True, False))},
     natives={

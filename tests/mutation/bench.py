@@ -32,9 +32,10 @@ class Bench:
         self.root, self.folder = root, folder
         self._allowed: dict[str, float] = {}
         shutil.copytree(root / "crosscheck", folder / "crosscheck", ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "tests").mkdir()
         for name in {*HELPERS, *(name for names in TESTS.values() for name in names)}:
-            shutil.copy2(root / "tests" / name, folder / "tests")
+            copy = folder / "tests" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / "tests" / name, copy)
         shutil.copy2(root / "pyproject.toml", folder)
         # in a session of its own: a Ctrl-C would end the tests as a failure does
         self._judge = subprocess.Popen(

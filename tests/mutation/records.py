@@ -9,11 +9,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TESTS = {
-    "crosscheck/_arithmetic/formats.py": ("test_formats.py",),
-    "crosscheck/_arithmetic/ulp.py": ("test_ulp.py", "test_causes.py"),
-    "crosscheck/_arithmetic/sampling.py": ("test_sampling.py",),
-    "crosscheck/_arithmetic/profile.py": ("test_profile.py",),
-    "crosscheck/_verdict/causes.py": ("test_causes.py", "test_systematic.py"),
+    "crosscheck/_arithmetic/formats.py": ("arithmetic/test_formats.py",),
+    "crosscheck/_arithmetic/ulp.py": ("arithmetic/test_ulp.py", "verdict/test_causes.py"),
+    "crosscheck/_arithmetic/sampling.py": ("arithmetic/test_sampling.py",),
+    "crosscheck/_arithmetic/profile.py": ("arithmetic/test_profile.py",),
+    "crosscheck/_verdict/causes.py": ("verdict/test_causes.py", "verdict/test_systematic.py"),
 }
 """The modules that are mutated, and the tests that judge their mutants: such as import no framework."""
 

@@ -18,7 +18,7 @@ from truths import Sample
 
 from crosscheck import activations
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHOWN = re.compile(r"^( *)```(?:python|console|text)(?P<options>[^\n]*)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]

@@ -10,7 +10,7 @@ from contract import budget
 
 pytestmark = pytest.mark.full
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

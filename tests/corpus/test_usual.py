@@ -15,7 +15,7 @@ from usual_checks import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRA
 
 from crosscheck import Native, activations
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import usual
 
 pytestmark = pytest.mark.full

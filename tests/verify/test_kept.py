@@ -232,7 +232,7 @@ def test_a_command_leaves_no_more_than_the_bound(folder: Path) -> None:
 
 
 def test_the_documentation_says_the_bound() -> None:
-    page = Path(__file__).parents[1] / "docs" / "everyday.md"
+    page = Path(__file__).parents[2] / "docs" / "everyday.md"
     assert f"at most {LARGEST / 2**30:g} GiB is left" in page.read_text(encoding="utf-8")
 
 

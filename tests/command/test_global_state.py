@@ -61,7 +61,7 @@ DELIBERATE = ["os.environ XLA_PYTHON_CLIENT_PREALLOCATE"]
 
 def test_nothing_global_is_left_changed() -> None:
     env = {name: value for name, value in os.environ.items() if name != "XLA_PYTHON_CLIENT_PREALLOCATE"}
-    env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     done = subprocess.run([sys.executable, "-c", EVERYTHING], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == DELIBERATE

@@ -82,7 +82,7 @@ def test_a_model_that_writes_to_a_parameter_is_compared_and_left_as_it_was() -> 
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 needs_linux = pytest.mark.skipif(not CLEAR.exists(), reason="the most memory that was resident is read from /proc")
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "memory.py"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 
 
 def most_resident() -> int:

@@ -70,7 +70,7 @@ print(json.dumps({"other": other, "changed": changed(before, after)}))
 
 def test_threads_get_what_one_gets_and_leave_nothing_changed() -> None:
     """In a process of its own, since the first call of each is the one that loads what it needs."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     done = subprocess.run([sys.executable, "-c", AT_ONCE], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"other": [], "changed": []}

@@ -20,7 +20,7 @@ QUICK = {"": 5, "list": 25, "env": 3, "diff": 30, "atlas --diff": 25, "sweep --t
 """Commands that run few functions or none, and how many lines of each."""
 MANY = 100
 FEWEST_KEPT = 2000
-RESULTS = Path(__file__).parent.parent / "results" / "robustness" / "lines.json"
+RESULTS = Path(__file__).parents[2] / "results" / "robustness" / "lines.json"
 
 
 @pytest.mark.parametrize("command", QUICK)

@@ -19,7 +19,7 @@ import crosscheck
 
 pytestmark = pytest.mark.full
 
-RESULTS = Path(__file__).parents[1] / "results" / "robustness" / "load.json"
+RESULTS = Path(__file__).parents[2] / "results" / "robustness" / "load.json"
 GROWTH = {"distinct": 64.0, "same": 4.0}
 """KiB per comparison. The kept run of distinct functions has 43 and flattens: JAX keeps what it compiled of each operation
 for each length, of which a diagnosis tries few. A compiled program takes about 1,300, so that one kept for each comparison

@@ -26,7 +26,7 @@ from crosscheck import UsageError, compare_arrays, verify
 pytestmark = pytest.mark.full
 
 REPORT = compare_arrays({"x": [1.0]}, {"x": [1.0]})
-RESULTS = Path(__file__).parent.parent / "results" / "robustness" / "faults.json"
+RESULTS = Path(__file__).parents[2] / "results" / "robustness" / "faults.json"
 QUICK = (
     "list: a file cannot grow beyond 400 bytes",
     "diff: a file cannot grow beyond 400 bytes",

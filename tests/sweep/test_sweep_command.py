@@ -129,7 +129,7 @@ def test_bad_arguments_are_refused(options: dict[str, Any], message: str) -> Non
 
 def changed(**fields: Any) -> str:
     """A kept sweep with some fields of its first result changed."""
-    data = json.loads((Path(__file__).parents[1] / "results" / "relu-float32.json").read_text())
+    data = json.loads((Path(__file__).parents[2] / "results" / "relu-float32.json").read_text())
     data["results"][0] |= fields
     return json.dumps(data)
 

@@ -238,6 +238,6 @@ def test_on_one_device_nothing_is_exchanged(body: Callable[..., Any], expected: 
 def test_what_devices_exchange_is_compared() -> None:
     """The programs of ``sharded.exchanges``, of which each is run by four devices."""
     command = [sys.executable, "-m", "corpora", "sharded", "exchanges, 4 devices"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "psum_scatter" in done.stdout

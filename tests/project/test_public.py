@@ -12,7 +12,7 @@ import pytest
 
 import crosscheck
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LOADED = "import sys; print(*sorted({'torch', 'jax', 'jaxlib', 'numpy'} & set(sys.modules)))"
 
 

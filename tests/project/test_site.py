@@ -18,7 +18,7 @@ import pytest
 import crosscheck
 from crosscheck import Kink
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 sys.path += [str(ROOT / "docs" / "_make"), str(ROOT / "docs" / "_hooks")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOK = Path(__file__).parent.parent / "docs" / "tutorials" / "10-devices.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorials" / "10-devices.ipynb"
 SAID = (
     "first in 2: what each of 4 devices adds before psum over `model` counts 4 times",
     "AGREE: the same function at all 5 landmarks",

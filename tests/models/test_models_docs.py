@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 sys.path += [str(DOCS / "_make"), str(DOCS / "_hooks")]
 
 import examples  # noqa: E402

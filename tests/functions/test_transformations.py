@@ -22,7 +22,7 @@ import crosscheck
 
 pytestmark = pytest.mark.full
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 KEPT = TESTS.parent / "results" / "robustness" / "transformations.json"
 ALONE = [way for way in WAYS if "4 devices" not in way.name and "shard_map" not in way.name]
 """The ways that need no more than one device."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROWS = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "results" / "found").glob("*.json"))
 }

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch_programs import DIFFERENTIABLE, FUNCTIONS, with_derivatives
 
 from crosscheck._shadow.base import Noise
@@ -69,6 +70,75 @@ def test_noise_of_no_width_changes_nothing(name: str) -> None:
     lifted = lift(with_derivatives(FUNCTIONS[name], 2 if name in DIFFERENTIABLE else 0), [matrix()], "float32")
     for stepwise, clean in zip(lifted.run([matrix()], Noise(0, 0.0)), lifted.run([matrix()]), strict=True):
         np.testing.assert_allclose(stepwise, clean, rtol=1e-12, atol=1e-12 * np.abs(clean).max())
+
+
+def sparse_gradient(x: Any) -> list[Any]:
+    """The gradient of an embedding as a sparse tensor, which has no shadow."""
+    table = x.detach().requires_grad_()
+    with torch.enable_grad():
+        F.embedding(torch.tensor([1, 1, 3]), table, sparse=True).exp().sum().backward()
+    return [table.grad.to_dense()]
+
+
+def drawn_by_its_numbers(x: Any) -> list[Any]:
+    """Draws by probabilities that the program computed, which are 0 or 1."""
+    return [torch.bernoulli((x.exp() > 1).to(x.dtype) * torch.ones_like(x).exp().log())]
+
+
+def through_numpy(x: Any) -> list[Any]:
+    return [torch.from_numpy(x.exp().numpy() + 1).log()]
+
+
+def written_in_place(x: Any) -> list[Any]:
+    y = x.exp()
+    y.mul_(x).add_(1)
+    y[0] = x[1].cos()
+    return [y, (y > 1).sum(), y.argmax()]
+
+
+ASKING = {
+    function.__name__: function for function in (sparse_gradient, drawn_by_its_numbers, through_numpy, written_in_place)
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch uses it for forward mode
+@pytest.mark.parametrize("name", [*FUNCTIONS, *ASKING])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_without_its_own_numbers_the_program_gives_the_same(name: str, dtype: str) -> None:
+    function = FUNCTIONS.get(name)
+    if dtype == "bfloat16" and (
+        name in ("solve", "cholesky", "svdvals", "det", "fft", "complex", *ASKING) or hasattr(function, "restore")
+    ):
+        pytest.skip("torch has no such kernel, or the function is a float32 one")
+    program = ASKING[name] if function is None else with_derivatives(function, 2 if name in DIFFERENTIABLE else 0)
+    both, alone = lift(program, [matrix()], dtype), lift(program, [matrix()], dtype)
+    alone.alone = True
+    for result, expected in zip(alone.run([matrix()]), both.run([matrix()]), strict=True):
+        np.testing.assert_array_equal(result, expected)
+    assert alone.met == both.met
+
+
+class Dtypes(TorchDispatchMode):
+    """Keeps the dtypes in which products are computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met: list[Any] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.mm.default:
+            self.met.append(result.dtype)
+        return result
+
+
+def test_without_its_own_numbers_a_program_computes_in_float64_alone() -> None:
+    program = lift(lambda x: [x.exp() @ x], [matrix()], "float32")
+    for alone, met in ((False, {torch.float32, torch.float64}), (True, {torch.float64})):
+        program.alone = alone
+        with Dtypes() as dtypes:
+            program.run([matrix()])
+        assert set(dtypes.met) == met
 
 
 def test_float16_that_overflows_does_not_in_float64() -> None:

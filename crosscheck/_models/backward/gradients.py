@@ -182,6 +182,7 @@ def _of_torch(
         return []
 
     lifted = TorchLifted(run, program.inputs.fmt.name)
+    lifted.alone = True
     lifted.parameters = [parameter.detach() for parameter in program.function.parameters()]
     with ExitStack() as hooks, torch.enable_grad():
         for name, parameter in parameters.items():

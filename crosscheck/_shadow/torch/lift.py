@@ -24,28 +24,22 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._frameworks.torch_backend import one_thread, to_array
 from crosscheck._frameworks.torch_mode import Mode
-from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor
+from crosscheck._shadow.base import Array, Met, Noise, Program
 from crosscheck._shadow.torch.blocks import in_blocks
 from crosscheck._shadow.torch.float64 import from_rounded, in_float64
 from crosscheck._shadow.torch.operations import (
-    ALGORITHMS,
     DRAWN_FROM,
     EMPTY,
-    FUSED,
     REAL,
-    REDUCTIONS,
     WIDE,
     OperationTraits,
-    decomposition,
-    is_dense_float,
-    is_exact,
     mapped,
     plan_of,
-    summed,
     tensors_in,
     written_by,
 )
 from crosscheck._shadow.torch.pieces import in_pieces
+from crosscheck._shadow.torch.rounding import Rounding
 from crosscheck._shadow.torch.shadows import Shadows
 
 Observer = Callable[[OperationTraits, Any, Any, Any, Callable[[Any], Any], bool], None]
@@ -55,70 +49,14 @@ in float64."""
 _ONE_THREAD = 2**16
 """A program of up to so many elements, with its parameters, runs in one thread: its operations are too short for more."""
 
+_NARROW = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+"""The dtypes of a program in which float32 is the only float, by those of the shadows."""
+
+_FILLED = object()
+"""Says that a tensor of the program has its numbers."""
+
 _PICKS = frozenset(["embedding", "index_select"])
 """Operations that only pick numbers: those of a parameter are widened when they have been picked."""
-
-
-class _Rounding(Mode):
-    """Runs operations on float64 tensors and imitates the rounding of each; a fused one is run step by step."""
-
-    def __init__(self, noise: Noise, opaque: set[str]) -> None:
-        super().__init__()
-        self._unit = noise.unit
-        self._seed = noise.seed
-        self._generators: dict[Any, Any] = {}
-        self._opaque = opaque
-
-    def noisy(self, value: Any, width: float = 1.0) -> Any:
-        """Float tensors with a relative error; other objects unchanged."""
-        return value * self._factors(value, width) if is_dense_float(value) else value
-
-    def spoil(self, value: Any) -> Any:
-        """The same in place."""
-        return value.mul_(self._factors(value, 1.0)) if is_dense_float(value) else value
-
-    def _factors(self, value: Any, width: float) -> Any:
-        generator = self._generators.get(value.device)
-        if generator is None:
-            generator = self._generators[value.device] = torch.Generator(value.device).manual_seed(self._seed)
-        error = width * self._unit
-        draws = torch.empty(value.shape, dtype=torch.float64, device=value.device)
-        return draws.uniform_(1 - error, 1 + error, generator=generator)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self.run(func, args, kwargs or {})
-
-    def run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        plan = plan_of(func)
-        if plan.composite:
-            with self:
-                return func.decompose(*args, **kwargs)
-        if plan.view or plan.drawn or is_exact(plan, args, kwargs):
-            return func(*args, **kwargs)
-        if plan.functional is not None:
-            return args[0].copy_(self.run(plan.functional, args, kwargs))
-        if plan.written and plan.name not in FUSED:
-            result = func(*args, **kwargs)
-            for value in written_by(plan, args, kwargs):
-                self.spoil(value)
-            return result
-        count = summed(plan, args, kwargs)
-        if count is None and (steps := decomposition(func)):
-            try:
-                with self:
-                    return steps(*args, **kwargs)
-            except Exception:  # torch's decompositions do not cover every argument
-                self._opaque.add(plan.name)
-        if count is not None and count > 1:
-            args = mapped(lambda value: self.noisy(value, reduction_factor(count)), args)
-        result = func(*args, **kwargs)
-        algorithm = plan.name.startswith(ALGORITHMS) and plan.name != "linalg_vector_norm"
-        if algorithm or (count is None and not plan.pointwise and any(map(is_dense_float, tensors_in(result)))):
-            self._opaque.add(plan.name)
-        if count is not None and count <= 1 and plan.name in REDUCTIONS - {"norm", "std", "linalg_vector_norm"}:
-            return result
-        # Results that nothing else holds, so that they may be changed; an algorithm may return views of its other results.
-        return self.spoil(result) if isinstance(result, torch.Tensor) else mapped(self.noisy, result)
 
 
 class _Lifting(Mode):
@@ -126,23 +64,29 @@ class _Lifting(Mode):
 
     draws = False
     """Whether any operation drew random numbers."""
+    lacks = False
+    """Whether an operation needed numbers that were left out."""
     _is_wide = True
     """Whether the last operation ran in float64."""
 
     def __init__(
         self,
         shadows: Shadows,
-        rounding: _Rounding | None,
+        rounding: Rounding | None,
         narrow: Callable[[Any], None],
         opaque: set[str],
         observer: Observer | None,
+        *,
+        alone: bool,
     ) -> None:
+        """With ``alone``, shadows alone are computed where the program has float32; its own tensors are never filled."""
         super().__init__()
         self._shadows = shadows
         self._rounding = rounding
         self._observer = observer
         self._narrow = narrow
         self._opaque = opaque
+        self._alone = alone
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -170,15 +114,22 @@ class _Lifting(Mode):
         if blocks is not None:
             self._narrow(args[-1].dtype)
             self._is_wide = True
-            wide = [func(*mapped(self._shadows.of, others), weight) for *others, weight in blocks]
-            return self._settled(func(*args), torch.cat(wide, 1), [])
+            wide = torch.cat([func(*mapped(self._shadows.of, others), weight) for *others, weight in blocks], 1)
+            unfilled = self._alone and _is_of_float32([args[-1]], kwargs)
+            return self._unfilled(wide, []) if unfilled else self._settled(func(*args), wide, [])
         wide_args, wide_kwargs = self._widened(plan, args, kwargs)
         self._is_wide = True
+        if (
+            self._alone
+            and (result := self._in_float64_alone(plan, func, args, kwargs, wide_args, wide_kwargs)) is not _FILLED
+        ):
+            return result
         self.draws |= plan.drawn and plan.name not in EMPTY
         result = func(*args, **kwargs)
         results = [value for value in tensors_in(result) if value.dtype in WIDE]
         for value in results:
             self._narrow(value.dtype)
+            self.lacks |= self._alone and value.layout is not torch.strided  # it has no shadow
         given = (*tensors_in(wide_args), *tensors_in(list(wide_kwargs.values())))
         floats = [value for value in given if value.dtype in WIDE]
         if not (results or floats):
@@ -194,9 +145,41 @@ class _Lifting(Mode):
             return self._settled(result, wide, [value.untyped_storage()._cdata for value in floats])
         except Exception:  # the operation may raise anything in float64
             self._is_wide = False
+            self.lacks |= self._alone
             self._opaque.add(plan.name)
             self._settle_opaque(plan, result, func, args, kwargs)
             return result
+
+    def _in_float64_alone(
+        self, plan: OperationTraits, func: Any, args: Any, kwargs: Any, wide_args: list[Any], wide_kwargs: dict[str, Any]
+    ) -> Any:
+        """The result of an operation, without its numbers; ``_FILLED`` if it must have them."""
+        operands = list(tensors_in([args, list(kwargs.values())]))
+        drawn_from = plan.drawn and plan.name not in EMPTY | {"native_dropout"}
+        self.lacks |= drawn_from and any(value.dtype in WIDE for value in operands)
+        in_place = [place for place, _ in plan.written] == [0] and args[0].dtype in WIDE
+        if plan.drawn or (plan.written and not in_place) or not _is_of_float32(operands, kwargs):
+            return _FILLED
+        used = [value.untyped_storage()._cdata for value in tensors_in([wide_args, list(wide_kwargs.values())])]
+        try:
+            wide = in_float64(func, wide_args, wide_kwargs, None, floats=True)
+            return args[0] if in_place else self._unfilled(wide, used)
+        except Exception:  # the operation may raise anything in float64
+            self.lacks = True
+            return _FILLED
+
+    def _unfilled(self, wide: Any, used: list[int]) -> Any:
+        """The result that the program gets, in memory that is never touched, with its shadow put in place."""
+        if isinstance(wide, (list, tuple)):
+            return type(wide)([self._unfilled(value, used) for value in wide])
+        if not isinstance(wide, torch.Tensor) or wide.dtype not in WIDE:
+            return wide
+        if wide.layout is not torch.strided or wide.dtype not in _NARROW:
+            raise TypeError(wide.dtype)
+        self._narrow(_NARROW[wide.dtype])
+        result = torch.empty_like(wide, dtype=_NARROW[wide.dtype])
+        self._shadows.put(result, wide.clone() if wide.untyped_storage()._cdata in used else wide)
+        return result
 
     def _view(self, plan: OperationTraits, func: Any, args: Any, kwargs: Any) -> Any:
         """Make the view of a storage also of its shadow; only a view of a float's bits has no shadow."""
@@ -312,6 +295,13 @@ class _Border(TorchFunctionMode):
         return result
 
 
+def _is_of_float32(operands: Sequence[Any], kwargs: Any) -> bool:
+    """Whether an operation on these tensors has results in float32, if it has floats."""
+    floats = [value for value in operands if value.dtype in WIDE]
+    plain = all(value.dtype in _NARROW.values() and value.layout is torch.strided for value in floats)
+    return bool(floats) and plain and kwargs.get("dtype") is None
+
+
 def is_plain(tensor: Any) -> bool:
     """Whether a tensor has a storage of its own: not one of those inside ``torch.vmap`` and the like."""
     return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
@@ -329,6 +319,8 @@ class TorchLifted:
         """Whether the last run drew random numbers."""
         self.observer: Observer | None = None
         """Called after every operation of a run that is not a view of its operand."""
+        self.alone = False
+        """Whether nobody needs the numbers that the program itself has in its dtype, so that those in float64 suffice."""
         self.parameters: Sequence[Any] = ()
         """Tensors that are there before the run, such as weights: not all of them are held in float64 at once."""
         self.wide: Callable[[Any], Array] = to_array
@@ -341,8 +333,21 @@ class TorchLifted:
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
         """See ``crosscheck._shadow.base.Lifted``."""
+        if self.alone and noise is None:
+            opaque = set(self._opaque)
+            try:
+                results, lacks = self._run(arguments, None, alone=True)
+            except Exception:  # of a number that was left out, or of the program, which then raises again
+                lacks = True
+            if not lacks:
+                return results
+            self._opaque = opaque
+        return self._run(arguments, noise, alone=False)[0]
+
+    def _run(self, arguments: Sequence[Array], noise: Noise | None, *, alone: bool) -> tuple[list[Array], bool]:
+        """The results, and whether an operation needed numbers that were left out."""
         shadows = Shadows(self.parameters)
-        rounding = _Rounding(noise, self._opaque) if noise else None
+        rounding = Rounding(noise, self._opaque) if noise else None
         tensors = []
         for argument in arguments:
             given = torch.from_numpy(np.array(argument, order="C"))
@@ -356,14 +361,16 @@ class TorchLifted:
             if sum(tensor.numel() for tensor in (*tensors, *self.parameters)) <= _ONE_THREAD:
                 stack.enter_context(one_thread())
             stack.enter_context(_Border(shadows, self._meet, self._opaque))
-            lifting = stack.enter_context(_Lifting(shadows, rounding, self._meet, self._opaque, self.observer))
+            lifting = _Lifting(shadows, rounding, self._meet, self._opaque, self.observer, alone=alone)
+            stack.enter_context(lifting)
             results = list(self._program(*tensors))
         self.draws = lifting.draws
         with torch.no_grad():
-            return [
+            arrays = [
                 _array(shadows.of(result.detach())) if isinstance(result, torch.Tensor) else np.asarray(result)
                 for result in results
             ]
+        return arrays, lifting.lacks
 
     def _meet(self, dtype: Any) -> None:
         real = REAL[dtype]

@@ -105,4 +105,4 @@ class Shadows:
         if self._held > self._limit:
             self._flat = {key: kept for key, kept in self._flat.items() if not kept[0].expired()}
             self._held = sum(_COST + kept[2].numel() for kept in self._flat.values())
-            self._limit = max(256 * _COST, 2 * self._held)
+            self._limit = self._held + _COST * max(256, len(self._flat))

@@ -23,7 +23,8 @@ from crosscheck._models.cut.landmarks import Landmark, landmarks
 from crosscheck._models.cut.returned_values import ends
 from crosscheck._models.judge.accuracy import Accuracy, accuracy
 from crosscheck._models.judge.fault_search import locate
-from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, Progress
+from crosscheck._models.judge.forced import Forced
+from crosscheck._models.judge.forcing import FLOOR, ForcedRun, Forcing, Progress
 from crosscheck._models.judge.quantities import other_quantities
 from crosscheck._models.judge.rounding_jumps import without_jumps
 from crosscheck._models.judge.tolerances import tolerances

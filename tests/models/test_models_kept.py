@@ -57,7 +57,7 @@ def numbers(report: Any) -> list[Any]:
 
 
 def test_a_comparison_that_was_stopped_goes_on_with_the_runs_that_it_had_finished(tmp_path: Path) -> None:
-    alone, all_runs = compared(None)
+    (alone, _), (_, all_runs) = compared(None), compared(tmp_path / "other runs")
     with pytest.raises(StopError):
         compared(tmp_path / "runs", stop=len(all_runs) - 1)
     report, left = compared(tmp_path / "runs")

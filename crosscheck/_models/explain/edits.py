@@ -23,7 +23,8 @@ from crosscheck._models.cut.landmarks import Landmark
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edit_proofs import Proof, there
 from crosscheck._models.explain.reruns import steps_before
-from crosscheck._models.judge.forcing import FLOOR, LocatedFault
+from crosscheck._models.judge.forced import LocatedFault
+from crosscheck._models.judge.forcing import FLOOR
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.values.distances import same_numbers
 from crosscheck._models.values.uses import CONSTANT, DATA

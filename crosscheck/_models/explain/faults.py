@@ -19,7 +19,7 @@ from crosscheck._models.explain.reruns import draws_random_numbers
 from crosscheck._models.explain.rounded import rounded
 from crosscheck._models.explain.weight_reasons import of_weights, repeated_weights
 from crosscheck._models.judge.accuracy import ROUNDINGS
-from crosscheck._models.judge.forcing import LocatedFault
+from crosscheck._models.judge.forced import LocatedFault
 from crosscheck._models.report.report import Fault, Layer
 from crosscheck._models.values.uses import DATA, WEIGHT, Operation, Use
 from crosscheck._records.errors import said

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crosscheck._models.copy.copying import AMBIGUOUS, NOT_PROVEN
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edits import EditSearch
-from crosscheck._models.judge.forcing import LocatedFault
+from crosscheck._models.judge.forced import LocatedFault
 from crosscheck._models.pair.listing import IN_JAX, UNUSED
 from crosscheck._models.report.records import INTEGERS, WeightMatch
 from crosscheck._models.report.uncompared import statistics

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, Measuring
+from crosscheck._models.judge.forced import Forced
+from crosscheck._models.judge.forcing import FLOOR, ForcedRun, Forcing, Measuring
 from crosscheck._models.judge.tolerances import DRAWS, DRAWS_IN_DOUBT
 from crosscheck._models.run.interpreter import Perturbation
 from crosscheck._shadow.base import Noise
@@ -71,13 +72,24 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     wrong = {number for number, error in located.errors.items() if not error <= forcing.tolerances[number]}
     unit = 2.0**-precision
     setup = ForcedRun(wide=True, narrow_values=True)
-    truth = forcing.replaced(located.left, setup, Measuring(values=True, in_parts=False))
-    against = Measuring(against=truth, in_parts=False)
-    jax = forcing.replaced(located.left, ForcedRun(wide=False, keep=bool(located.faults)), against)
-    free = forcing.free(wide=False)
     # where all is equal in float64, torch's values are those of a clean run of JAX
     equal = not located.left and all(error <= FLOOR for error in located.errors.values())
-    free_wide = None if equal else forcing.free(wide=True, values=True)
+
+    def moved(draw: int, only: set[int] | None) -> Forced:
+        noisy = replace(setup, perturbation=Perturbation(Noise(seed * 1000 + draw, unit)), only=only)
+        return forcing.replaced(located.left, noisy, against)
+
+    def drifting(draw: int) -> Forced:
+        return forcing.free(wide=True, noise=Noise(seed * 1000 + draw, unit), against=free_wide)
+
+    with forcing.side_by_side():
+        truth = forcing.replaced(located.left, setup, Measuring(values=True, in_parts=False))
+        against = Measuring(against=truth, in_parts=False)
+        free_wide = None if equal else forcing.free(wide=True, values=True)
+        noisy, drifted = moved(0, None), drifting(0)
+    with forcing.side_by_side():
+        jax = forcing.replaced(located.left, ForcedRun(wide=False, keep=bool(located.faults)), against)
+        free = forcing.free(wide=False)
     # rounding may change an integer, such as the index of the largest of two nearly equal numbers
     floats = {number for number in truth.errors if forcing.landmarks[number].expected.wide.dtype == np.float64}
     judged = sorted(floats - wrong)
@@ -86,18 +98,16 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     accuracies: dict[int, Accuracy] = {}
     spread, drift = dict.fromkeys(truth.errors, 0.0), dict.fromkeys(truth.errors, 0.0)
     least_spread = dict.fromkeys(truth.errors, np.inf)
-    doubtful: set[int] | None = None
-    drifts = True
+    beyond, drifts = set[int](), False
     for draw in range(DRAWS if forcing.mends else DRAWS_IN_DOUBT):
-        noise = Noise(seed * 1000 + draw, unit)
-        if doubtful is None or doubtful:
-            moved = replace(setup, perturbation=Perturbation(noise), only=doubtful)
-            noisy = forcing.replaced(located.left, moved, against)
-            for number, error in noisy.errors.items():
-                spread[number], least_spread[number] = max(spread[number], error), min(least_spread[number], error)
-        if drifts:
-            for number, error in forcing.free(wide=True, noise=noise, against=free_wide).errors.items():
-                drift[number] = max(drift[number], error)
+        if draw:
+            with forcing.side_by_side():
+                noisy = moved(draw, None if forcing.mends else beyond) if beyond or forcing.mends else Forced()
+                drifted = drifting(draw) if drifts else Forced()
+        for number, error in noisy.errors.items():
+            spread[number], least_spread[number] = max(spread[number], error), min(least_spread[number], error)
+        for number, error in drifted.errors.items():
+            drift[number] = max(drift[number], error)
         # what each draw makes is rounding; if JAX, and some draw, make far more, an integer changed, such as a chosen expert
         jumped = {number for number in judged if min(jax.errors[number], spread[number]) > ROUNDINGS * least_spread[number]}
         accuracies = {
@@ -118,5 +128,4 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
         drifts = drifts and draw + 1 < DRAWS
         if not beyond and not drifts:
             break  # more draws only allow more
-        doubtful = None if forcing.mends else beyond
     return accuracies, jax

@@ -14,7 +14,8 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.cut.landmarks import orders_of, reordered
 from crosscheck._models.cut.reordered_modules import crossings, is_in
-from crosscheck._models.judge.forcing import Forced, Forcing, LocatedFault, Replacement
+from crosscheck._models.judge.forced import Forced, LocatedFault, Replacement
+from crosscheck._models.judge.forcing import Forcing
 from crosscheck._models.judge.held_results import FOUND, HeldResults
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.values.distances import are_proportional, distance, holds, same_numbers

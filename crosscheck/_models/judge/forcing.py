@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,90 +14,28 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.cut.landmarks import CLOSE, Landmark, reordered, row_order
+from crosscheck._models.judge.forced import Forced, Replacement, packed, unpacked
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.run.compiling import repeated
 from crosscheck._models.run.constant_folding import Fixed
-from crosscheck._models.run.interpreter import CLEAN, ModelRun, Perturbation, Schedule, Seen, Watch
+from crosscheck._models.run.interpreter import (
+    CLEAN,
+    ModelRun,
+    Perturbation,
+    Schedule,
+    Seen,
+    Watch,
+    run_side_by_side,
+)
 from crosscheck._models.run.kept_runs import KeptRuns
 from crosscheck._models.values.distances import distance, distances
-from crosscheck._models.values.spilled import Spilled
 from crosscheck._shadow.base import Noise
 
 FLOOR = 1e-9
 """The error of a stretch that is due to float64, relative to its result."""
 AHEAD = 4
 """JAX computes so many landmarks ahead of the one that is measured: the two go on at the same time."""
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """A value of JAX, the operation of torch whose result replaces it, and the axis of torch for each of its axes."""
-
-    value: int
-    operation: int
-    order: tuple[int, ...] | None
-
-
-@dataclass
-class LocatedFault:
-    """A fault: the operation of torch, the landmark that shows it first, and all landmarks that show it.
-
-    The operation is negative if only the landmark is known.
-    """
-
-    operation: int
-    landmark: int
-    how: str = ""
-    """``misplaced`` if JAX has its numbers in another order, ``changed`` if JAX has its result and then changes it.
-
-    ``moved`` if JAX has it before or after operations that torch has after or before it.
-    """
-    shown: list[int] = field(default_factory=list)
-    relation: str = ""
-    """Where JAX has it, if that is elsewhere."""
-    path: str = ""
-    """The module, if it is not that of the operation."""
-    later: bool = False
-    """Whether JAX has it, behind operations that torch has behind it: ``relation`` says so."""
-
-
-@dataclass
-class Forced:
-    """A forced run: the error at each landmark before torch's value replaced JAX's, and the faults."""
-
-    errors: dict[int, float] = field(default_factory=dict)
-    parts: dict[int, Array] = field(default_factory=dict)
-    """The same errors in each row, and in each feature, one after the other."""
-    faults: list[LocatedFault] = field(default_factory=list)
-    values: MutableMapping[int, Array] = field(default_factory=Spilled)
-    left: set[int] = field(default_factory=set)
-    """Landmarks where JAX's value was kept."""
-    run: ModelRun | None = None
-    key: str = ""
-    """Its name in the file that keeps runs."""
-
-
-def packed(forced: Forced) -> dict[str, Array]:
-    """The numbers of a run, for a file."""
-    arrays = {"errors": np.array([*forced.errors.items()], np.float64), "left": np.array(sorted(forced.left), np.int64)}
-    for what, kept in (("values", forced.values), ("parts", forced.parts)):
-        arrays |= {f"{what} {number}": array for number, array in kept.items()}
-    return arrays
-
-
-def unpacked(arrays: Mapping[str, Array]) -> Forced:
-    """The run of which a file has the numbers."""
-    forced = Forced({int(number): float(error) for number, error in arrays["errors"]}, left=set(arrays["left"].tolist()))
-    for name, array in arrays.items():
-        what, _, number = name.partition(" ")
-        if number:
-            {"values": forced.values, "parts": forced.parts}[what][int(number)] = array
-    return forced
-
-
-def _order_of(order: list[int] | None) -> tuple[int, ...] | None:
-    return None if order is None else tuple(order)
 
 
 Look = Callable[[Forced, int, Array, Array, ModelRun], bool]
@@ -153,6 +92,18 @@ class ForcedRun:
     only: Collection[int] | None = None
 
 
+def _order_of(order: list[int] | None) -> tuple[int, ...] | None:
+    return None if order is None else tuple(order)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A run that was not begun, and the looks at its landmarks that JAX has passed."""
+
+    run: ModelRun
+    looks: deque[Callable[[], bool]]
+
+
 class Forcing:
     """Runs of a model of JAX with values of a model of torch."""
 
@@ -182,9 +133,27 @@ class Forcing:
             {landmark.step for landmark in landmarks if (landmark.place < 0) == result} for result in (False, True)
         )
         self._stretches = repeated(flat, before, after)
+        self._waiting: list[_Waiting] | None = None
         self._unfit = self._swapped = False
         """Whether some values do not show the order of their rows, and whether two axes of theirs are then swapped."""
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[None]:
+        """The runs that are asked for inside go on together when it ends; their results are empty until then.
+
+        All are in float64, or all in the dtype. So a weight is widened once for all of them. Where a file keeps runs, each
+        ends by itself, and is kept at once.
+        """
+        if self.kept is not None:
+            yield
+            return
+        self._waiting = []
+        try:
+            yield
+            self._end(self._waiting)
+        finally:
+            self._waiting = None
 
     def free(self, *, wide: bool, noise: Noise | None = None, values: bool = False, against: Forced | None = None) -> Forced:
         """A run without replacements: the errors that have accumulated at each landmark, relative to all numbers there."""
@@ -267,13 +236,15 @@ class Forcing:
         judged = self._every if setup.only is None else frozenset(setup.only)
         given, needed = (self._every, None) if setup.only is None else self._needed(judged, put or frozenset())
         forced = Forced()
+        first = not self._waiting  # of runs side by side, the first says where they are
         later: deque[Callable[[], bool]] = deque()
         operands: dict[int, dict[int, Seen]] = {}
         results: dict[int, Seen] = {}
 
         def callback(number: int, landmark: Landmark) -> Seen:
             def call(run: ModelRun, value: Any) -> Any:
-                self.progress(f"JAX {how}: {landmark.path}")
+                if first:
+                    self.progress(f"JAX {how}: {landmark.path}")
                 expected = landmark.expected.narrow if narrow_values or not wide else landmark.expected.wide
                 order = self._order(number, value, expected)
 
@@ -323,11 +294,23 @@ class Forcing:
                 [stretch for stretch in whole if needed is None or needed.issuperset(stretch.indices)], needed
             ),
         )
-        run(self.weights, self.inputs)
-        while later:
-            later.popleft()()
         forced.run = run if setup.keep else None
+        if self._waiting is None:
+            self._end([_Waiting(run, later)])
+        else:
+            self._waiting.append(_Waiting(run, later))
         return forced
+
+    def _end(self, waiting: Sequence[_Waiting]) -> None:
+        """Run what waits to be run, and look at the last landmarks."""
+        runs = [each.run for each in waiting]
+        if len(runs) == 1:
+            runs[0](self.weights, self.inputs)
+        else:
+            run_side_by_side(runs, self.weights, self.inputs)
+        for each in waiting:
+            while each.looks:
+                each.looks.popleft()()
 
     def _needed(self, only: frozenset[int], put: frozenset[int]) -> tuple[set[int], set[int]]:
         """The landmarks at which values are judged or replaced, and the steps that run, if only some are judged."""

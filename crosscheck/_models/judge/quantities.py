@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from crosscheck._models.judge.forcing import Forced, ForcedRun, Forcing
+from crosscheck._models.judge.forced import Forced
+from crosscheck._models.judge.forcing import ForcedRun, Forcing
 
 CLEARLY = 16.0
 """What follows is wrong if its difference is this many times as large as it may be."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.judge.forcing import Forced, ForcedRun, Forcing, Measuring
+from crosscheck._models.judge.forced import Forced
+from crosscheck._models.judge.forcing import ForcedRun, Forcing, Measuring
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.run.interpreter import Perturbation
 from crosscheck._models.values.uses import DATA

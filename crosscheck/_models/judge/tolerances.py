@@ -10,7 +10,8 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.judge.forcing import FLOOR, Forced, ForcedRun, Forcing, Measuring
+from crosscheck._models.judge.forced import Forced
+from crosscheck._models.judge.forcing import FLOOR, ForcedRun, Forcing, Measuring
 from crosscheck._models.run.interpreter import Perturbation
 from crosscheck._shadow.base import Noise
 

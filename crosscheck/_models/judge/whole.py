@@ -17,7 +17,8 @@ import torch
 from crosscheck._frameworks.programs import Array, Inputs, Outputs
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.cut.returned_values import ends
-from crosscheck._models.judge.forcing import Forced, ForcedRun, Forcing, Measuring
+from crosscheck._models.judge.forced import Forced
+from crosscheck._models.judge.forcing import ForcedRun, Forcing, Measuring
 from crosscheck._models.judge.fresh import other_inputs, other_weights
 from crosscheck._models.judge.tolerances import UNITS, allowed, factor_and_draws, finite, tolerances
 from crosscheck._models.pair.pairing import WeightPair

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from crosscheck._frameworks.programs import Array
@@ -35,9 +38,7 @@ def in_blocks(step: Step, place: int, held: Array, others: Sequence[Any], comput
     blocks: list[Any] = []
     for part in parts(held.size, held.shape[axis]):
         block = held[(*[slice(None)] * axis, part)]
-        given = [
-            lax.convert_element_type(block, wide_of(held.dtype)) if k == place else other for k, other in enumerate(others)
-        ]
+        given = [widened(block, wide_of(held.dtype)) if k == place else other for k, other in enumerate(others)]
         blocks += compute(step, given)
     return [jnp.concatenate(blocks, to)]
 
@@ -54,3 +55,19 @@ def _free(step: Step, place: int) -> tuple[int, int] | None:
         for atom, s, b in zip(step.equation.invars, summed, batch, strict=True)
     ]
     return (free[place][0], len(batch[0]) + len(free[0]) * place) if free[place] else None
+
+
+def widened(view: Array, dtype: Any) -> Any:
+    """A large view of a weight in a dtype, as an operand of JAX; JAX would copy a transposed view before it widens it."""
+    axes = tuple(np.argsort([-stride for stride in view.strides], kind="stable").tolist())
+    stored = view.transpose(axes)  # as it lies in memory
+    if not stored.flags.c_contiguous:
+        return lax.convert_element_type(view, dtype)
+    if view.flags.c_contiguous and view.dtype == dtype:
+        return view
+    return _transposed(stored, tuple(np.argsort(axes).tolist()), np.dtype(dtype))
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _transposed(array: Any, axes: tuple[int, ...], dtype: Any) -> Any:
+    return lax.convert_element_type(lax.transpose(array, axes), dtype)

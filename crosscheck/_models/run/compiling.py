@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import lax
 from jax.extend.core import Literal
 
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Rounded, Step
@@ -22,7 +21,7 @@ from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax.lift import Interpreter
 from crosscheck._shadow.jax.noise import QUIET, seed_of
-from crosscheck._shadow.jax_equations import Constants, is_float, wide_of
+from crosscheck._shadow.jax_equations import Constants
 
 Function = Callable[[Any, Any, list[Any]], list[Any]]
 """A function of the seed and the size of the noise, and of the values that a stretch needs."""
@@ -65,7 +64,7 @@ class Stretch:
     def run(self, value: Callable[[int], Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
         """The values that it makes, by number; its noise is independent of that of other stretches.
 
-        ``value`` gives those that it needs: floats in float64, or weights in the dtype, which the stretch widens.
+        ``value`` gives those that it needs, floats in float64.
         """
         assert self.functions is not None
         seed = seed_of(noise or QUIET, self.steps[0].operation.index)
@@ -79,7 +78,7 @@ def _compiled(stretch: Stretch, noisy: bool) -> Function:
     def function(seed: Any, unit: Any, given: list[Any]) -> list[Any]:
         interpreter = Interpreter(stretch.dtype, stretch.exact, seed, unit, np.float64(0))
         arithmetic = Arithmetic(interpreter, stretch.exact, wide=True, noisy=noisy, rounded=stretch.rounded)
-        values: dict[Any, Any] = dict(zip(stretch.given, map(_wide, given), strict=True))
+        values: dict[Any, Any] = dict(zip(stretch.given, given, strict=True))
         for step in stretch.steps:
             operands = [
                 arithmetic.literal(operand) if isinstance(operand, Literal) else values[operand] for operand in step.inputs
@@ -88,10 +87,6 @@ def _compiled(stretch: Stretch, noisy: bool) -> Function:
         return [values[number] for number in stretch.made]
 
     return jax.jit(function)
-
-
-def _wide(value: Any) -> Any:
-    return lax.convert_element_type(value, wide_of(value.dtype)) if is_float(value) else value
 
 
 def repeated(flat: JaxProgramFlat, before: Container[int], after: Container[int]) -> list[Stretch]:

@@ -10,10 +10,10 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jax import lax
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import JaxProgramFlat
+from crosscheck._models.run.blocks import widened
 from crosscheck._models.run.interpreter import Widened
 from crosscheck._models.run.places import is_moved, without_inputs
 from crosscheck._models.run.step_arithmetic import as_it_is
@@ -95,10 +95,9 @@ class _FixedValues(Widened):
         held = self.as_held(number)
         dtype = self._fixed.flat.avals[number].dtype
         dtype = wide_of(dtype) if self._wide else dtype
-        if number not in self._moved or held.dtype == dtype:
+        if number not in self._moved:
             return held
-        # JAX widens large arrays in less time, and takes its own arrays as operands without another copy
-        return lax.convert_element_type(held, dtype) if held.size > LARGE else held.astype(dtype)
+        return widened(held, dtype) if held.size > LARGE else held.astype(dtype, copy=False)
 
     def as_held(self, number: int) -> Any:
         """A value as it is held: what is only moved from a weight is in the weight's dtype."""

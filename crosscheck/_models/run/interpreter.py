@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any
 
@@ -92,9 +93,17 @@ class _RunValues(dict[int, Any]):
     def __init__(self, known: Mapping[int, Any]) -> None:
         super().__init__()
         self._known, self._spilled = known, Spilled()
+        self.shared: dict[int, Any] | None = None
+        """What is known, as several runs need it at their next step."""
 
     def __missing__(self, number: int) -> Any:
-        return self._spilled[number] if number in self._spilled else self._known[number]
+        if number in self._spilled:
+            return self._spilled[number]
+        if self.shared is None:
+            return self._known[number]
+        if number not in self.shared:
+            self.shared[number] = self._known[number]
+        return self.shared[number]
 
     def __contains__(self, number: object) -> bool:
         return super().__contains__(number) or number in self._spilled or number in self._known
@@ -175,11 +184,15 @@ class ModelRun:
 
     def traced(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> list[Any]:
         """The same, for a function that JAX may trace; the caller has set whether float64 exists."""
-        for _ in self._running(self._steps, weights, inputs, only):
+        for _ in self.steps(weights, inputs, only):
             pass
-        self._watched = {}  # functions that hold this run would keep all its values
         whole = only is None and self._needed is None
         return [self.values[number] for number in self.flat.results] if whole else []
+
+    def steps(self, weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None) -> Iterator[Step]:
+        """Run step by step; gives each step that has run. The caller has set whether float64 exists."""
+        yield from self._running(self._steps, weights, inputs, only)
+        self._watched = {}  # functions that hold this run would keep all its values
 
     def one_by_one(self, weights: Sequence[Array], inputs: Sequence[Array]) -> Iterator[tuple[int, Array]]:
         """The position of each result, and the result, as soon as it is there: as early as possible. It is not kept.
@@ -257,14 +270,14 @@ class ModelRun:
                 continue
             others = [None if k == place else self.read(operand) for k, operand in enumerate(step.inputs)]
             if step.operation.name == "gather":
-                results = as_it_is(step, [jnp.asarray(held), *others[1:]])
+                results = as_it_is(step, [held, *others[1:]])  # not as an array of JAX, which would be a copy
                 return [lax.convert_element_type(result, wide_of(result.dtype)) for result in results]
             return in_blocks(step, place, held, others, self.results)
         return None
 
     def _together(self, stretch: Stretch) -> None:
         self._before(stretch.steps[0])
-        self.values.update(stretch.run(self.values.as_held, self._perturbation.noise))
+        self.values.update(stretch.run(self.values.__getitem__, self._perturbation.noise))
         self._after(stretch.steps[-1])
 
     def _before(self, step: Step) -> None:
@@ -330,6 +343,16 @@ class ModelRun:
         if self._undone and number in self.values:
             self._before_step.setdefault(number, self.values[number])
         self.values[number] = value
+
+
+def run_side_by_side(runs: Sequence[ModelRun], weights: Sequence[Array], inputs: Sequence[Array]) -> None:
+    """Run all of them step by step; all are in float64, or all in the dtype. A weight is widened once for all of them."""
+    shared: dict[int, Any] = {}
+    for run in runs:
+        run.values.shared = shared
+    with on_the_cpu(wide=any(run.wide or run.flat.dtype == "float64" for run in runs)):
+        for _ in zip_longest(*(run.steps(weights, inputs) for run in runs)):
+            shared.clear()
 
 
 @contextmanager

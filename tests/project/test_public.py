@@ -13,7 +13,7 @@ import pytest
 import crosscheck
 
 ROOT = Path(__file__).parents[2]
-LOADED = "import sys; print(*sorted({'torch', 'jax', 'jaxlib', 'numpy'} & set(sys.modules)))"
+LOADED = "import sys; print(*sorted({'torch', 'jax', 'jaxlib', 'numpy', 'jinja2'} & set(sys.modules)))"
 
 
 def python(code: str, env: Mapping[str, str] = os.environ) -> str:
@@ -64,7 +64,7 @@ def test_importing_crosscheck_imports_neither_framework_nor_numpy() -> None:
 
 def test_reading_the_catalogue_imports_no_framework() -> None:
     code = f"import crosscheck; [(a.torch, a.jax) for a in crosscheck.activations.values()]; {LOADED}"
-    assert not {"torch", "jax", "jaxlib"} & set(python(code).split())
+    assert not {"torch", "jax", "jaxlib", "jinja2"} & set(python(code).split())
 
 
 def test_the_check_sees_what_was_imported() -> None:
@@ -82,7 +82,7 @@ def test_the_command_imports_no_framework_to_say_what_there_is(arguments: list[s
     )
     *said, loaded = python(code).splitlines()
     assert any("sigmoid" in line or "Usage:" in line for line in said)
-    assert not {"torch", "jax", "jaxlib"} & set(loaded.split())
+    assert not {"torch", "jax", "jaxlib", "jinja2"} & set(loaded.split())
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])

@@ -12,11 +12,24 @@ from subprocess import CompletedProcess
 import cli
 import pytest
 import rich.table
+from matplotlib.figure import Figure
 from rich.console import Console, Group
 from rich.text import Text
 
 import crosscheck
-from crosscheck._report.document import Block, Code, Document, Heading, Lines, Paragraph, Table
+from crosscheck._report.document import (
+    Block,
+    Branch,
+    Code,
+    Document,
+    Drawing,
+    Folded,
+    Heading,
+    Lines,
+    Paragraph,
+    Table,
+    Tree,
+)
 from crosscheck._report.terminal import WIDTH, layout, print_rich
 
 Command = Callable[..., CompletedProcess[str]]
@@ -98,6 +111,17 @@ def test_a_narrow_page_has_the_head_beside_each_cell() -> None:
     assert cells == [("own torch", "1.97"), ("jax matched", "1.7e+07")]
     assert re.findall(r'<td role="cell" class="key">([^<]*)', page) == ["gelu", "value"]
     assert "content: attr(data-head)" in page
+
+
+def test_a_text_is_text_in_every_place_of_a_page() -> None:
+    evil = "<script>\"'&{{ 1 }}"
+    table, cells = Table([[evil, evil], [evil, evil]]), [evil, evil]
+    tree = Tree(cells, [Branch(cells, [Branch(cells)], wrong=True)])
+    blocks = [Heading(evil), Paragraph(evil), Code(evil), Lines(evil, cells), table, Folded(evil, table), tree]
+    page = Document(evil, True, [*blocks, Drawing(Figure, evil)], {evil: evil}, evil).page()
+    assert "<script" not in page
+    assert "\"'" not in page
+    assert page.count("&lt;script&gt;") == page.count("{{ 1 }}") == 32
 
 
 @pytest.mark.full

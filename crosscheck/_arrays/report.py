@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from crosscheck._arrays.records import ArrayComparison, ArrayLimits, Element
 from crosscheck._report import shown
-from crosscheck._report.document import Block, Code, Document, Drawing, Table
+from crosscheck._report.blocks import Block, Code, Drawing, Table
+from crosscheck._report.document import Document
 from crosscheck._report.json_file import Summary, undrawn
 from crosscheck._report.written import Written
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from crosscheck._atlas.records import KINDS, Change
 from crosscheck._atlas.report import AtlasSummary
-from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
+from crosscheck._report.blocks import Block, Heading, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 

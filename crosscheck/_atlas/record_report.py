@@ -13,7 +13,8 @@ from crosscheck._atlas.reasons import Unexplained
 from crosscheck._records.deviations import Anchor, Region
 from crosscheck._records.implementations import on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES
-from crosscheck._report.document import Block, Document, Lines, Paragraph
+from crosscheck._report.blocks import Block, Lines, Paragraph
+from crosscheck._report.document import Document
 from crosscheck._report.json_file import Summary
 from crosscheck._report.written import Documented
 

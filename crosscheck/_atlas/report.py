@@ -12,7 +12,8 @@ from crosscheck._atlas.rows import distinct
 from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES, legend, on_screen
 from crosscheck._records.names import ORDER_NAMES
-from crosscheck._report.document import Block, Document, Heading, Paragraph, Table
+from crosscheck._report.blocks import Block, Heading, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from crosscheck._compare.story import agreement, differently, elements_at, evidence, failing_cause, side_at_fault
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, ORDER_NAMES, PASSING
-from crosscheck._report.document import Block, Code, Document, Drawing, Heading, Table
+from crosscheck._report.blocks import Block, Code, Drawing, Heading, Table
+from crosscheck._report.document import Document
 from crosscheck._report.headline import Verdict
 from crosscheck._report.report import Report, ReportSummary
 from crosscheck._report.two_sided import TwoSidedReport

@@ -16,7 +16,8 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, Rend
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from crosscheck._report.document import Code, Document, Drawing, Folded, Heading, Lines, Paragraph, Table, Tree
+from crosscheck._report.blocks import Code, Drawing, Folded, Heading, Lines, Paragraph, Table, Tree
+from crosscheck._report.document import Document
 from crosscheck._report.headline import lines
 from crosscheck._report.shown import shown
 

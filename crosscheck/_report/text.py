@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.implementations import FRAMEWORKS, IMPLEMENTATIONS, MODES_OF, legend, on_screen
 from crosscheck._records.names import CAUSES, DTYPES
-from crosscheck._report.document import Block, Document, Drawing, Heading, Lines, Paragraph, Table
+from crosscheck._report.blocks import Block, Drawing, Heading, Lines, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._verdict.environments import Environment
 from crosscheck._verdict.records import CauseCount, Comparison
 

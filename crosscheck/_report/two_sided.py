@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crosscheck._report.document import Block, Code, Document
+from crosscheck._report.blocks import Block, Code
+from crosscheck._report.document import Document
 from crosscheck._report.headline import Verdict
 from crosscheck._report.written import Documented
 

@@ -14,7 +14,8 @@ from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS, Implementation, legend, on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
 from crosscheck._records.plain import restored
-from crosscheck._report.document import Block, Document, Drawing, Paragraph, Table
+from crosscheck._report.blocks import Block, Drawing, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._report.json_file import Summary, layout
 from crosscheck._report.written import Documented
 from crosscheck._sweep.records import SweepDifference, SweepResult

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from crosscheck._models.report.records import WeightMatch
 from crosscheck._models.report.weights import every_weight, of_weights
-from crosscheck._report.document import Block, Document, Drawing, Heading, Table
+from crosscheck._report.blocks import Block, Drawing, Heading, Table
+from crosscheck._report.document import Document
 from crosscheck._report.headline import Verdict
 from crosscheck._report.json_file import Summary
 from crosscheck._report.two_sided import TwoSidedReport

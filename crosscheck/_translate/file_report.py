@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crosscheck._dictionary.records import CONTRASTS, TranslatedPair, Translation
-from crosscheck._report.document import Block, Code, Document, Heading, Paragraph, Table
+from crosscheck._report.blocks import Block, Code, Heading, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._report.written import Documented
 from crosscheck._translate.report import NAMES, difference, judged_with, said
 

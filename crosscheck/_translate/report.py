@@ -8,7 +8,8 @@ from typing import Any
 
 from crosscheck._dictionary.names import full
 from crosscheck._dictionary.records import CONTRASTS, NOT_JUDGED, SAME, TranslatedPair, Translation
-from crosscheck._report.document import Block, Code, Document, Heading, Lines, Paragraph, Table
+from crosscheck._report.blocks import Block, Code, Heading, Lines, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._report.written import Documented
 from crosscheck._translate.on_record import on_record
 

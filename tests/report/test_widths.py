@@ -17,19 +17,8 @@ from rich.console import Console, Group
 from rich.text import Text
 
 import crosscheck
-from crosscheck._report.document import (
-    Block,
-    Branch,
-    Code,
-    Document,
-    Drawing,
-    Folded,
-    Heading,
-    Lines,
-    Paragraph,
-    Table,
-    Tree,
-)
+from crosscheck._report.blocks import Block, Branch, Code, Drawing, Folded, Heading, Lines, Paragraph, Table, Tree
+from crosscheck._report.document import Document
 from crosscheck._report.terminal import WIDTH, layout, print_rich
 
 Command = Callable[..., CompletedProcess[str]]

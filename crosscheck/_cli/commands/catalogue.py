@@ -22,7 +22,7 @@ from crosscheck._records.names import DTYPES
 def list_(files: tuple[str, ...], json_path: str | None) -> None:
     """List the activations, their parameters and what each framework ships."""
     from crosscheck._catalogue import Catalogue
-    from crosscheck._report.document import Table
+    from crosscheck._report.blocks import Table
     from crosscheck._report.json_file import write_json
     from crosscheck._report.terminal import Fitted
 

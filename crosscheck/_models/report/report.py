@@ -16,7 +16,8 @@ from crosscheck._models.report.records import Gradient, WeightMatch
 from crosscheck._models.report.script import Segment, save
 from crosscheck._models.report.tree import tree
 from crosscheck._models.report.weights import MOST_ROWS, every_weight, number, of_weights
-from crosscheck._report.document import Block, Document, Drawing, Folded, Heading, Table, Tree
+from crosscheck._report.blocks import Block, Drawing, Folded, Heading, Table, Tree
+from crosscheck._report.document import Document
 from crosscheck._report.headline import Verdict
 from crosscheck._report.json_file import Summary
 from crosscheck._report.two_sided import TwoSidedReport

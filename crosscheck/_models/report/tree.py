@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from crosscheck._report.document import Branch, Tree
+from crosscheck._report.blocks import Branch, Tree
 
 if TYPE_CHECKING:
     from crosscheck._models.report.report import Fault, Layer

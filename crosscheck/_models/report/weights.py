@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crosscheck._models.report.records import WeightMatch
-from crosscheck._report.document import Block, Folded, Table
+from crosscheck._report.blocks import Block, Folded, Table
 
 MOST_ROWS = 400
 MOST_LEFT = 4

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crosscheck._report.document import Block, Document, Paragraph, Table
+from crosscheck._report.blocks import Block, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._report.headline import Verdict
 from crosscheck._report.two_sided import TwoSidedReport
 from crosscheck._report.written import Documented

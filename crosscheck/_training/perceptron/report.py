@@ -13,7 +13,8 @@ from crosscheck._arithmetic.formats import FORMATS, BoolArray, FloatArray, IntAr
 from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, PASSING
-from crosscheck._report.document import Block, Document, Drawing, Heading, Paragraph, Table
+from crosscheck._report.blocks import Block, Drawing, Heading, Paragraph, Table
+from crosscheck._report.document import Document
 from crosscheck._report.written import Documented
 from crosscheck._training.records import History, TrainingSetup
 from crosscheck._training.training_report import TrainingFault, TrainingReport

@@ -89,8 +89,8 @@ def _version(name: str) -> str:
 
 
 def package(folder: Path = PACKAGE) -> list[Path]:
-    """The package's source, and what it has on record."""
-    return [*folder.rglob("*.py"), *folder.rglob("*.json")]
+    """The package's source, its templates, and what it has on record."""
+    return [path for pattern in ("*.py", "*.json", "templates/*") for path in folder.rglob(pattern)]
 
 
 def record(path: Path) -> list[Path]:

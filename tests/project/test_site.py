@@ -75,6 +75,7 @@ def test_a_key_knows_the_package_and_the_record(tmp_path: Path) -> None:
     rests = {path.relative_to(ROOT).as_posix() for path in products.record(folder / "glu.py")}
     assert {f"crosscheck/_catalogue/{name}.py" for name in ("glu", "sigmoid", "_kernels")} <= rests
     assert {"crosscheck/_truth/balls.py", "crosscheck/_recorded/torch-2.13-jax-0.10-avx512.json"} <= rests
+    assert "crosscheck/_report/templates/style.css" in rests  # pages show reports
     assert "crosscheck/_catalogue/elu.py" not in rests
     path = tmp_path / "measured.py"
     keys = set()

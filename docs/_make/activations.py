@@ -19,6 +19,7 @@ import tolerances
 import upstream
 import verdict
 from headings import NAMES, heading
+from pieces import fenced, indented, table
 from products import Content, Maker
 from tolerances import Tolerance
 
@@ -202,14 +203,6 @@ def tabs(texts: dict[str, str]) -> str:
     return "\n\n".join(f'=== "{NAMES[side]}"\n\n{indented(text)}' for side, text in texts.items())
 
 
-def indented(text: str) -> str:
-    return "\n".join(f"    {line}" if line else "" for line in text.splitlines())
-
-
-def fenced(code: str, language: str = "python") -> str:
-    return f"```{language}\n{code}\n```"
-
-
 def usage(record: Activation, side: str) -> str:
     """A snippet, with what it prints."""
     x, of = ("[[1.0, 2.0, 4.0]]", "[0, 2]") if record.rows else ("[-2.0, -0.5, 0.5, 2.0]", ".sum()")
@@ -321,13 +314,6 @@ def regions(deviation: Deviation) -> str:
         rows.setdefault(key, []).extend(region.dtypes)
     head = ["", "inputs", "length of the row", "parameters", "error at most", "dtypes"]
     return table([head, *([*key, ", ".join(dtypes)] for key, dtypes in rows.items())])
-
-
-def table(rows: list[list[str]]) -> str:
-    """Rows, the first of them the head, without the columns that say nothing."""
-    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
-    lines = ["| " + " | ".join(row[i] for i in kept) + " |" for row in rows]
-    return "\n".join([lines[0], "|---" * len(kept) + "|", *lines[1:]])
 
 
 def interval(low: float, high: float) -> str:

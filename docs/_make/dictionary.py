@@ -8,6 +8,7 @@ from itertools import groupby
 import examples
 import products
 from kept import newest
+from pieces import fenced, indented, table
 from products import Content, Maker
 
 import crosscheck
@@ -68,12 +69,12 @@ def overview(report: TranslationReport) -> Iterator[str]:
         "gradients, in float32 and float64."
     )
     yield "## Find a call"
-    rows = ["| family | calls, and the number of uses where there are several |", "|---|---|"]
+    rows = [["family", "calls, and the number of uses where there are several"]]
     for family, title in families().items():
         names = dict.fromkeys(entry.name for entry in report.entries if entry.family == family)
         links = ", ".join(f"[{known_as(report, name)}]({family}.md#{anchor(name)}){uses(report, name)}" for name in names)
-        rows.append(f"| [{title}]({family}.md) | {links} |")
-    yield "\n".join(rows)
+        rows.append([f"[{title}]({family}.md)", links])
+    yield table(rows)
     yield f"{report.headline} Judged with {judged_with(report.environment)}."
     yield (
         "On the command line, give a name of PyTorch or of a library of JAX, or the last part of the name. With `--run`, "
@@ -87,29 +88,28 @@ def overview(report: TranslationReport) -> Iterator[str]:
         "`crosscheck.translate_file` gives the same in Python."
     )
     yield "These are the numbers of calls in public models, read in this way:"
-    yield "\n".join(public_models())
+    yield table([*public_models()])
     yield "## How to read it"
     yield HOW
-    yield f"The code uses these names:\n\n```python\n{IMPORTS}\n```"
+    yield f"The code uses these names:\n\n{fenced(IMPORTS)}"
     yield "Neither framework documents some of the differences: see [undocumented disagreements](../undocumented.md)."
     yield "## Defaults and similar calls that differ"
-    rows = ["| call | what differs | in PyTorch and in JAX | example |", "|---|---|---|---|"]
+    rows = [["call", "what differs", "in PyTorch and in JAX", "example"]]
     for entry in report.entries:
         for pair in entry.contrasts:
             code = "<br>".join(f"`{in_a_cell(text)}`" for text in (pair.torch, pair.code))
             link = f"[{short(entry.name)}]({entry.family}.md#{anchor(entry.title)})"
-            rows.append(f"| {link} | {cell(pair.says)} | {code} | {cell(difference(pair))} |")
-    yield "\n".join(rows)
+            rows.append([link, cell(pair.says), code, cell(difference(pair))])
+    yield table(rows)
 
 
-def public_models() -> Iterator[str]:
+def public_models() -> Iterator[list[str]]:
     """The table that `nox -s calls` wrote."""
-    yield "| library | file or folder | calls of PyTorch | in the dictionary | with a difference that matters |"
-    yield "|---|---|---|---|---|"
+    yield ["library", "file or folder", "calls of PyTorch", "in the dictionary", "with a difference that matters"]
     for row in json.loads(CALLS.read_text("utf-8"))["rows"]:
         place = "all files" if row["place"] == "." else f"`{row['place']}`"
-        numbers = " | ".join(f"{row[name]:,}" for name in ("calls", "found", "differences"))
-        yield f"| {row['library']} {row['version']} | {place} | {numbers} |"
+        numbers = (f"{row[name]:,}" for name in ("calls", "found", "differences"))
+        yield [f"{row['library']} {row['version']}", place, *numbers]
 
 
 def page(title: str, entries: list[Translation]) -> Iterator[str]:
@@ -148,7 +148,8 @@ def described(entry: Translation) -> Iterator[str]:
         yield f"**But {edge.at}** ({edge.libraries}): {prose(edge.difference)}"
     for pair in entry.contrasts:
         yield f'!!! warning "{LABELS[pair.kind]}: {prose(pair.says)}"'
-        yield indented(f"```python\n{pair.torch}\n{pair.code}\n```\n\n{prose(difference(pair))}")
+        both = fenced(f"{pair.torch}\n{pair.code}")
+        yield indented(f"{both}\n\n{prose(difference(pair))}")
 
 
 def offered(pair: TranslatedPair) -> str:
@@ -159,7 +160,7 @@ def offered(pair: TranslatedPair) -> str:
 
 def labelled(label: str, code: str, what: str) -> str:
     """Code below what it is: all libraries are seen at once."""
-    return f"**{label}**: {what}\n{{ .code-label }}\n\n```python\n{code}\n```"
+    return f"**{label}**: {what}\n{{ .code-label }}\n\n{fenced(code)}"
 
 
 def at(pair: TranslatedPair) -> str:
@@ -185,10 +186,6 @@ def uses(report: TranslationReport, name: str) -> str:
     """The number of uses of a call that has several."""
     number = sum(entry.name == name for entry in report.entries)
     return f" ({number})" if number > 1 else ""
-
-
-def indented(text: str) -> str:
-    return "\n".join(f"    {line}" if line else "" for line in text.splitlines())
 
 
 def heading(level: int, text: str, title: str, label: str) -> str:

@@ -5,6 +5,7 @@ from html import escape
 
 import upstream
 from headings import heading
+from pieces import html_row
 
 import crosscheck
 from crosscheck import Activation, Deviation
@@ -108,7 +109,6 @@ def row(record: Activation, deviation: Deviation, disagreement: Disagreement) ->
     }
     issue = upstream.known(deviation.link)
     natives = (f"<code>{record.natives[side].path}</code>" for side in sides)
-    attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     page = f"../activations/{record.name}/#{deviation.id}"
     cells = (
         f'<a href="{page}">{escape(heading(record, deviation, disagreement))}</a>'
@@ -123,7 +123,7 @@ def row(record: Activation, deviation: Deviation, disagreement: Disagreement) ->
         "layouts" if deviation.cause == "layout" else ("all" if usual and len(modes) > 2 else ", ".join(modes)),
         example(disagreement.sighting) if disagreement.sighting else escape(str(disagreement.message)),
     )
-    return f'<tr id="row-{deviation.id}"{attributes}>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return html_row(data, cells, f"row-{deviation.id}")
 
 
 def example(sighting: Sighting) -> str:

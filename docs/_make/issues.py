@@ -6,6 +6,7 @@ from html import escape
 
 import ml_dtypes
 import numpy as np
+from pieces import fenced
 from upstream import known, newest, seen_in_the_newest
 
 from crosscheck import Deviation
@@ -48,12 +49,12 @@ def text(made: Explanation, deviation: Deviation, disagreement: Disagreement) ->
     blocks = [
         f"# {symptom(made, sighting, result)}",
         disagreement.reason,
-        f"```python\n{program(made.snippet(sighting, result), sighting.dtype)}\n```",
+        fenced(program(made.snippet(sighting, result), sighting.dtype)),
         f"**Expected**: {sighting.exact!r}, the exact result rounded to {sighting.dtype}",
         f"**Actual**: {got}",
         *([f"The code: {disagreement.link}"] if disagreement.link.startswith("https://github.com/") else []),
         f"It is so in {' and '.join(newest(side))} too." if newest(side) else "",
-        f"**Versions**\n\n```text\n{versions(side)}\n```",
+        f"**Versions**\n\n{fenced(versions(side), 'text')}",
     ]
     return "\n\n".join(filter(None, blocks))
 

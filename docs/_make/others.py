@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 from blocks import blocks
+from pieces import html_row
 from products import ROOT, Maker
 
 PAGE = "undocumented.md"
@@ -104,7 +105,6 @@ def row(title: str, other: Other, output: str, version: str) -> str:
         "bug": "yes" if other.bug else "no",
         "newest": "unknown",
     }
-    attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     calls = " <br>".join(f"<code>{call}</code>" for call in other.calls)
     cells = (
         f'<a href="../undocumented/#{anchor}">{escape(title)}</a>'
@@ -116,7 +116,7 @@ def row(title: str, other: Other, output: str, version: str) -> str:
         "eager",
         "the program prints: " + " <br>".join(f"<code>{escape(line)}</code>" for line in output.splitlines()),
     )
-    return f"<tr{attributes}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return html_row(data, cells)
 
 
 def check() -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import griffe
 from layouts import LAYOUTS, example, schema
+from pieces import table
 from products import Content
 
 import crosscheck
@@ -97,8 +98,8 @@ def overview(by_title: Mapping[str, Sequence[str]]) -> str:
     ]
     for title, names in by_title.items():
         blocks.append(f"## {title}")
-        rows = [f"| [`{name}`]({PYTHON}/{slug(title)}.md#{full(name)}) | {sentence(name)} |" for name in names]
-        blocks.append("\n".join(["| name | what it is |", "|---|---|", *rows]))
+        rows = [[f"[`{name}`]({PYTHON}/{slug(title)}.md#{full(name)})", sentence(name)] for name in names]
+        blocks.append(table([["name", "what it is"], *rows]))
     return "\n\n".join(blocks)
 
 

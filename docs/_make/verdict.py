@@ -7,6 +7,7 @@ from dataclasses import replace
 import tolerances
 import upstream
 from headings import NAMES, heading, orders, who
+from pieces import fenced, table
 from tolerances import HIGH, LOW, Tolerance
 
 from crosscheck import Activation, Deviation
@@ -100,7 +101,7 @@ def what_to_write(record: Activation, side: str) -> str:
     """What the framework ships, and crosscheck's own."""
     shipped = f"y = {call(record, side)}  # shipped\n" if side in record.natives else ""
     own = f"y = crosscheck.activations.{record.name}.{side}(x)  # crosscheck's own"
-    return f"```python\n{shipped}{own}\n```"
+    return fenced(f"{shipped}{own}")
 
 
 def how_far(record: Activation, built: str) -> Iterator[str]:
@@ -122,15 +123,14 @@ def all_tolerances(by_function: Mapping[str, Sequence[tuple[str, int, str]]], bu
         "The table shows how much PyTorch and JAX differ although both are right. It has the largest difference between the "
         f"calls on each function's page, for x from {LOW:g} to {HIGH:g}, measured with {built}. `rtol` and `atol` are "
         "those of `numpy.testing.assert_allclose`. One of them is enough.",
-        "| function | derivative | " + " | ".join(DTYPES) + " |\n|---|---|" + "---|" * len(DTYPES),
     ]
-    rows = []
+    rows = [["function", "derivative", *DTYPES]]
     for name, cells in by_function.items():
         said = {(dtype, order): text for dtype, order, text in cells}
         for order in sorted({order for _, order in said}):
             texts = (said.get((dtype, order), "").replace(" or ", "<br>") for dtype in DTYPES)
-            rows.append(f"| [{name}]({name}.md) | {ORDER_NAMES[order]} | {' | '.join(texts)} |")
-    return "\n\n".join(lines) + "\n" + "\n".join(rows)
+            rows.append([f"[{name}]({name}.md)", ORDER_NAMES[order], *texts])
+    return "\n\n".join([*lines, table(rows)])
 
 
 def severest_first(deviation: Deviation) -> tuple[int, bool]:

@@ -21,17 +21,18 @@ class Profile:
     """The errors of one comparison.
 
     Attributes:
-        by: ``input``, or ``element`` if a result belongs to no single input.
+        by: ``input``, ``element`` if a result belongs to no single input, or ``binade`` for a sweep.
         x: The middle input of each of up to 96 columns; each column has equally many inputs, in the order of their size.
         worst: The largest error in ULP of each column, infinite where only one side is NaN or infinite.
-        counts: The number of errors of each of ``SIZES``: none, up to half an ULP, up to 1, 2, 4, ... 2^24, more, not
-            finite.
+        counts: The number of errors of each of ``sizes``.
+        sizes: None, up to half an ULP, up to 1, 2, 4, ... 2^24, more, not finite; the last two are no sizes.
     """
 
     by: str
     x: tuple[float, ...]
     worst: tuple[float, ...]
     counts: tuple[int, ...]
+    sizes: tuple[str, ...] = SIZES
 
 
 @dataclass(frozen=True)

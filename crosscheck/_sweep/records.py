@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import copysign
 
 from crosscheck._verdict.records import Point
+
+EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
+"""The histogram's bounds: each counts results at most so many floats from the correct one, and more than the last bound."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Binade:
     low: float
     input: float
     ulp: float
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """The sort key: the subnormals of either sign have a binade of their own."""
+        return self.low, copysign(1.0, self.low)
 
 
 @dataclass(frozen=True)

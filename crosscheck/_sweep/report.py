@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from crosscheck._arithmetic.profile import Profile
 from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS, Implementation, legend, on_screen
@@ -17,14 +18,15 @@ from crosscheck._records.plain import restored
 from crosscheck._report.blocks import Block, Drawing, Paragraph, Table
 from crosscheck._report.document import Document
 from crosscheck._report.json_file import Summary, layout
-from crosscheck._report.written import Documented
-from crosscheck._sweep.records import SweepDifference, SweepResult
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from crosscheck._report.written import Written
+from crosscheck._sweep.records import EDGES, SweepDifference, SweepResult
 
 SCHEMA = "crosscheck.sweep/1"
 HEAD = ("function", "order", "implementation", "max ULP", "at", "correctly rounded", "flushed", "special")
+CORRECT = 0.5
+"""The error, in ULP, that is drawn for a binade in which every result is correctly rounded."""
+SIZES = (*(f"{edge}" if edge < 1024 else f"2^{edge.bit_length() - 1}" for edge in EDGES), "", "")
+"""The bounds of the histogram, as a profile has them."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class InputRange:
 
 @dataclass(frozen=True)
 class SweepReport(
-    Documented,
+    Written,
     schema=SCHEMA,
     written=("function", "dtype", "parameters", "range", "results", "differences", "environment", "summary"),
 ):
@@ -112,15 +114,22 @@ class SweepReport(
         """The end of its JSON."""
         return Summary(self.passed, self.headline)
 
-    def plot(self) -> Figure:
-        """Draw the largest error in each binade of the inputs, and the number of errors of each size.
+    def panels(self) -> Mapping[str, Mapping[str, Profile]]:
+        """The data of the report's figure: the largest error in each binade, and the number of errors of each size.
 
         Returns:
-            A figure with two panels for each order.
+            The profiles of errors by order and implementation.
         """
-        from crosscheck._sweep.plot import draw
-
-        return draw(self)
+        places = sorted({binade.place for result in self.results for binade in result.binades})
+        panels: dict[str, dict[str, Profile]] = {}
+        for result in self.results:
+            worst = {binade.place: binade.ulp for binade in result.binades}
+            errors = tuple(worst.get(place, CORRECT) for place in places)
+            counts = tuple(result.histogram.get(str(edge), 0) for edge in EDGES)
+            profile = Profile("binade", tuple(low for low, _ in places), errors, (*counts, 0, 0), SIZES)
+            title = f"{self.function} {ORDER_NAMES[result.order]}, {self.dtype}"
+            panels.setdefault(title, {})[on_screen(result.implementation)] = profile
+        return panels
 
     def document(self) -> Document:
         """The report as a document, with its figure.

@@ -15,8 +15,8 @@ from crosscheck._records.names import budget
 from crosscheck._records.records import Activation
 from crosscheck._sweep.piece import Key, SweepSetup
 from crosscheck._sweep.positions import Span, binade_of, floats
-from crosscheck._sweep.records import Binade, SweepDifference, SweepResult
-from crosscheck._sweep.tally import EDGES, WORST, Candidate, Tally
+from crosscheck._sweep.records import EDGES, Binade, SweepDifference, SweepResult
+from crosscheck._sweep.tally import WORST, Candidate, Tally
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict.causes import Judgement, JudgingSetting, judge
 from crosscheck._verdict.records import Point

@@ -11,10 +11,9 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import Float64Array, FloatArray, Format, IntArray, to_ordinal, widen
 from crosscheck._sweep.positions import binade_of
+from crosscheck._sweep.records import EDGES
 from crosscheck._sweep.truths import Block, per_unit
 
-EDGES = (0, 1, 2, 3, 4, *(2**k for k in range(3, 33)))
-"""The histogram's bounds: each counts results at most so many floats from the correct one, and more than the last bound."""
 KINDS = ("flushed", "special", "at_overflow", "convention", "not_judged")
 COUNTS = ("inputs", *KINDS, "subnormal")
 WORST = ("worst", "worst_of_truth", "worst_subnormal")

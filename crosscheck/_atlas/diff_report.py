@@ -9,14 +9,11 @@ from typing import Any
 
 from crosscheck._atlas.records import KINDS, Change
 from crosscheck._atlas.report import AtlasSummary
-from crosscheck._report.blocks import Block, Heading, Paragraph, Table
+from crosscheck._report.blocks import Block, Heading, Lines, Paragraph, Table
 from crosscheck._report.document import Document
-from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 
 DIFF_SCHEMA = "crosscheck.atlas-diff/1"
-MOST_DETAILS = 6
-"""The number of lines of a change that are printed; the JSON has all lines."""
 TOLD = {
     "appeared": "Appeared",
     "grew": "Grew",
@@ -73,15 +70,17 @@ class AtlasDiff(Documented, schema=DIFF_SCHEMA, written=("environment", "changes
         """
         blocks: list[Block] = [Paragraph(note) for note in self.notes]
         if self.environment:
-            blocks += [Heading("Environment"), Table([["", "old", "new"], *_environment_rows(self)])]
+            rows = [
+                [name, *("-" if value is None else str(value) for value in pair)] for name, pair in self.environment.items()
+            ]
+            blocks += [Heading("Environment"), Table([["", "old", "new"], *rows])]
         for kind in KINDS:
-            rows = [[c.id, c.function, c.cause, "; ".join(c.details)] for c in self.changes if c.kind == kind]
-            if rows:
-                blocks += [Heading(f"{TOLD[kind]} ({len(rows)})"), Table([["disagreement", "of", "cause", "in"], *rows])]
+            changes = [change for change in self.changes if change.kind == kind]
+            blocks += [Heading(f"{TOLD[kind]} ({len(changes)})")] * bool(changes)
+            for change in changes:
+                declared = "" if change.declared else ", NOT DECLARED"
+                blocks.append(Lines(f"{change.id} ({change.cause}{declared})", change.details))
         return Document(headline(self), not self.changed, blocks)
-
-    def __str__(self) -> str:
-        return as_text(layout(printed(self)))
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -92,34 +91,9 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, item
 
 
-def _environment_rows(diff: AtlasDiff) -> list[list[str]]:
-    return [[name, *("-" if value is None else str(value) for value in pair)] for name, pair in diff.environment.items()]
-
-
 def headline(diff: AtlasDiff) -> str:
     if not diff.changed:
         return f"UNCHANGED: the {diff.new.disagreements} disagreements are the same in both environments."
     counts = Counter(change.kind for change in diff.changes)
     counted = [f"{counts[kind]} {kind if kind != 'results' else 'with other results'}" for kind in KINDS if counts[kind]]
     return f"CHANGED: of the frameworks' disagreements {', '.join(counted)}."
-
-
-def printed(diff: AtlasDiff) -> Document:
-    """What is printed of the differences: the first details of each change."""
-    blocks: list[Block] = [Paragraph(note) for note in diff.notes]
-    if diff.environment:
-        blocks.append(Table([["environment", "old", "new"], *_environment_rows(diff)]))
-    for kind in KINDS:
-        changes = [change for change in diff.changes if change.kind == kind]
-        if changes:
-            blocks.append(Heading(f"{TOLD[kind]}:"))
-        for change in changes:
-            declared = "" if change.declared else ", NOT DECLARED"
-            lines = [
-                f"  {change.id} ({change.cause}{declared})",
-                *(f"    {detail}" for detail in change.details[:MOST_DETAILS]),
-            ]
-            if len(change.details) > MOST_DETAILS:
-                lines.append(f"    and {len(change.details) - MOST_DETAILS} more; --json has them all")
-            blocks.append(Paragraph("\n".join(lines)))
-    return Document(headline(diff), not diff.changed, blocks)

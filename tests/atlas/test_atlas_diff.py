@@ -161,7 +161,7 @@ def test_without_a_second_file_it_runs_here_and_now(command: Command, tmp_path: 
     assert not crosscheck.atlas_diff(tmp_path / "now.json").changed
     done = command("atlas", "--diff", "moved.json")
     assert done.returncode == 1
-    assert re.search(rf"Appeared:\s+{first.id} \(convention\)", done.stdout)
+    assert re.search(rf"Appeared \(1\)\s+{first.id} \(convention\)", done.stdout)
 
 
 def test_an_atlas_is_compressed_where_its_name_says_so(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from crosscheck._records.implementations import MODES
 from crosscheck._records.names import DTYPES
 
 if TYPE_CHECKING:
+    from crosscheck._atlas.diff_report import AtlasDiff
     from crosscheck._atlas.record_report import AtlasRecording, RecordDiff
 
 
@@ -123,11 +124,9 @@ def _atlas_diff(
     old: str, new: str | None, processes: int | None, json_path: str | None, markdown_path: str | None
 ) -> NoReturn:
     from crosscheck._atlas import atlas as _atlases
-    from crosscheck._atlas import diff_report as text
     from crosscheck._atlas.file import read
     from crosscheck._atlas.record_report import differences
     from crosscheck._recorded.files import by_name
-    from crosscheck._report import terminal
 
     on_record = by_name()
     if {old, new} & on_record.keys():
@@ -142,10 +141,7 @@ def _atlas_diff(
         total = len(before.coverage.functions)
         with activations_done(total) as progress:
             diff = _atlases.atlas_diff(before, after, progress=progress, processes=processes or sharing.among(total))
-    show(terminal.layout(text.printed(diff)))
-    save(json_path, diff.to_json)
-    save(markdown_path, diff.to_markdown, "--markdown")
-    finish(not diff.changed)
+    _written(diff, json_path, markdown_path)
 
 
 def _record(out: Path, processes: int | None, json_path: str | None, markdown_path: str | None) -> NoReturn:
@@ -183,10 +179,11 @@ def _check(
     _written(made, json_path, markdown_path)
 
 
-def _written(made: AtlasRecording | RecordDiff, json_path: str | None, markdown_path: str | None) -> NoReturn:
+def _written(made: AtlasRecording | RecordDiff | AtlasDiff, json_path: str | None, markdown_path: str | None) -> NoReturn:
     from crosscheck._report.terminal import layout
 
-    show(layout(made.document()))
+    document = made.document()
+    show(layout(document))
     save(json_path, made.to_json)
     save(markdown_path, made.to_markdown, "--markdown")
-    finish(made.passed)
+    finish(document.passed)

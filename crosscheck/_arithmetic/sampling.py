@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf, nan
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +76,24 @@ PAIRS_UP_TO = 100
 SIZES, GATES = (1e-3, 1.0, 1e3), (1.0, 10.0, 25.0, 110.0, 750.0)
 """The sizes of random numbers and of their gates. e^-750 underflows in float64, e^-110 in float32, e^-25 in float16."""
 
+PLAIN: tuple[tuple[str, ...], ...] = (
+    (),
+    ("row += numpy.linspace(-1, 1, row.size)", "row[0] += 90"),
+    ("row[::2] = -numpy.inf",),
+    ("row[:] = -numpy.inf",),
+    ("row[-1] = numpy.inf",),
+    ("row[:2] = numpy.inf",),
+    ("row[0] = numpy.nan",),
+)
+"""The sampled rows that are not random, made from a row of zeros by lines of numpy, which a snippet shows too."""
+
+
+def run_lines(lines: Iterable[str], **names: Any) -> dict[str, Any]:
+    """The variables after lines of numpy."""
+    variables = {"numpy": np, **names}
+    exec("\n".join(lines), variables)
+    return variables
+
 
 def sampled_rows(
     fmt: Format, lengths: Mapping[int, int] = ROWS, *, seed: int = 0
@@ -86,14 +105,9 @@ def sampled_rows(
     and all the others are the same for every seed. The directions are normally distributed.
     """
     for length, count in lengths.items():
-        plain = np.zeros((7, length))
-        plain[1] = np.linspace(-1, 1, length)
-        plain[1, 0] += 90  # one dominant entry
-        plain[2, ::2] = -np.inf
-        plain[3] = -np.inf
-        plain[4, -1] = np.inf
-        plain[5, :2] = np.inf
-        plain[6, 0] = np.nan
+        plain = np.zeros((len(PLAIN), length))
+        for row, lines in zip(plain, PLAIN, strict=True):
+            run_lines(lines, row=row)
         yield _with_directions(fmt, _random_rows, plain, count, seed)
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, SIZES
+from crosscheck._arithmetic.sampling import GATES, PAIRS, PAIRS_UP_TO, PLAIN, SIZES
 from crosscheck._frameworks.base import THREADS
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import ORDER_NAMES
@@ -20,18 +20,6 @@ LONGEST = 132
 """The most characters of a line that names an environment."""
 LONG = 32
 """A longer row is not written out in a snippet, but made as ``sampled_rows`` makes it."""
-
-PLAIN: tuple[tuple[str, ...], ...] = (
-    (),
-    ("row += numpy.linspace(-1, 1, row.size)", "row[0] += 90"),
-    ("row[::2] = -numpy.inf",),
-    ("row[:] = -numpy.inf",),
-    ("row[-1] = numpy.inf",),
-    ("row[:2] = numpy.inf",),
-    ("row[0] = numpy.nan",),
-)
-"""The sampled rows that are not random, made from a row of zeros."""
-
 
 ROWS = (
     "gradient = lambda x, v: jax.vjp({seen}, x)[1](v)[0]",

@@ -22,8 +22,8 @@ import numpy as np
 from crosscheck import AtlasRow, UsageError, activations
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, FloatArray, from_bits, widen
 from crosscheck._arithmetic.ulp import round_once
-from crosscheck._atlas.file import read
 from crosscheck._atlas.records import Area, Input
+from crosscheck._atlas.report import read_atlas
 from crosscheck._records.implementations import MATCHED, NATIVE, USUAL_MODES, Implementation
 from crosscheck._verdict.coverage import lie_in
 from crosscheck._verdict.examination import LONG
@@ -287,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what each check says of each row")
     options = parser.parse_args(arguments)
     try:
-        atlas = read(options.atlas, "--atlas")
+        atlas = read_atlas(options.atlas, "--atlas")
     except UsageError as error:
         parser.error(str(error))
     if unknown := set(options.names) - set(atlas.coverage.functions):

@@ -5,11 +5,11 @@ from types import MappingProxyType
 from typing import Any
 
 from crosscheck import Atlas, AtlasRow
-from crosscheck._atlas.file import read
 from crosscheck._atlas.records import Area, Coverage, Input, Number, Outcome
+from crosscheck._atlas.report import read_atlas
 from crosscheck._verdict.examination import Extent
 
-__all__ = ["ONE", "TAIL", "ZERO", "Extent", "Input", "Number", "Outcome", "atlas_of", "read", "row_of"]
+__all__ = ["ONE", "TAIL", "ZERO", "Extent", "Input", "Number", "Outcome", "atlas_of", "read_atlas", "row_of"]
 
 ZERO, ONE, TAIL = Number("0", "0x0"), Number("1", "0x3f800000"), Number("-19.5", "0xc19c0000")
 

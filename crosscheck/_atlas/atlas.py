@@ -12,9 +12,8 @@ from crosscheck import _arguments
 from crosscheck._arguments import known
 from crosscheck._atlas.diff import compare
 from crosscheck._atlas.diff_report import AtlasDiff
-from crosscheck._atlas.file import read
 from crosscheck._atlas.records import AtlasRow, Coverage
-from crosscheck._atlas.report import Atlas
+from crosscheck._atlas.report import Atlas, read_atlas
 from crosscheck._atlas.rows import declared_rows, set_beside, undeclared_row
 from crosscheck._catalogue import activations
 from crosscheck._frameworks.lacking import Lacking
@@ -151,7 +150,7 @@ def atlas_diff(
         >>> crosscheck.atlas_diff(old).changed
         False
     """
-    before = old if isinstance(old, Atlas) else read(_arguments.path("old", old), "old")
+    before = old if isinstance(old, Atlas) else read_atlas(_arguments.path("old", old), "old")
     if new is None:
         covered = before.coverage
         here = [name for name in covered.functions if name in activations]
@@ -168,7 +167,7 @@ def atlas_diff(
             processes=processes,
         )
     else:
-        after = new if isinstance(new, Atlas) else read(_arguments.path("new", new), "new")
+        after = new if isinstance(new, Atlas) else read_atlas(_arguments.path("new", new), "new")
     for what, given in (("old", before), ("new", after)):
         if given.compared < 1:
             raise UsageError(f"{what}: this atlas compared nothing, so no change can be found; make it again")

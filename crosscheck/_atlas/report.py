@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isinf, isnan
+from pathlib import Path
 from typing import Any
 
 from crosscheck._atlas.records import LAYOUTS, Area, AtlasRow, Coverage, Input, Outcome
@@ -14,6 +15,7 @@ from crosscheck._records.implementations import IMPLEMENTATIONS, USUAL_MODES, le
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._report.blocks import Block, Heading, Paragraph, Table
 from crosscheck._report.document import Document
+from crosscheck._report.json_file import read
 from crosscheck._report.terminal import as_text, layout
 from crosscheck._report.written import Documented
 
@@ -118,6 +120,18 @@ class Atlas(
 
     def __str__(self) -> str:
         return as_text(layout(printed(self)))
+
+
+def read_atlas(path: str | Path, what: str) -> Atlas:
+    """An atlas from its JSON; ``UsageError`` names the argument ``what``, and why the file cannot be used."""
+    file = read(Atlas, path, what, "crosscheck atlas --json", _check)
+    return Atlas(file.rows, file.environment, file.coverage, file.summary.points)
+
+
+def _check(file: Any) -> None:
+    for row in file.rows:
+        if not len(row.inputs) == len(row.results) == len(row.truth):
+            raise ValueError(f"{row.id}: inputs, results and truth differ in number")
 
 
 def _count(n: int, what: str) -> str:

@@ -1,17 +1,20 @@
-"""Reports as strict JSON: NaN and the infinities are strings. Files are written whole or not at all."""
+"""Reports as strict JSON: NaN and the infinities are strings. Files are written whole or not at all, and read again."""
 
 from __future__ import annotations
 
 import dataclasses
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+import os
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import msgspec
 
-from crosscheck._records.plain import plain
+from crosscheck._records.errors import UsageError
+from crosscheck._records.plain import plain, restored
 from crosscheck._report.files import write_whole
 
 ZIPPED = ".gz"
@@ -69,6 +72,49 @@ def layout(report: type[InJson]) -> Any:
     hints = get_type_hints(report)
     fields = [(name, hints.get(name) or _returned(getattr(report, name))) for name in report._written]
     return msgspec.defstruct(report.__name__, fields, tag_field="schema", tag=report.schema, rename=report._renamed)
+
+
+def read(report: type[InJson], path: str | Path, what: str, command: str, check: Callable[[Any], None]) -> Any:
+    """The content of a file that a report wrote, when ``command`` was run; ``check`` raises ``ValueError`` for a wrong one.
+
+    Raises ``UsageError`` that names the argument ``what``, the file and the error.
+    """
+    path = Path(path)
+    named = f"{what}: {path}"
+    if os.path.isdir(path):  # isdir raises nothing for any name
+        raise UsageError(f"{named} is a folder; give the JSON file that {command} wrote")
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ZIPPED else content).decode()
+    except FileNotFoundError:
+        raise UsageError(f"{named} does not exist; {command} {path} writes one") from None
+    except OSError as error:
+        raise UsageError(f"{named} cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise UsageError(f"{named} is not a whole gzip file, it may have been cut short: {error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{named} is not text; expected the JSON that {command} writes") from None
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UsageError(f"{named} is not whole JSON, it may have been cut short: {error}") from None
+    schema = data.get("schema") if isinstance(data, Mapping) else None
+    kind, _, version = str(schema).partition("/")
+    if schema != report.schema and kind == report.schema.partition("/")[0]:
+        raise UsageError(
+            f"{named} has schema version {version!r}, this crosscheck reads {report.schema!r}; make it again with {command}"
+        )
+    if schema != report.schema:
+        said = "no schema" if schema is None else f"the schema {schema!r}"
+        raise UsageError(f"{named} has {said}, expected {report.schema!r}, as {command} writes it")
+    try:
+        file = restored(layout(report), data)
+        check(file)
+    except ValueError as error:
+        raise UsageError(
+            f"{named} is not a whole {kind.removeprefix('crosscheck.')}: {error}; make it again with {command}"
+        ) from None
+    return file
 
 
 def _returned(attribute: Any) -> Any:

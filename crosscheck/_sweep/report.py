@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
@@ -14,10 +13,9 @@ from crosscheck._frameworks.lacking import not_run
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import IMPLEMENTATIONS, Implementation, legend, on_screen
 from crosscheck._records.names import DTYPES, ORDER_NAMES, ORDERS, budget
-from crosscheck._records.plain import restored
 from crosscheck._report.blocks import Block, Drawing, Paragraph, Table
 from crosscheck._report.document import Document
-from crosscheck._report.json_file import Summary, layout
+from crosscheck._report.json_file import Summary, read
 from crosscheck._report.written import Written
 from crosscheck._sweep.records import EDGES, SweepDifference, SweepResult
 
@@ -145,19 +143,7 @@ class SweepReport(
 
 def read_sweep(path: str | Path) -> SweepReport:
     """A report from a JSON file; ``UsageError`` if the file holds none."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-        schema = data.get("schema") if isinstance(data, Mapping) else None
-        if schema is not None and schema != SCHEMA:
-            raise UsageError(f"{path}: got the schema {schema!r}, expected {SCHEMA!r}")
-        file = restored(layout(SweepReport), data)
-        _check(file)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UsageError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: expected JSON as `crosscheck sweep --json` writes it ({error})") from None
+    file = read(SweepReport, path, "table", "crosscheck sweep NAME --json", _check)
     about, span = (file.function, file.dtype, file.parameters), (file.range.low, file.range.high, file.range.bits)
     return SweepReport(*about, *span, file.results, file.differences, file.environment)
 

@@ -14,7 +14,7 @@ from typing import Any
 import cli
 import numpy as np
 import pytest
-from atlases import Input, Number, Outcome, atlas_of, read
+from atlases import Input, Number, Outcome, atlas_of, read_atlas
 from contract import DTYPES, IMPLEMENTATIONS, ORDERS, USUAL_MODES
 from declared import ANYWHERE, deviation_of
 from floats import FORMATS, bits_of
@@ -142,7 +142,7 @@ def test_modes_and_layouts_that_one_atlas_lacks_are_not_compared(tmp_path: Path)
         for result in results:
             del result["layout"]
     path.write_text(json.dumps(data))
-    assert read(path, "old").coverage.modes == ("eager", "jit")
+    assert read_atlas(path, "old").coverage.modes == ("eager", "jit")
 
 
 def test_a_mode_that_cannot_be_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,7 @@ def test_the_file_has_the_documented_layout_and_is_read_back(made: Atlas, tmp_pa
         assert len(row["inputs"]) == len(row["results"]) == len(row["truth"]) > 0
         assert all(at["x"]["bits"].startswith("0x") for at in row["inputs"])
     assert data["summary"]["distinct"] == len(made.rows)
-    assert read(tmp_path / "atlas.json", "old").data() == made.data()
+    assert read_atlas(tmp_path / "atlas.json", "old").data() == made.data()
 
 
 def test_the_command_prints_and_writes_the_whole_table(command: Command, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 import torch
-from atlases import read, row_of
+from atlases import read_atlas, row_of
 from usual_checks import ASSERT_ALLCLOSE, ASSERT_CLOSE, CHECK_GRADS, CHECKS, GRADCHECK, of_arrays, usual_of
 
 from crosscheck import Native, activations
@@ -20,7 +20,7 @@ import usual
 
 pytestmark = pytest.mark.full
 
-ROWS = {row.id: row for row in read(usual.ATLAS, "results").rows}
+ROWS = {row.id: row for row in read_atlas(usual.ATLAS, "results").rows}
 X = np.linspace(-2, 2, 9)
 DOUBLED = "2 * torch.tanh(x) - torch.tanh(x).detach()"
 TRIPLED = "3 * jax.numpy.tanh(x) - 2 * jax.lax.stop_gradient(jax.numpy.tanh(x))"

@@ -8,7 +8,7 @@ from typing import Any
 import cli
 import numpy as np
 import pytest
-from atlases import read
+from atlases import read_atlas
 from catalogue import ELEMENTWISE
 from contract import MODES, budget
 from floats import FORMATS, to_ordinal
@@ -85,7 +85,7 @@ def error(name: str, order: int, point: Mapping[str, Any]) -> tuple[float, float
 
 
 def test_the_kept_atlas_shows_every_disagreement_declared_for_its_environment() -> None:
-    atlas = read(RESULTS / "atlas.json.gz", "results")
+    atlas = read_atlas(RESULTS / "atlas.json.gz", "results")
     there = Environment.of(atlas.environment)
     declared = [deviation for activation in activations.values() for deviation in activation.deviations]
     assert atlas.passed
@@ -96,7 +96,7 @@ def test_the_kept_atlas_shows_every_disagreement_declared_for_its_environment() 
     assert Environment.of(usual["environment"]) == there
     assert [*usual["rows"]] == [row.id for row in atlas.rows]
     assert (atlas.coverage.modes, atlas.coverage.layout, atlas.coverage.quick) == (MODES, True, False)
-    newer = read(RESULTS / "atlas-newer.json.gz", "results")
+    newer = read_atlas(RESULTS / "atlas-newer.json.gz", "results")
     assert newer.passed
     assert newer.environment["jax"]["version"] != atlas.environment["jax"]["version"]
 

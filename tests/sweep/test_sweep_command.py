@@ -136,10 +136,10 @@ def changed(**fields: Any) -> str:
 
 def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
     for content, message in (
-        ("{", "expected JSON as"),
-        ('{"schema": "crosscheck.report/1"}', "got the schema 'crosscheck.report/1', expected 'crosscheck.sweep/1'"),
-        ('{"schema": "crosscheck.sweep/1"}', "expected JSON as"),
-        ("[" * 100_000, "expected JSON as"),
+        ("{", "is not whole JSON"),
+        ('{"schema": "crosscheck.report/1"}', "has the schema 'crosscheck.report/1', expected 'crosscheck.sweep/1'"),
+        ('{"schema": "crosscheck.sweep/1"}', "is not a whole sweep: Object missing required field"),
+        ("[" * 100_000, "is not whole JSON"),
         (changed(order=7), "results: 'torch', order 7, 4294967296 inputs are no result of a sweep"),
         (changed(max_ulp="many"), "Expected `float | null`, got `str` - at `$.results[0].max_ulp`"),
     ):

@@ -124,8 +124,8 @@ def _atlas_diff(
     old: str, new: str | None, processes: int | None, json_path: str | None, markdown_path: str | None
 ) -> NoReturn:
     from crosscheck._atlas import atlas as _atlases
-    from crosscheck._atlas.file import read
     from crosscheck._atlas.record_report import differences
+    from crosscheck._atlas.report import read_atlas
     from crosscheck._recorded.files import by_name
 
     on_record = by_name()
@@ -136,8 +136,8 @@ def _atlas_diff(
         was, is_ = ((name, on_record[name].deviations) for name in (old, str(new)))
         _written(differences(was, is_, strict=False), json_path, markdown_path)
     with one_message():
-        before = read(old, "--diff")
-        after = None if new is None else read(new, "NEW.json")
+        before = read_atlas(old, "--diff")
+        after = None if new is None else read_atlas(new, "NEW.json")
         total = len(before.coverage.functions)
         with activations_done(total) as progress:
             diff = _atlases.atlas_diff(before, after, progress=progress, processes=processes or sharing.among(total))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.steps.quantities import relative_difference
-from crosscheck._training.steps.steps import FLOOR, Departure, StepResults
+from crosscheck._training.steps.steps import Departure, StepResults, loss_of, same_loss
 
 MOST_TRIED = 6
 """So many other arrays are tried, to see whether torch's loss depends on one."""
@@ -23,10 +22,7 @@ def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
     context = departure.context
     for words, leaves in _others(context.number - 1, context.batch, context.jax_batch, jax_batches):
         other = context.program.wide(context.state, leaves)
-        if (
-            relative_difference(np.asarray(other.loss), np.asarray(context.torch.loss[1]), abs(context.torch.loss[1]))
-            <= FLOOR
-        ):
+        if same_loss(other.loss, context.torch.loss[1]):
             return f"JAX would have PyTorch's loss with {words}"
     return ""
 
@@ -47,16 +43,10 @@ def ignored_data(results: StepResults, departure: Departure, jax_batches: Sequen
             leaf.astype(torch_batch.leaves[k].dtype)
             for leaf in (*alike, *(array for _, array in _turned(torch_batch.leaves[k])))
         )
-        kept = results.torch.state()
-        try:
-            for other in islice((leaf for leaf in others if not np.array_equal(leaf, torch_batch.leaves[k])), MOST_TRIED):
-                results.torch.restore(context.torch_state)
-                again = results.torch.observed(torch_batch.with_leaf(k, other)).loss[1]
-                if relative_difference(np.asarray(again), np.asarray(context.torch.loss[1]), abs(again)) > FLOOR:
-                    name = context.jax_batch.names[k]
-                    return f"JAX's loss does not depend on {name} of the batch, on which PyTorch's depends"
-        finally:
-            results.torch.restore(kept)
+        for other in islice((leaf for leaf in others if not np.array_equal(leaf, torch_batch.leaves[k])), MOST_TRIED):
+            if not same_loss(context.torch.loss[1], loss_of(results, context, torch_batch.with_leaf(k, other))):
+                name = context.jax_batch.names[k]
+                return f"JAX's loss does not depend on {name} of the batch, on which PyTorch's depends"
     return ""
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.steps.quantities import relative_difference
-from crosscheck._training.steps.steps import FLOOR, Departure, StepResults
+from crosscheck._training.steps.steps import Departure, StepResults, loss_of, same_loss
 
 MOST_PARTS = 16
 """Into more parts, no batch is cut."""
@@ -22,26 +21,14 @@ def of_parts(results: StepResults, departure: Departure) -> str:
     context = departure.context
     for words, parts in _cuts(context.batch):
         try:
-            losses = [_loss(results, departure, _part(context.batch, rows)) for rows in parts]
+            losses = [loss_of(results, context, _part(context.batch, rows)) for rows in parts]
         except Exception:  # the step may refuse a part in any way
             continue
         for name, make in MADE.items():
-            if (
-                relative_difference(np.asarray(make(np.array(losses))), np.asarray(context.jax.loss), abs(context.jax.loss))
-                <= FLOOR
-            ):
+            if same_loss(make(np.array(losses)), context.jax.loss):
                 what = f"the {name} of those of {len(parts)} microbatches ({words})"
                 return f"JAX's loss is {what}, PyTorch's is that of the batch"
     return ""
-
-
-def _loss(results: StepResults, departure: Departure, batch: Inputs) -> float:
-    """torch's loss of a batch, with the state before the step."""
-    results.torch.restore(departure.context.torch_state)
-    try:
-        return results.torch.observed(batch).loss[1]
-    finally:
-        results.torch.restore(departure.context.torch_state)
 
 
 def _cuts(batch: Inputs) -> Iterator[tuple[str, list[slice]]]:

@@ -15,7 +15,7 @@ from crosscheck._shadow.torch.lift import TorchLifted
 from crosscheck._training.optimizers.optimizer_calls import calls
 from crosscheck._training.optimizers.optimizer_edits import edits
 from crosscheck._training.optimizers.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
-from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, quantities, relative_difference
+from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, relative_difference
 from crosscheck._training.steps.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
 from crosscheck._training.steps.steps import Departure, Moment, StepResults
 
@@ -29,8 +29,7 @@ def of_optimizer(results: StepResults, departure: Departure) -> Reason:
     """The options of torch's optimiser that would give JAX's results, changed one or two at a time."""
     if len(results.torch.optimizers) != 1 or departure.cause == "special":
         return Reason(OPTIMISER, "")
-    kept = results.torch.state()
-    try:
+    with results.torch.unchanged():
         trial = _Trial(results, departure)
         if trial.sums():
             return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
@@ -42,8 +41,6 @@ def of_optimizer(results: StepResults, departure: Departure) -> Reason:
         if times is not None and not words:
             return Reason(GRADIENTS, f"JAX gives its optimiser {times:.6g} times PyTorch's{as_sum(times)}")
         return Reason(OPTIMISER, words)
-    finally:
-        results.torch.restore(kept)
 
 
 class _Trial:
@@ -52,7 +49,6 @@ class _Trial:
     def __init__(self, results: StepResults, departure: Departure) -> None:
         self.results, self.steps = results, results.torch
         self.moments = departure.moments
-        self.judged = [quantities(results.partners, moment.context, moment.made) for moment in self.moments]
         self.optimizer = self.steps.optimizers[0]
         self.summed, self.factor = False, 1.0
         self.limit = explained(self.error((), self.moments))
@@ -77,7 +73,7 @@ class _Trial:
         finally:
             self.factor = 1.0
         wrong = [name for kind, name in self.moments[0].wrong if kind == WEIGHTS and name in both[0]]
-        judged = self.judged[0]
+        judged = self.moments[0].judged
         pairs = [(both[1][name] - both[0][name], judged[WEIGHTS, name].jax - both[0][name]) for name in wrong]
         ratio = ratio_of(pairs)
         if ratio is None:
@@ -188,13 +184,13 @@ class _Trial:
         largest = 0.0
         partners = self.results.partners
         owners = {name for leaf in few for name in partners.owners(leaf)} or set(self.steps.parameters)
-        for moment, judged in zip(moments, self.judged, strict=False):
+        for moment in moments:
             try:
                 weights, slots = self._made(moment.context, changes, group, owners, edit)
             except Exception:  # the optimiser may raise anything at an option
                 return np.inf
             made = partners.of_weights({**moment.context.before, **weights}) | partners.of_slots(slots)
-            for (kind, name), tensor in judged.items():
+            for (kind, name), tensor in moment.judged.items():
                 if kind in (WEIGHTS, SLOTS) and name in made and (not few or partners.parameter(name) in few):
                     largest = max(largest, relative_difference(made[name], tensor.jax, tensor.size))
         return largest

@@ -27,9 +27,7 @@ def other_exchange(results: StepResults) -> TrainingFault | None:
 
     def wrong(closed: ClosedJaxpr) -> frozenset[Any]:
         made = program.as_step(evaluated(closed, program.dtype, given), {})
-        return frozenset(
-            key for key, tensor in quantities(results.partners, context, made).items() if not tensor.error <= CLOSE
-        )
+        return frozenset(key for key, tensor in quantities(context, made).items() if not tensor.error <= CLOSE)
 
     mistake = exchanged(program.flat.shared, wrong)
     if mistake is None:

@@ -92,20 +92,17 @@ def _of_loss(departure: Departure) -> Reason | None:
 def _of_model(results: StepResults, departure: Departure, seed: int) -> Reason:
     """The layer that ``compare_models`` finds in the forward pass of that step."""
     context = departure.context
-    kept = results.torch.state()
-    results.torch.restore(context.torch_state)
     module = results.torch.forward()
     used = results.jax.loss_program(context.jax_batch)[0].names
     params = {name: context.state[name] for name in used}
     loss = results.jax.loss(context.state)
+    task = engine.ModelTask(module, loss, params, context.batch, context.jax_batch, order=0, seed=seed)
     try:
-        task = engine.ModelTask(module, loss, params, context.batch, context.jax_batch, order=0, seed=seed)
-        compared = engine.run(task)
-        located = faults(compared)
+        with results.torch.unchanged():
+            results.torch.restore(context.torch_state)
+            located = faults(engine.run(task))
     except UsageError:
         return Reason(MODEL, "")
-    finally:
-        results.torch.restore(kept)
     if not located:
         return Reason(MODEL, "")
     first = replace(located[0], explanation=_named(located[0].explanation, used))

@@ -62,7 +62,7 @@ def of_clipping(results: StepResults, departure: Departure) -> Reason | None:
         added = abs((factor - 1) * _norm(context.torch.gradients.wide) / ADDED - 1) <= ROUGHLY
         return Reason(CLIPPING, f"PyTorch adds {ADDED:g} to the norm that it divides by: {words}" if added else words)
     other = with_torchs_gradients(results, context, torch_step.given.wide)
-    if other is None or not _right(results, departure, other):
+    if other is None or not _right(departure, other):
         return None
     what = "other gradients than those of this step's backward passes, as without zero_grad()"
     if ratio is not None:
@@ -70,9 +70,9 @@ def of_clipping(results: StepResults, departure: Departure) -> Reason | None:
     return Reason(CLIPPING, f"PyTorch gives its optimiser {what}, and JAX those themselves")
 
 
-def _right(results: StepResults, departure: Departure, other: JaxStep) -> bool:
+def _right(departure: Departure, other: JaxStep) -> bool:
     """Whether a step of JAX gives torch's results for everything that was wrong."""
-    again = quantities(results.partners, departure.context, other)
+    again = quantities(departure.context, other)
     wrong = {quantity: tensor for quantity, tensor in departure.wrong.items() if quantity[0] in (WEIGHTS, SLOTS)}
     return all(again[quantity].error <= explained(tensor.error) for quantity, tensor in wrong.items())
 
@@ -86,8 +86,7 @@ def steady(results: StepResults, departure: Departure) -> bool:
 
 def _given_to_optax(results: StepResults, moment: Moment) -> list[tuple[Array, Array]]:
     """By parameter, torch's gradients and those that JAX's optimiser seems to get, if its state is linear in them."""
-    context = moment.context
-    judged = quantities(results.partners, context, moment.made)
+    context, judged = moment.context, moment.judged
     given = results.partners.of_gradients(context.torch.given.wide)
     pairs = []
     for leaf, (owner, key) in results.partners.slots.items():
@@ -158,10 +157,7 @@ def of_schedule(results: StepResults, departure: Departure) -> Reason | None:
         return None
     ratios: list[tuple[int, float]] = []
     for moment in departure.moments:
-        judged = quantities(results.partners, moment.context, moment.made)
-        before = results.partners.of_weights(moment.context.before)
-        weights = {name: tensor for (kind, name), tensor in judged.items() if kind == WEIGHTS}
-        moves = [(tensor.torch - before[name], tensor.jax - before[name]) for name, tensor in weights.items()]
+        moves = list(moment.moves.values())
         if not max(moment.context.torch.rates.values()) and not any(torch_move.any() for torch_move, _ in moves):
             continue  # PyTorch's rate is 0, as at the first step of a warm-up: no factor gives JAX's moves
         ratio = ratio_of(moves)
@@ -190,13 +186,7 @@ def _of_rates(results: StepResults, departure: Departure) -> Reason | None:
     """Other learning rates for some parameters, if the moves of each parameter are the same multiple at all steps."""
     each: list[dict[str, float]] = []
     for moment in departure.moments:
-        judged = quantities(results.partners, moment.context, moment.made)
-        before = results.partners.of_weights(moment.context.before)
-        ratios = {
-            name: ratio_of([(tensor.torch - before[name], tensor.jax - before[name])])
-            for (kind, name), tensor in judged.items()
-            if kind == WEIGHTS and (tensor.torch != before[name]).any()
-        }
+        ratios = {name: ratio_of([moves]) for name, moves in moment.moves.items() if moves[0].any()}
         each.append({name: ratio for name, ratio in ratios.items() if ratio is not None})
         if len(each[-1]) < len(ratios):
             return None

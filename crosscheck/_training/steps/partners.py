@@ -139,12 +139,8 @@ class Partners:
 def partners(torch: TorchSteps, jax: JaxSteps, batch: Inputs, jax_batch: Inputs) -> Partners:
     """Match the parameters, by the operations of the first step's forward pass."""
     jax.program(jax_batch)  # this raises UsageError if the step cannot be traced
-    state = torch.state()
-    module = torch.forward()
-    try:
-        recorded = record(TorchProgram(module, batch, "cpu"), ("loss",))
-    finally:
-        torch.restore(state)
+    with torch.unchanged():
+        recorded = record(TorchProgram(torch.forward(), batch, "cpu"), ("loss",))
     model, flat = jax.loss_program(jax_batch)
     weights = ModelRun(flat, wide=True)
     weights(model.weights, jax_batch.leaves, only=WEIGHT)

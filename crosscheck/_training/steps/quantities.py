@@ -78,6 +78,7 @@ class JudgedTensor:
 class Context:
     """The data of one step; ``summed`` is the sum of torch's gradients of all earlier steps."""
 
+    partners: Partners
     number: int
     torch: TorchStep
     jax: JaxStep
@@ -100,9 +101,9 @@ def relative_difference(left: Array, right: Array, size: float) -> float:
     return 0.0 if largest == 0.0 else largest / size if size else np.inf
 
 
-def quantities(partners: Partners, context: Context, jax_step: JaxStep) -> dict[Quantity, JudgedTensor]:
+def quantities(context: Context, jax_step: JaxStep) -> dict[Quantity, JudgedTensor]:
     """Every tensor that both sides have. ``jax_step`` is JAX's step in float64, with its own gradients or with torch's."""
-    torch_step, narrow = context.torch, context.narrow
+    partners, torch_step, narrow = context.partners, context.torch, context.narrow
     loss = [np.asarray(value) for value in (torch_step.loss[1], jax_step.loss, torch_step.loss[0], narrow.loss)]
     result = {(LOSS, LOSS): JudgedTensor(loss[0], loss[1], size_of(loss[0]), (loss[2], loss[3]))}
     gradients = partners.of_gradients(torch_step.gradients.wide)

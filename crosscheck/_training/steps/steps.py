@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -62,6 +63,18 @@ class Moment:
     context: Context
     wrong: Mapping[Quantity, JudgedTensor]
     made: JaxStep
+
+    @cached_property
+    def judged(self) -> Mapping[Quantity, JudgedTensor]:
+        """Every tensor of the step."""
+        return quantities(self.context, self.made)
+
+    @property
+    def moves(self) -> dict[str, tuple[Array, Array]]:
+        """How far torch and JAX move each parameter, by its name in JAX."""
+        before = self.context.partners.of_weights(self.context.before)
+        weights = {name: tensor for (kind, name), tensor in self.judged.items() if kind == WEIGHTS}
+        return {name: (tensor.torch - before[name], tensor.jax - before[name]) for name, tensor in weights.items()}
 
 
 @dataclass
@@ -162,8 +175,8 @@ def run(
             own = program.sources(mapped) - mapped
             limits.own = any(jax.start[name].dtype.kind == "f" for name in own)
             results.gradients_seen = any(name in results.partners.places for name in program.gradients)
-        context = Context(k + 1, torch_step, jax_step, narrow, before, state, batch, jax_batch, program, torch_state, summed)
-        _step(results, context, limits)
+        of_step = torch_step, jax_step, narrow, before, state, batch, jax_batch, program, torch_state, summed
+        _step(results, Context(results.partners, k + 1, *of_step), limits)
         summed = {
             **summed,
             **{name: gradient + summed.get(name, 0.0) for name, gradient in torch_step.gradients.wide.items()},
@@ -235,12 +248,11 @@ class DriftLimits:
             noise = Noise(self.seed * 1000 + draw, self.unit)
             given = context.state, context.jax_batch.leaves, noise
             constants, operations = (
-                quantities(results.partners, context, context.program.noisy(*given, constants_only=only))
-                for only in (True, False)
+                quantities(context, context.program.noisy(*given, constants_only=only)) for only in (True, False)
             )
             results.torch.restore(context.torch_state)
             noisy = replace(context, torch=results.torch.observed(context.batch, noise))
-            in_torch = quantities(results.partners, noisy, context.jax)
+            in_torch = quantities(noisy, context.jax)
             for quantity, clear in base.items():
                 moved = [
                     _finite(relative_difference(run[quantity].jax, clear.jax, clear.size)) for run in (constants, operations)
@@ -266,7 +278,7 @@ def _moves(before: Array, after: Array) -> bool:
 
 def _step(results: StepResults, context: Context, limits: DriftLimits) -> None:
     """Judge one step, and note the faults."""
-    base = quantities(results.partners, context, context.jax)
+    base = quantities(context, context.jax)
     largest: dict[str, float] = {}
     compared = {quantity: tensor for quantity, tensor in base.items() if not tensor.blank}
     if (LOSS, LOSS) not in compared or 2 * len(compared) < len(base):
@@ -340,7 +352,7 @@ def _wrong(results: StepResults, context: Context, limits: DriftLimits, beyond: 
         if forced is None or lost:
             update = {} if loss or gradients else update
         else:
-            again = quantities(results.partners, context, forced)
+            again = quantities(context, forced)
             update = {
                 quantity: tensor
                 for quantity, tensor in again.items()
@@ -353,7 +365,7 @@ def _wrong(results: StepResults, context: Context, limits: DriftLimits, beyond: 
         weights, names = results.partners.of_weights(context.torch.weights.wide), context.torch.trained
         trained = {leaf: array for leaf, array in weights.items() if results.partners.is_trained(leaf, names)}
         forced = context.program.wide(context.state, context.jax_batch.leaves, weights=trained)
-        again = quantities(results.partners, context, forced)
+        again = quantities(context, forced)
         averages = {quantity: again[quantity] for quantity in averages if limits.beyond(quantity, again[quantity])}
     if averages:
         _depart(results, context, AVERAGE, averages, forced)
@@ -366,6 +378,18 @@ def _wrong(results: StepResults, context: Context, limits: DriftLimits, beyond: 
         }
     if statistics:
         _depart(results, context, STATISTICS, statistics)
+
+
+def same_loss(first: float, second: float) -> bool:
+    """Whether two losses are equal up to the rounding of float64."""
+    return relative_difference(np.asarray(first), np.asarray(second), abs(second)) <= FLOOR
+
+
+def loss_of(results: StepResults, context: Context, batch: Inputs) -> float:
+    """torch's loss of another batch, from the state before a step."""
+    with results.torch.unchanged():
+        results.torch.restore(context.torch_state)
+        return results.torch.observed(batch).loss[1]
 
 
 def with_torchs_gradients(

@@ -117,6 +117,15 @@ class TorchSteps:
             for name, parameter in self.parameters.items():
                 parameter.grad = None if gradients[name] is None else gradients[name].clone()
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Set everything back at the end to what it is now."""
+        state = self.state()
+        try:
+            yield
+        finally:
+            self.restore(state)
+
     def _tensors(self) -> list[tuple[str, Any]]:
         return [*self.model.named_parameters(), *self.model.named_buffers()]
 

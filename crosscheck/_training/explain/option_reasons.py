@@ -14,7 +14,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.torch.lift import TorchLifted
 from crosscheck._training.optimizers.optimizer_calls import calls
 from crosscheck._training.optimizers.optimizer_edits import edits
-from crosscheck._training.optimizers.optimizer_judge import MOST_CHANGES, MOST_TRIED, NEAREST, options_of, other_values
+from crosscheck._training.optimizers.optimizer_judge import MOST_TRIED, fitting, options_of, other_values, words_of
 from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, relative_difference
 from crosscheck._training.steps.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
 from crosscheck._training.steps.steps import Departure, Moment, StepResults
@@ -92,23 +92,14 @@ class _Trial:
         for said, edit in edits(self.optimizer):
             if self.error((), self.moments, edit=edit) <= self.limit:
                 return said
-        changes = dict(options_of(self.optimizer))
         few = self._few()
-        nearest: list[tuple[tuple[str, Any], ...]] = [()]
-        tried = 0
-        for _ in range(MOST_CHANGES):
-            errors: dict[tuple[tuple[str, Any], ...], float] = {}
-            for base in nearest:
-                for change in other_values({name: value for name, value in changes.items() if name not in dict(base)}):
-                    tried += 1
-                    if tried > MOST_TRIED:
-                        return self._in_one_group()
-                    errors[*base, change] = self.error((*base, change), self.moments[:1], few=few)
-            for best in sorted(errors, key=errors.__getitem__)[:NEAREST]:
-                if errors[best] <= self.limit and self.error(best, self.moments) <= self.limit:
-                    return self._said(best)
-            nearest = sorted(errors, key=errors.__getitem__)[:NEAREST]
-        return self._in_one_group()
+        changes = fitting(
+            dict(options_of(self.optimizer)),
+            self.limit,
+            lambda changes: self.error(changes, self.moments[:1], few=few),
+            lambda changes: self.error(changes, self.moments) <= self.limit,
+        )
+        return self._said(changes) if changes else self._in_one_group()
 
     def _few(self) -> list[str]:
         """The smallest of JAX's parameters that are wrong, or whose state is."""
@@ -164,8 +155,7 @@ class _Trial:
         return screened and self.error(changes, self.moments, group, edit=edit) <= self.limit
 
     def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None, *, whole: bool = True) -> str:
-        own = self.optimizer.param_groups[group or 0]
-        said = "; ".join(f"{name}: {value!r} in JAX, {own[name]!r} in PyTorch" for name, value in changes)
+        said = words_of(tuple(changes), self.optimizer.param_groups[group or 0])
         return said if group is None or not whole else f"{said}, for its group {group + 1} of parameters"
 
     def error(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -36,6 +35,8 @@ ROUNDINGS = 16.0
 """A side is inaccurate if its error is this many times that of the other and the dtype's rounding of each step."""
 MOST_CHANGES, NEAREST, MOST_TRIED = 2, 8, 500
 """How many options are changed together; with how many values of the best one this begins; how many trials in all."""
+Changes = tuple[tuple[str, Any], ...]
+"""Options with other values."""
 SWITCHES = ("capturable", "differentiable", "foreach", "fused", "lr", "maximize")
 """Options that are not changed."""
 
@@ -141,39 +142,58 @@ def explanation(pair: OptimizerSides, wrong: Sequence[OptimizerRun], seed: int) 
     def error(change: Callable[[Any], None], among: Any = tried_on[:1]) -> float:
         largest = 0.0
         for given, optax_trajectory in among:
-            torch_trajectory = in_torch(pair, given, steps, "float64", change)
+            try:
+                torch_trajectory = in_torch(pair, given, steps, "float64", change)
+            except Exception:  # torch may refuse a number, and an option may not have every value
+                return np.inf
             apart = _apart(torch_trajectory, optax_trajectory, _moved(pair, torch_trajectory, optax_trajectory))
             largest = max(largest, float(np.nan_to_num(apart, nan=np.inf).max()))
         return largest
 
+    def fits(change: Callable[[Any], None]) -> bool:
+        return error(change, tried_on) <= CONSTANT
+
     options = dict(options_of(made(pair)))
     for said, edit in edits(made(pair)):
-        if error(edit, tried_on) <= CONSTANT:
+        if fits(edit):
             return said
     given, optax_trajectory = tried_on[0]
-    if said := rates(pair, given, optax_trajectory, lambda edit: error(edit, tried_on) <= CONSTANT):
+    if said := rates(pair, given, optax_trajectory, fits):
         return said
-    nearest: list[tuple[tuple[str, Any], ...]] = [()]
-    for _ in range(MOST_CHANGES):
-        tried = []
-        more = ((*taken, change) for taken in nearest for change in other_values(options) if change[0] not in dict(taken))
-        for changes in islice(more, MOST_TRIED):
-            with suppress(Exception):  # an option may not have every value
-                tried.append((error(partial(_change, changes)), changes))
-        tried.sort(key=lambda trial: trial[0])
-        for apart, changes in tried[:1]:
-            if apart <= CONSTANT and error(partial(_change, changes), tried_on) <= CONSTANT:
-                return "; ".join(f"{name}: {value!r} in JAX, {options[name]!r} in PyTorch" for name, value in changes)
-        best = {name for _, changes in tried[:1] for name, _ in changes}  # its other values may be as good
-        nearest = [changes for _, changes in tried if {name for name, _ in changes} == best][:NEAREST]
+    if changes := fitting(
+        options, CONSTANT, lambda changes: error(partial(_change, changes)), lambda changes: fits(partial(_change, changes))
+    ):
+        return words_of(changes, options)
     for said, edit in islice(calls(made(pair), lambda edit: in_torch(pair, given, steps, "float64", edit)), MOST_TRIED):
-        with suppress(Exception):  # torch may refuse a number
-            if error(edit) <= CONSTANT and error(edit, tried_on) <= CONSTANT:
-                return said
+        if error(edit) <= CONSTANT and fits(edit):
+            return said
     return ""
 
 
-def _change(changes: tuple[tuple[str, Any], ...], optimizer: Any) -> None:
+def fitting(
+    options: Mapping[str, Any], limit: float, error: Callable[[Changes], float], fits: Callable[[Changes], bool]
+) -> Changes:
+    """Other values of one or two options with which torch's optimiser ``fits`` JAX's; none if there are none.
+
+    Changes are worth the proof if their ``error``, at few steps or parameters, is within the limit.
+    """
+    nearest: list[Changes] = [()]
+    for _ in range(MOST_CHANGES):
+        more = ((*taken, change) for taken in nearest for change in other_values(options) if change[0] not in dict(taken))
+        errors = {changes: error(changes) for changes in islice(more, MOST_TRIED)}
+        nearest = sorted(errors, key=errors.__getitem__)[:NEAREST]
+        for changes in nearest:
+            if errors[changes] <= limit and fits(changes):
+                return changes
+    return ()
+
+
+def words_of(changes: Changes, options: Mapping[str, Any]) -> str:
+    """What these changes say of JAX's optimiser; the options are PyTorch's."""
+    return "; ".join(f"{name}: {value!r} in JAX, {options[name]!r} in PyTorch" for name, value in changes)
+
+
+def _change(changes: Changes, optimizer: Any) -> None:
     for group in optimizer.param_groups:
         group.update(changes)
 

@@ -59,7 +59,7 @@ class Perceptron:
             UsageError: If the weights have other names, shapes or dtypes.
         """
         torch = framework("torch")
-        module = importlib.import_module("crosscheck._training.perceptron.torch_model")
+        module = importlib.import_module("crosscheck._training.perceptron.in_torch")
         if weights is None:
             dims = self.input_dim, self.output_dim
             return module.TorchPerceptron(*dims, logits=self.logits, dtype=getattr(torch, dtype))
@@ -114,7 +114,7 @@ class Perceptron:
 
     def _jax(self) -> Any:
         framework("jax")
-        return importlib.import_module("crosscheck._training.perceptron.jax_model")
+        return importlib.import_module("crosscheck._training.perceptron.in_jax")
 
 
 def check_input(shape: tuple[int, ...], input_dim: int) -> None:

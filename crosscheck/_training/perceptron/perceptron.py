@@ -17,7 +17,6 @@ from crosscheck._records.interface import framework
 from crosscheck._training.perceptron.faults import FAULTS
 from crosscheck._training.perceptron.model import check_weights
 from crosscheck._training.perceptron.report import OWN, PerceptronReport
-from crosscheck._training.perceptron.tasks import CORNERS, GATES
 from crosscheck._training.records import History, Prepare, Progress, Side, TrainingSetup, Weights
 from crosscheck._training.training_report import TrainingReport
 
@@ -26,6 +25,18 @@ OPTAX = ("optax",)
 MOST_SEEDS = 2**63 - 1
 CONTROLS = 8
 """The number of trainings of PyTorch from weights that are one ULP away."""
+
+CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+"""The inputs of a gate."""
+
+NAMES = (
+    *("false", "and", "a-and-not-b", "a", "b-and-not-a", "b", "xor", "or"),
+    *("nor", "xnor", "not-b", "a-or-not-b", "not-a", "b-or-not-a", "nand", "true"),
+)
+"""The number of a gate, written in binary, is its truth table: or is 7, 0111."""
+
+GATES = {name: tuple(number >> place & 1 for place in (3, 2, 1, 0)) for number, name in enumerate(NAMES)}
+"""The outputs of each gate at (0, 0), (0, 1), (1, 0) and (1, 1)."""
 
 
 def trainings(judged: int) -> int:
@@ -89,12 +100,12 @@ def perceptron(
     _arguments.progress(progress)
     for name in (*FRAMEWORKS, "optax"):
         framework(name)
-    from crosscheck._training.perceptron import jax_training, torch_training
+    from crosscheck._training.perceptron import in_jax, in_torch
     from crosscheck._training.perceptron.sides import compare
 
     start = _start(weights, x.shape[1], y.shape[1], seed, dtype)
     setup = TrainingSetup(x, y, start, float(learning_rate), epochs)
-    made: dict[str, Prepare] = {"torch": torch_training.prepare, "jax": jax_training.prepare}
+    made: dict[str, Prepare] = {"torch": in_torch.prepare, "jax": in_jax.prepare}
     own: dict[str, Side] = {name: (setup, prepare) for name, prepare in made.items()}
     others: dict[str, Side] = {name: (FAULTS[fault](setup), made[name]) for name, fault in planted.items()}
     others |= {name: (setup, prepare) for name, prepare in replaced.items()}
@@ -175,7 +186,7 @@ def _array(what: str, given: object, dtype: str) -> FloatArray:
 
 def _start(weights: Mapping[str, Any] | None, inputs: int, outputs: int, seed: int, dtype: str) -> Weights:
     if weights is None:
-        from crosscheck._training.perceptron.torch_model import initial_weights
+        from crosscheck._training.perceptron.in_torch import initial_weights
 
         return initial_weights(inputs, outputs, seed, dtype)
     held = _arguments.mapping("weights", weights, "arrays")

@@ -1,4 +1,4 @@
-"""The perceptron as a ``torch.nn.Module``."""
+"""The perceptron as a ``torch.nn.Module``, and its training."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from crosscheck._catalogue.sigmoid import SIGMOID
 from crosscheck._frameworks.torch_backend import to_array, to_tensor
 from crosscheck._training.perceptron.model import check_input, check_weights
-from crosscheck._training.records import Weights
+from crosscheck._training.records import Steps, TrainingSetup, Weights
 
 
 class TorchPerceptron(torch.nn.Module):
@@ -55,3 +55,20 @@ def initial_weights(input_dim: int, output_dim: int, seed: int, dtype: str) -> W
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TorchPerceptron(input_dim, output_dim, dtype=getattr(torch, dtype)).weights()
+
+
+def prepare(setup: TrainingSetup) -> Steps:
+    """A step of ``torch.optim.SGD`` on all data, and the model and optimiser that it changes."""
+    model = with_weights(setup.weights, logits=True)
+    loss_of = torch.nn.BCEWithLogitsLoss(reduction=setup.reduction)
+    optimizer = torch.optim.SGD(model.parameters(), lr=setup.learning_rate)
+
+    def step(x: Any, y: Any) -> Any:
+        if setup.reset_gradient:
+            optimizer.zero_grad()
+        loss = loss_of(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, (model, optimizer)

@@ -1,18 +1,41 @@
-"""The training in JAX: a pure step."""
+"""The perceptron in plain JAX: a pytree of weights, a pure ``apply``, and a pure step of its training."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
+from crosscheck._catalogue.sigmoid import SIGMOID
 from crosscheck._frameworks.jax_backend import scope
-from crosscheck._training.perceptron.jax_model import apply
+from crosscheck._training.perceptron.model import check_input
 from crosscheck._training.records import Steps, TrainingSetup
+
+
+def initialise(key: Any, input_dim: int, output_dim: int, *, dtype: Any = jnp.float32) -> dict[str, Any]:
+    """Weights drawn from the distribution of ``torch.nn.Linear``: uniform in ±1/sqrt(input_dim), the bias too.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html, variables.
+    """
+    bound = input_dim**-0.5
+    shapes = {"weight": (output_dim, input_dim), "bias": (output_dim,)}
+    keys = jax.random.split(key)
+    return {
+        name: jax.random.uniform(k, shape, dtype, -bound, bound)
+        for k, (name, shape) in zip(keys, shapes.items(), strict=True)
+    }
+
+
+def apply(weights: dict[str, Any], x: Any, *, logits: bool = False) -> Any:
+    """The outputs (..., outputs) at one input (inputs,) or a batch (..., inputs); ``UsageError`` for another last axis."""
+    check_input(x.shape, weights["weight"].shape[-1])
+    z = x @ weights["weight"].T + weights["bias"]
+    return z if logits else SIGMOID.jax(z)
 
 
 def prepare(setup: TrainingSetup) -> Steps:
     """A step of ``optax.sgd`` on the whole batch, and the state that it starts from."""
+    import optax  # the model does without it
+
     reduced = {"mean": jnp.mean, "sum": jnp.sum}[setup.reduction]
     optimizer = optax.sgd(setup.learning_rate)
 

@@ -74,6 +74,16 @@ def widen(array: FloatArray) -> Float64Array:
         return array.astype(np.float64)
 
 
+def is_float(array: npt.NDArray[Any]) -> bool:
+    """Whether an array holds floats, ml_dtypes' among them."""
+    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+
+
+def floats_widened(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, in float64 if it holds floats."""
+    return widen(array) if is_float(array) else array
+
+
 def is_number(x: FloatArray, number: float) -> BoolArray:
     """Where an array has this number: any NaN is NaN, and -0 is not 0."""
     wide = widen(x)

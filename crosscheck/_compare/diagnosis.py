@@ -123,7 +123,7 @@ def identity_of(
         if work is None:
             raise SpentError("at more elements it may not end")
         if framework == "torch":
-            lifted: Lifted = lift_torch(TorchProgram(function, given, "cpu"), 0, Directions())
+            lifted: Lifted = lift_torch(TorchProgram(function, given, "cpu"), 0)
         else:
             available.pay(COMPILING * work.operations)
             lifted = lift_jax(JaxProgram(function, given, "cpu", ("jit",)), 0, Directions())

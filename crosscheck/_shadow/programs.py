@@ -7,18 +7,19 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from crosscheck._arithmetic.formats import floats_widened
 from crosscheck._frameworks import jax_backend
 from crosscheck._frameworks.jax_program import JaxProgram, untraceable
 from crosscheck._frameworks.programs import Directions
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._shadow.base import Array, Flushing, Lifted, Met, Noise, UntraceableError
 from crosscheck._shadow.jax import lift as jax_lift
-from crosscheck._shadow.torch import lift as torch_lift
+from crosscheck._shadow.torch.lift import TorchLifted
 
 
-def lift_torch(program: TorchProgram, order: int, along: Directions) -> Lifted:
+def lift_torch(program: TorchProgram, order: int) -> Lifted:
     """Lift a program of torch to float64."""
-    return torch_lift.lift(program.flat(order), [*program.inputs.leaves, *along.arrays], program.inputs.fmt.name)
+    return TorchLifted(program.flat(order), program.inputs.fmt.name)
 
 
 def lift_jax(program: JaxProgram, order: int, along: Directions) -> Flushing:
@@ -43,7 +44,7 @@ class EagerProgram:
             arguments = [(a * m).astype(a.dtype) for a, m in zip(arguments, moved, strict=True)]
         with jax_backend.scope("float64", self.program.device):
             results = self.program.flat(self.order)(*(jax.device_put(np.asarray(a)) for a in arguments))
-            return [_wide(np.asarray(result)) for result in results]
+            return [floats_widened(np.asarray(result)) for result in results]
 
     def run_flushed(self, arguments: Sequence[Array]) -> list[Array]:
         return self.run(arguments)
@@ -51,8 +52,3 @@ class EagerProgram:
     @property
     def met(self) -> Met:
         return Met(frozenset(), frozenset({"everything: the JAX function cannot be traced"}))
-
-
-def _wide(array: Array) -> Array:
-    kind = array.dtype.kind
-    return array.astype(np.float64) if kind == "f" or array.dtype.name == "bfloat16" else array

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_programs import DIFFERENTIABLE, FUNCTIONS, with_derivatives
 
 from crosscheck._shadow.base import Noise
-from crosscheck._shadow.torch.lift import lift
+from crosscheck._shadow.torch.lift import TorchLifted
 
 UNIT = 2.0**-24
 NOISE = Noise(seed=3, unit=1e-6)
@@ -49,7 +49,7 @@ def test_the_clean_run_is_the_program_in_float64(name: str, dtype: str) -> None:
         name in ("solve", "cholesky", "svdvals", "det", "fft", "complex") or hasattr(function, "restore")
     ):
         pytest.skip("torch has no such kernel, or the module is a float32 one")
-    lifted = lift(program, [x], dtype)
+    lifted = TorchLifted(program, dtype)
     results = lifted.run([x])
     met = lifted.met
     try:
@@ -67,7 +67,7 @@ def test_the_clean_run_is_the_program_in_float64(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_noise_of_no_width_changes_nothing(name: str) -> None:
     """Fused kernels and the steps that noise enters between are the same function, to float64's accuracy."""
-    lifted = lift(with_derivatives(FUNCTIONS[name], 2 if name in DIFFERENTIABLE else 0), [matrix()], "float32")
+    lifted = TorchLifted(with_derivatives(FUNCTIONS[name], 2 if name in DIFFERENTIABLE else 0), "float32")
     for stepwise, clean in zip(lifted.run([matrix()], Noise(0, 0.0)), lifted.run([matrix()]), strict=True):
         np.testing.assert_allclose(stepwise, clean, rtol=1e-12, atol=1e-12 * np.abs(clean).max())
 
@@ -143,7 +143,7 @@ def test_without_its_own_numbers_a_program_computes_in_float64_alone() -> None:
 
 def test_float16_that_overflows_does_not_in_float64() -> None:
     x = np.array([20.0, -3.0])
-    (result,) = lift(lambda x: [(x.exp() * x.exp()).log() + torch.isinf(x.exp()).to(x.dtype)], [x], "float16").run([x])
+    (result,) = TorchLifted(lambda x: [(x.exp() * x.exp()).log() + torch.isinf(x.exp()).to(x.dtype)], "float16").run([x])
     np.testing.assert_allclose(result, 2 * x, rtol=1e-12)
 
 
@@ -154,7 +154,7 @@ def test_a_sparse_matrix_may_be_written_to() -> None:
         return [torch.sparse.mm(twice.index_select(0, torch.arange(4)), x)]
 
     x = matrix()
-    np.testing.assert_allclose(lift(program, [x], "float32").run([x])[0], 2 * x, rtol=1e-6)
+    np.testing.assert_allclose(TorchLifted(program, "float32").run([x])[0], 2 * x, rtol=1e-6)
 
 
 def test_a_parameter_that_is_written_to_keeps_its_digits_and_others_are_widened_again() -> None:
@@ -165,7 +165,7 @@ def test_a_parameter_that_is_written_to_keeps_its_digits_and_others_are_widened_
         total = other.sum() + other[:4].sum()
         return [third / total, other[:2] + 0]
 
-    lifted = lift(program, [np.array(1 / 7)], "float32")
+    lifted = TorchLifted(program, "float32")
     lifted.parameters = [third, other]
     results, rows = lifted.run([np.array(1 / 7)])
     np.testing.assert_allclose(results, np.float64(np.float32(1 / 3)) / 7 / (2**24 + 5), rtol=1e-14)
@@ -174,13 +174,13 @@ def test_a_parameter_that_is_written_to_keeps_its_digits_and_others_are_widened_
 
 def test_a_narrow_cast_inside_is_met() -> None:
     x = matrix()
-    lifted = lift(lambda x: [(x.to(torch.bfloat16) / 3).float()], [x], "float32")
+    lifted = TorchLifted(lambda x: [(x.to(torch.bfloat16) / 3).float()], "float32")
     np.testing.assert_array_equal(lifted.run([x])[0], x / 3)
     assert lifted.met.narrow == {"bfloat16"}
-    lifted = lift(lambda x: [x.float().exp().double()], [x], "float64")
+    lifted = TorchLifted(lambda x: [x.float().exp().double()], "float64")
     np.testing.assert_allclose(lifted.run([x])[0], np.exp(x), rtol=1e-15)
     assert lifted.met.narrow == {"float32"}
-    lifted = lift(lambda x: [x.float() * torch.tensor(0.1)], [x], "bfloat16")
+    lifted = TorchLifted(lambda x: [x.float() * torch.tensor(0.1)], "bfloat16")
     np.testing.assert_array_equal(lifted.run([x])[0], x * 0.1)
     assert lifted.met.narrow == frozenset()
 
@@ -192,7 +192,7 @@ def test_autocast_is_met() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return [held(x)]
 
-    lifted = lift(program, [matrix()], "float32")
+    lifted = TorchLifted(program, "float32")
     truth = matrix() @ held.weight.detach().double().numpy().T + held.bias.detach().double().numpy()
     np.testing.assert_allclose(lifted.run([matrix()])[0], truth, rtol=1e-12)
     assert lifted.met.narrow == {"bfloat16"}
@@ -200,7 +200,7 @@ def test_autocast_is_met() -> None:
 
 def test_numpy_gets_the_rounded_value_and_is_opaque() -> None:
     x = matrix()
-    lifted = lift(lambda x: [torch.from_numpy(np.exp((x / 3).detach().numpy())) * 0.1], [x], "float32")
+    lifted = TorchLifted(lambda x: [torch.from_numpy(np.exp((x / 3).detach().numpy())) * 0.1], "float32")
     (result,) = lifted.run([x])
     np.testing.assert_array_equal(result, np.exp((x / 3).astype(np.float32)).astype(np.float64) * 0.1)
     assert lifted.met.opaque == {"numpy"}
@@ -213,19 +213,20 @@ def test_handing_out_to_numpy_is_no_change_for_autograd() -> None:
         y.detach().numpy()
         return list(torch.autograd.grad(y.sum(), x))
 
-    np.testing.assert_allclose(lift(program, [matrix()], "float32").run([matrix()])[0], np.exp(matrix()), rtol=1e-15)
+    np.testing.assert_allclose(TorchLifted(program, "float32").run([matrix()])[0], np.exp(matrix()), rtol=1e-15)
 
 
 def test_bits_of_a_float_are_opaque() -> None:
     x = np.abs(matrix())
-    lifted = lift(lambda x: [(x.view(torch.int32) & ~0xFFFF).view(torch.float32)], [x], "float32")
+    lifted = TorchLifted(lambda x: [(x.view(torch.int32) & ~0xFFFF).view(torch.float32)], "float32")
     np.testing.assert_allclose(lifted.run([x])[0], x, rtol=2.0**-7)
     assert lifted.met.opaque == {"view"}
 
 
 def test_integers_and_booleans_keep_their_dtype_and_are_decided_in_float64() -> None:
     x = np.array([1.0, 1.0 + 2.0**-40, 3.0])
-    results = lift(lambda x: [x > 1, x.argsort(descending=True), (x * 2.0**40).long(), x.unique()], [x], "float32").run([x])
+    lifted = TorchLifted(lambda x: [x > 1, x.argsort(descending=True), (x * 2.0**40).long(), x.unique()], "float32")
+    results = lifted.run([x])
     assert [result.dtype for result in results] == [np.bool_, np.int64, np.int64, np.float64]
     assert results[0].tolist() == [False, True, True]
     assert results[1].tolist() == [2, 1, 0]
@@ -237,7 +238,7 @@ def test_integer_arguments_stay_and_arguments_are_not_changed() -> None:
     x, index = matrix(), np.array([2, 0])
     kept = x.copy()
     program = lambda x, index: [x.mul_(0.1)[index], index.add_(1)]  # noqa: E731
-    results = lift(program, [x, index], "float32").run([x, index])
+    results = TorchLifted(program, "float32").run([x, index])
     np.testing.assert_array_equal(results[0], (kept * 0.1)[[2, 0]])
     assert results[1].tolist() == [3, 1]
     np.testing.assert_array_equal(x, kept)
@@ -255,7 +256,7 @@ def test_a_random_draw_is_made_once() -> None:
         ]
 
     x = matrix()
-    dropped, scaled, native, drawn = lift(program, [x], "float32").run([x])
+    dropped, scaled, native, drawn = TorchLifted(program, "float32").run([x])
     plain = [result.numpy() for result in program(torch.from_numpy(x.astype(np.float32)))]
     for result, narrow in zip([dropped, native], [plain[0], plain[2]], strict=True):
         np.testing.assert_allclose(result, np.where(narrow == 0, 0, x / 3 / 0.6), rtol=1e-15)
@@ -265,7 +266,7 @@ def test_a_random_draw_is_made_once() -> None:
 
 def test_noise_is_as_wide_as_its_unit() -> None:
     x = matrix(shape=(4000,))
-    lifted = lift(lambda x: [x * 3, x * x, x.exp_()], [x], "float32")
+    lifted = TorchLifted(lambda x: [x * 3, x * x, x.exp_()], "float32")
     clean, noisy = lifted.run([x]), lifted.run([x], NOISE)
     for exact, drawn in zip(clean, noisy, strict=True):
         error = np.abs(drawn / exact - 1) / NOISE.unit
@@ -287,20 +288,20 @@ def test_noise_is_as_wide_as_its_unit() -> None:
     ],
 )
 def test_exact_operations_have_no_noise(function: Callable[[Any], Any]) -> None:
-    lifted = lift(lambda x: [function(x)], [matrix()], "float32")
+    lifted = TorchLifted(lambda x: [function(x)], "float32")
     np.testing.assert_array_equal(lifted.run([matrix()], NOISE)[0], lifted.run([matrix()])[0])
     assert not lifted.met.opaque
 
 
 def test_special_values_are_left_alone() -> None:
     x = np.array([math.inf, -math.inf, math.nan, 0.0, -0.0])
-    (result,) = lift(lambda x: [x * 3], [x], "float32").run([x], NOISE)
+    (result,) = TorchLifted(lambda x: [x * 3], "float32").run([x], NOISE)
     np.testing.assert_array_equal(result, x)
     assert np.signbit(result[4])
 
 
 def test_a_seed_is_a_draw() -> None:
-    lifted = lift(with_derivatives(F.gelu, 2), [matrix()], "float32")
+    lifted = TorchLifted(with_derivatives(F.gelu, 2), "float32")
     first, again, other = (lifted.run([matrix()], Noise(seed, UNIT)) for seed in (0, 0, 1))
     for drawn, same, different in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(drawn, same)
@@ -320,7 +321,7 @@ def test_a_seed_is_a_draw() -> None:
     ],
 )
 def test_fused_kernels_have_noise_inside(function: Callable[[Any], Any], low: float) -> None:
-    lifted = lift(lambda x: [function(x)], [matrix()], "float32")
+    lifted = TorchLifted(lambda x: [function(x)], "float32")
     (clean,), (noisy,) = lifted.run([matrix()]), lifted.run([matrix()], Noise(0, 1e-9))
     assert np.max(np.abs(noisy - clean) / np.abs(clean)) > low * 1e-9
     assert not lifted.met.opaque
@@ -329,7 +330,7 @@ def test_fused_kernels_have_noise_inside(function: Callable[[Any], Any], low: fl
 def test_operands_of_long_sums_have_more_noise() -> None:
     def spread(size: int) -> float:
         x = np.ones((1, size))
-        lifted = lift(lambda x: [x @ (x.t() * torch.tensor([1.0, -1.0]).repeat(size // 2)[:, None])], [x], "float32")
+        lifted = TorchLifted(lambda x: [x @ (x.t() * torch.tensor([1.0, -1.0]).repeat(size // 2)[:, None])], "float32")
         return float(np.std([lifted.run([x], Noise(seed, 1e-6))[0] for seed in range(30)]))
 
     # sqrt(n) terms of sqrt(n) / 4 units
@@ -337,7 +338,7 @@ def test_operands_of_long_sums_have_more_noise() -> None:
 
 
 def test_linear_algebra_is_opaque_and_noisy() -> None:
-    lifted = lift(lambda x: [torch.linalg.solve(x, x[0])], [matrix()], "float32")
+    lifted = TorchLifted(lambda x: [torch.linalg.solve(x, x[0])], "float32")
     (clean,), (noisy,) = lifted.run([matrix()]), lifted.run([matrix()], NOISE)
     assert lifted.met.opaque == {"_linalg_solve_ex"}
     assert 0 < np.abs(noisy - clean).max() < 1e-3
@@ -349,7 +350,7 @@ def test_what_float64_cannot_do_is_widened_and_opaque() -> None:
         assert x.dtype == torch.float32
         return x / 3
 
-    lifted = lift(lambda x: [third(x) * 0.1], [matrix()], "float32")
+    lifted = TorchLifted(lambda x: [third(x) * 0.1], "float32")
     np.testing.assert_array_equal(lifted.run([matrix()])[0], (matrix().astype(np.float32) / 3).astype(np.float64) * 0.1)
     assert lifted.met.opaque == {"third"}
 
@@ -362,7 +363,7 @@ def test_what_float64_cannot_do_adds_its_own_rounding_alone() -> None:
         assert x.dtype == torch.float32
         return x / 3
 
-    lifted = lift(lambda x: [third(x + 1 - x)], [np.full(2, 1e8)], "float32")
+    lifted = TorchLifted(lambda x: [third(x + 1 - x)], "float32")
     np.testing.assert_array_equal(lifted.run([np.full(2, 1e8)])[0], np.float32(1) / np.float32(3))
 
 
@@ -374,7 +375,7 @@ def test_grouped_products_run_in_float64(left: tuple[int, ...], right: tuple[int
     rng, ends = np.random.default_rng(0), torch.tensor([4, 4, 8], dtype=torch.int32)
     offsets = ends if len(left) != 3 or len(right) != 3 else None
     first, second = rng.normal(size=left), rng.normal(size=right)
-    lifted = lift(lambda x, y: [torch.ops.aten._grouped_mm(x, y, offsets)], [first, second], "float32")
+    lifted = TorchLifted(lambda x, y: [torch.ops.aten._grouped_mm(x, y, offsets)], "float32")
     (result,) = lifted.run([first, second])
     (noisy,) = lifted.run([first, second], NOISE)
     if offsets is None:
@@ -399,7 +400,7 @@ def test_memory_does_not_grow() -> None:
         kept.append(weakref.ref(y))
         return list(torch.autograd.grad(y.sum(), x))
 
-    lifted = lift(program, [matrix(shape=(4, 64))], "float32")
+    lifted = TorchLifted(program, "float32")
     for seed in range(20):
         lifted.run([matrix(shape=(4, 64))], Noise(seed, UNIT))
     gc.collect()
@@ -417,7 +418,7 @@ def test_long_loops_drop_what_they_are_done_with() -> None:
         return [x]
 
     x = matrix(shape=(12321,))
-    np.testing.assert_allclose(lift(program, [x], "float32").run([x])[0], x * 0.999**1000, rtol=1e-11)
+    np.testing.assert_allclose(TorchLifted(program, "float32").run([x])[0], x * 0.999**1000, rtol=1e-11)
     assert alive[0] < 600
 
 
@@ -427,7 +428,7 @@ def test_an_exception_passes_and_restores_everything() -> None:
 
     before = torch.backends.mkldnn.enabled, torch.backends.cuda.flash_sdp_enabled(), torch.get_default_dtype()
     with pytest.raises(ZeroDivisionError):
-        lift(program, [matrix()], "float32").run([matrix()])
+        TorchLifted(program, "float32").run([matrix()])
     assert before == (torch.backends.mkldnn.enabled, torch.backends.cuda.flash_sdp_enabled(), torch.get_default_dtype())
     assert torch._C._len_torch_dispatch_stack() == torch._C._len_torch_function_stack() == 0
 
@@ -439,4 +440,4 @@ def test_programs_that_ask_for_dtypes_are_answered_as_ever() -> None:
         return [(x / 3).clamp(max=torch.finfo(x.dtype).eps)]
 
     x = np.abs(matrix())
-    np.testing.assert_array_equal(lift(program, [x], "float16").run([x])[0], np.minimum(x / 3, 2.0**-10))
+    np.testing.assert_array_equal(TorchLifted(program, "float16").run([x])[0], np.minimum(x / 3, 2.0**-10))

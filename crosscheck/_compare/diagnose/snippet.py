@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import Format, shortest, widen
+from crosscheck._arithmetic.formats import Format, is_float, shortest, widen
 from crosscheck._compare.diagnose.source import sources
 from crosscheck._compare.judge.comparisons import Judged, Request
-from crosscheck._compare.judge.evidence import is_float
 from crosscheck._compare.judge.results import directions
 from crosscheck._frameworks.programs import Array, Inputs, layout
 from crosscheck._frameworks.torch_program import TorchProgram

@@ -13,7 +13,7 @@ from crosscheck._arithmetic.formats import Format, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._compare.diagnose.budget import COMPILING, SearchBudget, SpentError, cost_of
 from crosscheck._compare.judge.comparisons import Judged, Request
-from crosscheck._compare.judge.evidence import same_bits, to_float64
+from crosscheck._compare.judge.evidence import same_bits
 from crosscheck._compare.judge.results import directions
 from crosscheck._compare.judge.run import run
 from crosscheck._compare.work import at_any_number, measures, of_jax, of_torch
@@ -256,7 +256,7 @@ def _apart(a: Result, b: Array) -> float | None:
     a = np.zeros_like(b) if a is None else a
     if a.shape != b.shape or not a.size:
         return None
-    x, y = to_float64(a), to_float64(b)
+    x, y = widen(a), widen(b)
     finite = np.isfinite(x) & np.isfinite(y)
     if not (finite | same_bits(x, y)).all():
         return float("inf")

@@ -19,7 +19,7 @@ from crosscheck._graph.graph import Edits, Graph
 from crosscheck._graph.torch_graph import Recording
 from crosscheck._shadow.jax.lift import JaxLifted
 from crosscheck._shadow.jax.watching import watched
-from crosscheck._shadow.torch import lift as torch_lift
+from crosscheck._shadow.torch.lift import TorchLifted
 
 MOST_RUNS = 6_000
 """At most so many edits are tried."""
@@ -122,7 +122,7 @@ class Function:
             self._recording.ended(results)
             return results
 
-        lifted = torch_lift.lift(recorded, trials.given, inputs.fmt.name)
+        lifted = TorchLifted(recorded, inputs.fmt.name)
         lifted.observer = self._observed
         with torch.no_grad():
             lifted.run(trials.given)

@@ -9,9 +9,9 @@ from math import copysign, e, isfinite, log, pi, sqrt
 
 import numpy as np
 
+from crosscheck._arithmetic.formats import is_float, widen
 from crosscheck._compare.diagnose.worst import cut
 from crosscheck._compare.how.trials import Trials
-from crosscheck._compare.judge.evidence import is_float, to_float64
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -152,7 +152,7 @@ def _follows(trials: Trials, count: Count, function: Function) -> bool:
         if torch.shape != jax.shape or not is_float(torch):
             continue
         return _close(
-            abs(factor(to_float64(torch), to_float64(jax))),
+            abs(factor(widen(torch), widen(jax))),
             function(n),
             COARSE * abs(function(n) / function(count(inputs)) - 1),
         )

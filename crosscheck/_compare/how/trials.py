@@ -9,10 +9,10 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import Float64Array
+from crosscheck._arithmetic.formats import Float64Array, floats_widened
 from crosscheck._compare.diagnose.budget import SearchBudget, cost_of
 from crosscheck._compare.judge.comparisons import Judged, Request
-from crosscheck._compare.judge.evidence import drawn_roundoff, wide, without_nan
+from crosscheck._compare.judge.evidence import drawn_roundoff, without_nan
 from crosscheck._compare.judge.results import directions
 from crosscheck._compare.work import of_jax, of_torch
 from crosscheck._frameworks.jax_program import JaxProgram
@@ -78,9 +78,9 @@ class Trials:
         jax = JaxProgram(request.jax, self.inputs, request.device, ("jit",))
         self.outputs: Outputs = torch.outputs()[0]
         along = directions(self.outputs, self.inputs, None, replace(request, inputs=self.inputs, order=self.order))
-        self.lifted: tuple[Lifted, Lifted] = lift_torch(torch, self.order, along), lift_jax(jax, self.order, along)
+        self.lifted: tuple[Lifted, Lifted] = lift_torch(torch, self.order), lift_jax(jax, self.order, along)
         self.index = _index(self.outputs, self.inputs, record)
-        self._along = [wide(array) for array in along.arrays]
+        self._along = [floats_widened(array) for array in along.arrays]
         self.arguments = [self.given, *self._fresh()]
         works = of_torch(torch, self.order, along), of_jax(jax, self.order, along)
         self.budget, self._costs = budget, [cost_of(side, work or works[0]) for side, work in enumerate(works)]
@@ -88,15 +88,15 @@ class Trials:
 
     @cached_property
     def given(self) -> list[Array]:
-        return [*map(wide, self.inputs.leaves), *self._along]
+        return [*map(floats_widened, self.inputs.leaves), *self._along]
 
     def _fresh(self) -> list[list[Array]]:
         """Other arguments in the range of the given ones: mixtures of shuffled ones, and the given ones made smaller."""
         fresh = []
         for trial in range(FRESH):
             rng = np.random.default_rng((self.request.seed, 5, trial))
-            leaves = [_mixed(leaf, rng) if trial == 0 else _smaller(leaf, rng) for leaf in map(wide, self.inputs.leaves)]
-            fresh.append([*leaves, *self._along])
+            drawn = _smaller if trial else _mixed
+            fresh.append([*(drawn(floats_widened(leaf), rng) for leaf in self.inputs.leaves), *self._along])
         return fresh
 
     def spend(self, side: int) -> None:

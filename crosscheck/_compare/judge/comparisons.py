@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray, bits_of
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray, bits_of, is_float, widen
 from crosscheck._arithmetic.profile import Columns, Profile, profile
 from crosscheck._arithmetic.ulp import unit_of
-from crosscheck._compare.judge.evidence import is_float, to_float64
 from crosscheck._compare.judge.figures import figures
 from crosscheck._compare.judge.verdict import BOTH, SIDES, ElementVerdict, Sides
 from crosscheck._frameworks.programs import Array, Inputs
@@ -113,7 +112,7 @@ def comparison(
     """The record of one result; ``x`` is the input whose elements correspond to those of the result, if there is one."""
     request, codes = place.request, verdict.codes
     fmt = request.inputs.fmt
-    compared = (codes != NOT_JUDGED) & ~(np.isnan(to_float64(results[0])) & np.isnan(to_float64(results[1])))
+    compared = (codes != NOT_JUDGED) & ~(np.isnan(widen(results[0])) & np.isnan(widen(results[1])))
     setting = (codes, x if elementwise else None, place.order, fmt.name, place.mode)
     causes = _count(compared, results, verdict, x, request, excerpt)
     opposite = compared & verdict.opposite
@@ -170,7 +169,7 @@ def _profile(
 
 def _apart(results: tuple[Array, Array], fmt: Format) -> tuple[list[Float64Array], Float64Array, Float64Array]:
     """Both results, flat, the ULP of the larger one, and their distance in this ULP."""
-    got = [to_float64(result).ravel() for result in results]
+    got = [widen(result).ravel() for result in results]
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.fmax(np.abs(got[0]), np.abs(got[1]))
         unit = unit_of(fmt, np.nan_to_num(size)) if is_float(results[0]) else np.ones(size.shape)
@@ -206,7 +205,7 @@ def _count(
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.fmax(verdict.torch_error.ravel(), verdict.jax_error.ravel()) / unit
     value = x if x is not None and is_float(x) else None
-    plain = np.zeros(ulp.shape) if value is None else -np.abs(np.nan_to_num(to_float64(value), nan=np.inf)).ravel()
+    plain = np.zeros(ulp.shape) if value is None else -np.abs(np.nan_to_num(widen(value), nan=np.inf)).ravel()
     for code in np.unique(verdict.codes[where]):
         at = np.flatnonzero(where & (verdict.codes == code))
         # among equal distances, or without one, the plainest input

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, IntArray, widen
+from crosscheck._arithmetic.formats import FORMATS, BoolArray, Float64Array, Format, IntArray, floats_widened
 from crosscheck._frameworks.programs import Array, Directions, Inputs
 from crosscheck._shadow.base import Flushing, Lifted, Noise
 
@@ -82,7 +82,7 @@ class ProgramRuns:
         """The unit roundoff of the dtype."""
         self._drawn = drawn_roundoff(inputs.fmt)
         self._scale = self.unit / self._drawn
-        self.arguments = [wide(leaf) for leaf in (*inputs.leaves, *along.arrays)]
+        self.arguments = [floats_widened(leaf) for leaf in (*inputs.leaves, *along.arrays)]
         self._clean = [_floats(side.run(self.arguments)) for side in lifted]
 
     def measure(self) -> list[Measured]:
@@ -256,26 +256,12 @@ def joined(hull: Hull, other: Hull) -> Hull:
     return np.fmin(hull[0], other[0]), np.fmax(hull[1], other[1])
 
 
-def wide(array: Array) -> Array:
-    return widen(array) if is_float(array) else array
-
-
 def _float(array: Array) -> Float64Array:
     return np.asarray(array, np.float64)
 
 
 def _floats(arrays: Sequence[Array]) -> list[Float64Array]:
     return [_float(array) for array in arrays]
-
-
-def is_float(array: Array) -> bool:
-    """Whether an array holds floats, ml_dtypes' among them."""
-    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-
-
-def to_float64(array: Array) -> Float64Array:
-    """The same values in float64, also of integers and booleans."""
-    return widen(array) if is_float(array) else array.astype(np.float64)
 
 
 def without_nan(array: Array) -> Array:

@@ -6,9 +6,8 @@ from math import nan
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, is_float, widen
 from crosscheck._arithmetic.ulp import unit_of
-from crosscheck._compare.judge.evidence import is_float, to_float64
 from crosscheck._compare.judge.verdict import ElementVerdict
 from crosscheck._frameworks.programs import Array
 
@@ -37,7 +36,7 @@ def figures(
     ``rtol``, ``atol``: the smallest with which ``allclose`` passes if the other is 0. ``assert_close_notices``,
     ``assert_allclose_notices``: whether torch's and numpy's checks fail with their default arguments.
     """
-    x, y = (to_float64(result) for result in results)
+    x, y = (widen(result) for result in results)
     floats = is_float(results[0])
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         apart = np.abs(x - y)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, Format, IntArray
+from crosscheck._arithmetic.formats import FORMATS, Format, IntArray, floats_widened
 from crosscheck._arithmetic.ulp import unit_of
-from crosscheck._compare.judge.evidence import same_bits, wide
+from crosscheck._compare.judge.evidence import same_bits
 from crosscheck._compare.judge.furthest import VECTORISED
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.base import Flushing, Lifted, Met, Noise
@@ -22,7 +22,7 @@ class InPlace:
 
     def __init__(self, whole: Flushing | Lifted, arguments: Sequence[Array], chosen: IntArray) -> None:
         self.whole, self.chosen = whole, chosen
-        self.arguments = [wide(argument) for argument in arguments]
+        self.arguments = [floats_widened(argument) for argument in arguments]
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
         return [result[self.chosen] for result in self.whole.run(self._placed(arguments), noise)]

@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, widen
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, is_float, widen
 from crosscheck._compare.judge.comparisons import EVALUATE, ComparisonPlace, Excerpt, Judged, Request, comparison
 from crosscheck._compare.judge.contradict import Contradiction
-from crosscheck._compare.judge.evidence import Measured, ProgramRuns, is_float
+from crosscheck._compare.judge.evidence import Measured, ProgramRuns
 from crosscheck._compare.judge.known_truth import GivenTruth
 from crosscheck._compare.judge.results import NAMES, SideResults
 from crosscheck._compare.judge.verdict import JAX, NEITHER, TORCH, Question, judge
@@ -32,7 +32,7 @@ BY_POSITION = "what an element gives depends on its position"
 
 def lift(sides: tuple[TorchProgram, JaxProgram], order: int, along: Directions) -> Lifting:
     """Both sides' programs in float64."""
-    return lift_torch(sides[0], order, along), lift_jax(sides[1], order, along)
+    return lift_torch(sides[0], order), lift_jax(sides[1], order, along)
 
 
 def judge_results(

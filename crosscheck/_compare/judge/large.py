@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray
+from crosscheck._arithmetic.formats import BoolArray, floats_widened
 from crosscheck._compare.judge.comparisons import Excerpt, Judged, Request
-from crosscheck._compare.judge.evidence import independent, wide
+from crosscheck._compare.judge.evidence import independent
 from crosscheck._compare.judge.furthest import furthest, near, picked
 from crosscheck._compare.judge.in_place import InPlace, alike
 from crosscheck._compare.judge.judging import Lifting, judge_results, lift
@@ -124,7 +124,7 @@ class _Part:
 
     def depends_on_position(self) -> bool:
         """Whether a function gives, in float64, something else for the part alone than for the part in its place."""
-        arguments = [wide(argument) for argument in (*self.request.inputs.leaves, *self.own_along.arrays)]
+        arguments = [floats_widened(argument) for argument in (*self.request.inputs.leaves, *self.own_along.arrays)]
         pairs = zip(self.lifted, self.lifted_in_place, strict=True)
         return not all(
             alike(alone.run(arguments), in_place.run(arguments), self.request.inputs.fmt) for alone, in_place in pairs

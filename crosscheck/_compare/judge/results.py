@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, format_of, widen
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, format_of, is_float, widen
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._compare.judge.comparisons import EVALUATE, Judged, Request, failed, raised
-from crosscheck._compare.judge.evidence import independent, is_float, same_bits
+from crosscheck._compare.judge.evidence import independent, same_bits
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result
 from crosscheck._frameworks.torch_program import TorchProgram

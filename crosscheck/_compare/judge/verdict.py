@@ -12,19 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray
+from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray, is_float, widen
 from crosscheck._arithmetic.ulp import unit_of
-from crosscheck._compare.judge.evidence import (
-    DISTANCE,
-    DRAWS,
-    Hull,
-    Measured,
-    is_float,
-    joined,
-    same_bits,
-    to_float64,
-    zeros_of_other_sign,
-)
+from crosscheck._compare.judge.evidence import DISTANCE, DRAWS, Hull, Measured, joined, same_bits, zeros_of_other_sign
 from crosscheck._compare.judge.known_truth import GivenTruth, settle
 from crosscheck._compare.judge.terms import common_size
 from crosscheck._frameworks.programs import Array
@@ -148,7 +138,7 @@ class _Rule:
         given: GivenTruth,
         k: float,
     ) -> None:
-        self.x, self.y, self.floats = to_float64(torch), to_float64(jax), is_float(torch)
+        self.x, self.y, self.floats = widen(torch), widen(jax), is_float(torch)
         self.measured, self.fmt, self.ask, self.k = measured, fmt, ask, k
         self.wide, self.spreads = measured.wide, measured.spreads
         self.common: Float64Array = np.zeros(self.x.shape)

@@ -308,7 +308,10 @@ def is_plain(tensor: Any) -> bool:
 
 
 class TorchLifted:
-    """A program of torch, lifted."""
+    """A program of torch in float64; ``dtype`` is that of its float arguments.
+
+    Nothing is traced, so it runs on arguments of any shapes.
+    """
 
     def __init__(self, program: Program, dtype: str) -> None:
         self._program = program
@@ -390,11 +393,3 @@ def _array(tensor: Any) -> Array:
     array = tensor.resolve_conj().resolve_neg().cpu().numpy()
     alone = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == array.nbytes
     return np.asarray(array if alone else np.array(array))
-
-
-def lift(program: Program, arguments: Sequence[Array], dtype: str) -> TorchLifted:
-    """A program of torch in float64; ``dtype`` is that of its float arguments.
-
-    Nothing is traced, so the lifted program also runs on arguments of other shapes.
-    """
-    return TorchLifted(program, dtype)

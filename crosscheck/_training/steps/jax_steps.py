@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from crosscheck._arithmetic.formats import floats_widened
 from crosscheck._frameworks.jax_backend import scope
 from crosscheck._frameworks.jax_shardings import as_held, like
 from crosscheck._frameworks.programs import Array, Inputs
@@ -286,9 +287,9 @@ class TracedStep:
         if numbers not in self._compiled:
             self._compiled[numbers] = jax.jit(partial(self._run, numbers))
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            arrays = [_widened(state[name]) for name in self.names]
+            arrays = [floats_widened(state[name]) for name in self.names]
             given = [np.asarray(forced[number], np.float64) for number in numbers]
-            results, seen = self._compiled[numbers](arrays, list(map(_widened, batch)), given)
+            results, seen = self._compiled[numbers](arrays, list(map(floats_widened, batch)), given)
             return self.as_step([np.asarray(result) for result in results], {k: np.asarray(v) for k, v in seen.items()})
 
     @cached_property
@@ -330,10 +331,6 @@ class TracedStep:
 def _always(value: Any) -> Seen:
     """A function that makes a run use this value at a step, whatever the step computed."""
     return lambda run, there: value
-
-
-def _widened(array: Array) -> Array:
-    return array.astype(np.float64) if array.dtype.kind == "f" or array.dtype.name == "bfloat16" else array
 
 
 def _with_paths(tree: Any) -> list[tuple[Any, Any]]:

@@ -323,14 +323,10 @@ def _tensors_of(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _loss(value: Any) -> float:
     if isinstance(value, int | float):
         return float(value)
-    if not isinstance(value, torch.Tensor) or value.numel() != 1:
-        raise _no_loss(value)
-    return float(value.detach())
-
-
-def _no_loss(value: Any) -> UsageError:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(value.detach())
     what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
-    return UsageError(f"torch_step: it returned {what}, expected the loss, a tensor of one number")
+    raise UsageError(f"torch_step: it returned {what}, expected the loss, a tensor of one number")
 
 
 def check_reproducible(steps: TorchSteps, batch: Inputs) -> None:

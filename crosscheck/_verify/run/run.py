@@ -9,12 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from crosscheck._arithmetic.formats import widen
+from crosscheck._arithmetic.formats import Float64Array, FloatArray, widen
 from crosscheck._arithmetic.ulp import in_units
 from crosscheck._records.errors import said
 from crosscheck._records.implementations import FRAMEWORKS, Implementation
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
+from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE
 from crosscheck._verdict.judged import ALONE, ComparisonCauses, JudgedPoints
@@ -117,14 +118,18 @@ def _one_pair(task: Task, pair: tuple[str, str], results: Results) -> Iterator[C
         true = task.truths[order]
         small = causes.cancelled(true, task.scales.get(order), task.activation.rows)
         judged = causes.judge_pair((got, other), (codes, other_codes), order, np.isnan(widen(task.known(order))), small)
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt))
-        apart[~true.judged] = np.nan
+        apart = np.where(true.judged, _apart(got, other, true), np.nan)
         failing = judged.codes < causes.FIRST_PASSING
         sides = [side for side, wrong in zip(FRAMEWORKS, judged.at_fault, strict=True) if (wrong & failing).any()]
         side = "both" if len(sides) == 2 else next(iter(sides), None)
         points = JudgedPoints(task.known(order), judged.codes, got, other, apart, apart)
         yield task.judged(task.key(*pair, order, mode), points, side)
+
+
+def _apart(got: FloatArray, other: FloatArray, true: Truth) -> Float64Array:
+    """How far two results are apart, in ULP of the truth."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(in_units(got, true.exponent, true.fmt) - in_units(other, true.exponent, true.fmt)))
 
 
 def _layouts(task: Task, implementation: Implementation, results: Results) -> Iterator[ComparisonCauses]:
@@ -150,11 +155,7 @@ def _layouts(task: Task, implementation: Implementation, results: Results) -> It
             continue
         if of_layouts is None:
             continue
-        true = task.truths[order]
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(
-                in_units(of_layouts.got, true.exponent, true.fmt) - in_units(of_layouts.expected, true.exponent, true.fmt)
-            )
+        apart = _apart(of_layouts.got, of_layouts.expected, task.truths[order])
         codes = np.where(of_layouts.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
         side, notes = (implementation.side, (str(of_layouts),)) if of_layouts.differs.any() else (None, ())
         points = JudgedPoints(task.known(order), codes, of_layouts.got, of_layouts.expected, apart, apart)

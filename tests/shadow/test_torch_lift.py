@@ -111,7 +111,7 @@ def test_without_its_own_numbers_the_program_gives_the_same(name: str, dtype: st
     ):
         pytest.skip("torch has no such kernel, or the function is a float32 one")
     program = ASKING[name] if function is None else with_derivatives(function, 2 if name in DIFFERENTIABLE else 0)
-    both, alone = lift(program, [matrix()], dtype), lift(program, [matrix()], dtype)
+    both, alone = TorchLifted(program, dtype), TorchLifted(program, dtype)
     alone.alone = True
     for result, expected in zip(alone.run([matrix()]), both.run([matrix()]), strict=True):
         np.testing.assert_array_equal(result, expected)
@@ -133,7 +133,7 @@ class Dtypes(TorchDispatchMode):
 
 
 def test_without_its_own_numbers_a_program_computes_in_float64_alone() -> None:
-    program = lift(lambda x: [x.exp() @ x], [matrix()], "float32")
+    program = TorchLifted(lambda x: [x.exp() @ x], "float32")
     for alone, met in ((False, {torch.float32, torch.float64}), (True, {torch.float64})):
         program.alone = alone
         with Dtypes() as dtypes:

@@ -131,6 +131,7 @@ class GraphSegment:
             if not self.data.isdisjoint(graph.operands(node, self.edits)):
                 self.data.add(node)
         self.words: dict[Any, str] = {}
+        self._before: dict[int, frozenset[int]] = {}
         self.values: dict[int, Any] = {}
         with torch.no_grad():
             self.values = self._computed(self.edits, {})
@@ -242,9 +243,11 @@ class GraphSegment:
             reached[node] = frozenset([node]).union(*(reached.get(user, frozenset()) for user in self.users.get(node, ())))
         return reached
 
-    def before(self, number: int) -> set[int]:
+    def before(self, number: int) -> frozenset[int]:
         """The node and what it is computed from inside the segment."""
-        return self.graph.ancestors([number], self._known, self.edits)
+        if number not in self._before:
+            self._before[number] = frozenset(self.graph.ancestors([number], self._known, self.edits))
+        return self._before[number]
 
     @property
     def size(self) -> int:

@@ -14,7 +14,7 @@ from crosscheck._compare.diagnose.identify import identify
 from crosscheck._compare.diagnose.snippet import snippet
 from crosscheck._compare.diagnose.where import where
 from crosscheck._compare.diagnose.worst import FaultKind, Simplest, simplest
-from crosscheck._compare.how.how import How, cast, how
+from crosscheck._compare.how.how import cast, how
 from crosscheck._compare.judge.comparisons import Judged, Request, first_line
 from crosscheck._compare.work import at_any_number, measures
 from crosscheck._dictionary.citing import cited
@@ -69,8 +69,7 @@ def diagnose(
         tried("how they differ", lambda: how(request, judged, budget), None) if cause in BY_OTHER_FUNCTIONS else None
     )
     if cause == "inaccurate" and side in FRAMEWORKS:
-        casts = tried("a cast to fewer digits", lambda: cast(request, judged, budget, FRAMEWORKS.index(side)), None)
-        differently = How(casts) if casts else None
+        differently = tried("a cast to fewer digits", lambda: cast(request, judged, budget, FRAMEWORKS.index(side)), None)
     given = Simplest(None, request.inputs, judged, unfinished=False)
     simpler = tried("a simpler input", lambda: simplest(FaultKind(request, judged, cause, side), budget), given)
     point = simpler.judged.record.uncovered[cause].worst

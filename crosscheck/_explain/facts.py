@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from crosscheck._graph.graph import Edits
@@ -16,9 +17,14 @@ class Fact:
             ``binary`` for another operation, ``missing``, ``extra``, ``order`` of the same numbers, ``operand`` for another
             value, ``ignored`` for an input that JAX does not use, ``exchange`` of two values, ``moved`` to another value,
             ``regrouped``, ``weight`` for one that PyTorch does not have, ``fixed`` for one that JAX does not use, or
-            ``table``, ``factors``, ``numbers`` for arrays that do not depend on the data.
+            ``table``, ``factors``, ``numbers`` for arrays that do not depend on the data. Of the results of functions:
+            ``times`` a number, ``plus`` one or ``minus`` one, a ``function`` of the other's, the other's ``changed``,
+            ``wrapped``, ``arranged``, without what is ``above`` or ``below`` a number, or outside of ``bounds``;
+            ``constant``, ``filled`` at some places, the same ``elements``, another ``output``, what the other gives for
+            another ``input``, ``random``, ``nan`` that one passes on, ``nans`` of both, ``unused`` inputs, positions that
+            are ``alone`` or not ``seen``, or a ``cast``.
         what: The operation, in words.
-        role: The argument, in words, such as ``epsilon``.
+        role: The argument, in words, such as ``epsilon``; of results, the side that the fact is about, such as ``JAX``.
         torch: What PyTorch has.
         jax: What JAX has.
         where: The value, or the operation that uses it.
@@ -45,9 +51,15 @@ class Fact:
             >>> fact.words()
             "LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch"
         """
-        return _WORDS[self.kind].format(**vars(self))
+        return _WORDS[self.kind].format(other=_OTHER.get(self.role, ""), **vars(self))
 
 
+def clause(facts: Iterable[Fact]) -> str:
+    """Facts in words, each once; empty if there are none."""
+    return "; ".join(dict.fromkeys(fact.words() for fact in facts))
+
+
+_OTHER = {"PyTorch": "JAX", "JAX": "PyTorch"}
 _WORDS = {
     "setting": "{what}'s {role}: {jax} in JAX, {torch} in PyTorch",
     "form": "{what}: {jax} in JAX, {torch} in PyTorch",
@@ -67,6 +79,28 @@ _WORDS = {
     "table": "JAX's {what} {jax}, PyTorch's {torch}",
     "factors": "JAX's {what} {jax} PyTorch's {torch}",
     "numbers": "JAX's {what} {jax} other numbers than PyTorch's{torch}",
+    "times": "{role} gives {what} times what {other} gives{where}",
+    "function": "{role} gives {what} what {other} gives{where}",
+    "changed": "{role} gives what {other} gives, {what}{where}",
+    "plus": "{role} gives what {other} gives, plus {what}",
+    "minus": "{role} gives what {other} gives, minus {what}",
+    "wrapped": "{role} gives what {other} gives, wrapped around: its {what} cannot hold that",
+    "arranged": "{role} gives what {other} gives, {what}",
+    "above": "{role} gives what {other} gives, but nothing above {what}",
+    "below": "{role} gives what {other} gives, but nothing below {what}",
+    "bounds": "{role} gives what {other} gives, cut off at {what}",
+    "constant": "JAX gives {jax} everywhere, where PyTorch gives {torch}",
+    "filled": "{role} gives {what} where {other} does not, and the same elsewhere",
+    "elements": "{role} gives the same elements as {other}, in another order",
+    "output": "JAX gives as `{jax}` what PyTorch gives as `{torch}`",
+    "input": "{role} gives what {other} gives {what}",
+    "random": "{role} {what} random numbers",
+    "nan": "they differ only where an input is NaN: {role} passes it on, {other} does not",
+    "nans": "they differ only in what they make of an input that is NaN",
+    "unused": "{role} does not use {what}, which {other} does",
+    "alone": "{role} treats each position {where} alone, which {other} does not",
+    "seen": "at each position {where} {role} uses no {what} ones, which {other} does",
+    "cast": "{role} casts to {what}",
 }
 
 

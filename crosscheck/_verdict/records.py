@@ -179,7 +179,7 @@ class Diagnosis:
             is one.
         how: How the functions differ, as a clause that runs in float64 proved, at the given inputs and at others; None if
             that is not known.
-        facts: The same as facts, one for each mistake, if edits of PyTorch's function proved it; otherwise none.
+        facts: The same as facts, one for each mistake; none if that is not known.
         where: Where they differ: as slices of the result, or as a range of inputs; empty for a single element.
         recognised: The ids of the deviations of these functions of the catalogue that cover what fails.
         worst: The worst input that was found near the given ones, for an elementwise function.

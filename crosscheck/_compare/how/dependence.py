@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._compare.diagnose.where import region
 from crosscheck._compare.how.trials import ALIKE, JAX, NAMES, TORCH, Trials, sizes_of
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 
 MOST_SLICES = 32
@@ -16,8 +18,8 @@ MOST_ELEMENTS = 2**14
 FACTOR = 1.25
 
 
-def of_dependence(trials: Trials) -> str | None:
-    """The first part of an input that moves one side's result and not the other's at any input tried, as a clause."""
+def of_dependence(trials: Trials) -> Fact | None:
+    """The first part of an input that moves one side's result and not the other's at any input tried."""
     if sum(array.size for array in trials.given) > MOST_ELEMENTS:
         return None
     for at in trials.inputs.floats:
@@ -29,8 +31,8 @@ def of_dependence(trials: Trials) -> str | None:
             if torch is None or jax is None:
                 continue
             for side, own, other in ((TORCH, torch, jax), (JAX, jax, torch)):
-                for said in _differences(trials, (at, axis), own, other):
-                    return said.format(NAMES[side], NAMES[1 - side])
+                for fact in _differences(trials, (at, axis), own, other):
+                    return replace(fact, role=NAMES[side])
     return None
 
 
@@ -68,15 +70,15 @@ def _others(leaf: Array, place: tuple[int | slice, ...]) -> Iterator[Array]:
         yield other
 
 
-def _differences(trials: Trials, place: tuple[int, int], own: BoolArray, other: BoolArray) -> Iterator[str]:
-    """The clause for one side, {0}, where its result depends on less than that of the other, {1}."""
+def _differences(trials: Trials, place: tuple[int, int], own: BoolArray, other: BoolArray) -> Iterator[Fact]:
+    """What is so of a side whose result depends on less than that of the other."""
     at, axis = place
     name, leaf = trials.inputs.names[at], trials.inputs.leaves[at]
     ignored = ~own.any(axis=tuple(range(1, own.ndim))) & other.any(axis=tuple(range(1, own.ndim)))
     marked = np.zeros(leaf.shape, bool)
     marked[(slice(None),) * axis + (ignored,)] = True
     if ignored.any() and (said := region(marked, name)):
-        yield f"{{0}} does not use {said}, which {{1}} does"
+        yield Fact("unused", said)
     for along in range(1, own.ndim):
         if own.shape[along] != len(own):
             continue
@@ -86,8 +88,8 @@ def _differences(trials: Trials, place: tuple[int, int], own: BoolArray, other: 
         earlier = later.T
         of = f"along axis {axis} of `{name}`" if leaf.ndim > 1 else f"of `{name}`"
         if not uses[later | earlier].any() and others[later | earlier].any():
-            yield f"{{0}} treats each position {of} alone, which {{1}} does not"
+            yield Fact("alone", where=of)
         elif not uses[later].any() and others[later].any():
-            yield f"at each position {of} {{0}} uses no later ones, which {{1}} does"
+            yield Fact("seen", "later", where=of)
         elif not uses[earlier].any() and others[earlier].any():
-            yield f"at each position {of} {{0}} uses no earlier ones, which {{1}} does"
+            yield Fact("seen", "earlier", where=of)

@@ -38,24 +38,18 @@ class EditsOfFunction:
 
     def __init__(self, trials: Trials) -> None:
         self._trials = trials
-        self.facts: tuple[Fact, ...] = ()
-        """What was said last, as facts."""
 
-    def of_functions(self) -> str:
+    def of_functions(self) -> tuple[Fact, ...]:
         """The setting of a loss, such as its reduction, that JAX has otherwise; empty if none gives JAX's results."""
-        return self._said(self._search.of_functions()) if self._search else ""
+        return _facts(self._search.of_functions()) if self._search else ()
 
-    def early(self) -> str:
-        """The edits that take little time, as a clause; empty if none gives JAX's results."""
-        return self._said(self._search.early()) if self._search else ""
+    def early(self) -> tuple[Fact, ...]:
+        """The facts of edits that take little time; empty if none gives JAX's results."""
+        return _facts(self._search.early()) if self._search else ()
 
-    def late(self) -> str:
+    def late(self) -> tuple[Fact, ...]:
         """The same of the other edits, after those."""
-        return self._said(self._search.late()) if self._search else ""
-
-    def _said(self, edits: Sequence[Edit]) -> str:
-        self.facts = tuple(dict.fromkeys(edit.fact for edit in edits))
-        return "; ".join(dict.fromkeys(edit.words() for edit in edits))
+        return _facts(self._search.late()) if self._search else ()
 
     @cached_property
     def _search(self) -> MistakeSearch | None:
@@ -100,6 +94,10 @@ class EditsOfFunction:
             if not sizes.any():  # a result of zeros shows nothing
                 return None
             return bool(np.nanmax(np.abs(got - target) / sizes) <= np.nanmax(np.abs(own - target) / sizes) / CLEARLY)
+
+
+def _facts(edits: Sequence[Edit]) -> tuple[Fact, ...]:
+    return tuple(dict.fromkeys(edit.fact for edit in edits))
 
 
 class Function:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from crosscheck._compare.diagnose.budget import FOR_HOW, SearchBudget
 from crosscheck._compare.how.dependence import of_dependence
@@ -12,9 +11,9 @@ from crosscheck._compare.how.edits import EditsOfFunction
 from crosscheck._compare.how.inputs import fitted, of_inputs
 from crosscheck._compare.how.nan import of_nan
 from crosscheck._compare.how.outputs import of_outputs, swapped
-from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Trial, Trials
+from crosscheck._compare.how.trials import NAMES, Trial, Trials
 from crosscheck._compare.judge.comparisons import Judged, Request
-from crosscheck._explain.facts import Fact
+from crosscheck._explain.facts import Fact, clause
 
 MOST_ELEMENTS = 2**20
 """If the inputs have more elements in all, no hypothesis is tried."""
@@ -22,10 +21,14 @@ MOST_ELEMENTS = 2**20
 
 @dataclass(frozen=True)
 class How:
-    """How two functions differ: as a clause, and as facts if edits of PyTorch's function proved it."""
+    """How two functions differ: as facts, one for each mistake."""
 
-    words: str
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...]
+
+    @property
+    def words(self) -> str:
+        """The same as a clause."""
+        return clause(self.facts)
 
 
 def how(request: Request, judged: Judged, budget: SearchBudget) -> How | None:
@@ -34,40 +37,43 @@ def how(request: Request, judged: Judged, budget: SearchBudget) -> How | None:
         return None
     trials = Trials(request, judged, budget.part(FOR_HOW))
     if trials.draws:
-        sides = " and ".join(trials.draws)
-        return How(f"{sides} {'draw' if len(trials.draws) > 1 else 'draws'} random numbers")
-    if said := of_nan(trials):
-        return How(said)
+        return _one(Fact("random", "draw" if len(trials.draws) > 1 else "draws", " and ".join(trials.draws)))
+    if fact := of_nan(trials):
+        return _one(fact)
     # A proof is coarser than the verdict. If no change at all is proven, each change that does nothing would be.
-    if trials.proves(Trial("", partial(trials.run, TORCH), JAX)):
+    if trials.proves(trials.as_it_is):
         return _of_dependence(trials)
     edits = EditsOfFunction(trials)
-    if trials.order == 0 and (said := edits.of_functions()):
-        return How(said, edits.facts)
+    if trials.order == 0 and (facts := edits.of_functions()):
+        return How(facts)
     if (trial := trials.first(change for change in _changes(trials) if not change.is_part)) is not None:
-        return How(trial.said)
-    if trials.order == 0 and (said := edits.early()):
-        return How(said, edits.facts)
+        return _one(trial.fact)
+    if trials.order == 0 and (facts := edits.early()):
+        return How(facts)
     if trials.order == 0 and (trial := trials.first(of_inputs(trials, with_result=True))) is not None:
-        return How(trial.said)
-    if trials.order == 0 and (said := edits.late()):
-        return How(said, edits.facts)
+        return _one(trial.fact)
+    if trials.order == 0 and (facts := edits.late()):
+        return How(facts)
     if (trial := trials.first(_others(trials))) is not None:
-        return How(trial.said)
+        return _one(trial.fact)
     return _of_dependence(trials)
 
 
+def _one(fact: Fact) -> How:
+    return How((fact,))
+
+
 def _of_dependence(trials: Trials) -> How | None:
-    said = of_dependence(trials) if trials.order == 0 and not trials.spent else None
-    return How(said) if said else None
+    fact = of_dependence(trials) if trials.order == 0 and not trials.spent else None
+    return None if fact is None else _one(fact)
 
 
-def cast(request: Request, judged: Judged, budget: SearchBudget, side: int) -> str | None:
-    """To which dtypes of fewer digits one side casts, as a clause; None if to none."""
+def cast(request: Request, judged: Judged, budget: SearchBudget, side: int) -> How | None:
+    """To which dtypes of fewer digits one side casts; None if to none."""
     trials = Trials(request, judged, budget.part(FOR_HOW))
     trials.result(side)  # what a program contains is known after a run
     dtypes = sorted(trials.lifted[side].met.narrow)
-    return f"{NAMES[side]} casts to {' and '.join(dtypes)}" if dtypes else None
+    return _one(Fact("cast", " and ".join(dtypes), NAMES[side])) if dtypes else None
 
 
 def _changes(trials: Trials) -> Iterator[Trial]:

@@ -11,6 +11,7 @@ import numpy as np
 from crosscheck._compare.how.fit import Fit
 from crosscheck._compare.how.numbers import of_counts, plain
 from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Trial, Trials, near
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.base import Noise
 
@@ -46,7 +47,7 @@ def _change(trials: Trials, said: str, moved: Moving, side: int, after: Callable
         return after(trials.run(side, moved(arguments), noise))
 
     other = 1 - side
-    return Trial(f"{NAMES[other]} gives what {NAMES[side]} gives {said}", run, other)
+    return Trial(Fact("input", said, NAMES[other]), run, other)
 
 
 def _with(at: int, function: Callable[[Array], Array], arguments: Arguments) -> list[Array]:

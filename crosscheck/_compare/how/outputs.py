@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import permutations, product
 
@@ -12,6 +13,7 @@ from scipy.special import expit, logsumexp
 from crosscheck._arithmetic.formats import Float64Array, IntArray
 from crosscheck._compare.how.numbers import factor, of_shapes, plain
 from crosscheck._compare.how.trials import JAX, NAMES, TORCH, Trial, Trials, near
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.base import Noise
 
@@ -35,10 +37,12 @@ ALONG_AN_AXIS: dict[str, Callable[..., Float64Array]] = {
     "the softmax of": lambda y, axis: np.exp(y - logsumexp(y, axis, keepdims=True)),
     "the log-softmax of": lambda y, axis: y - logsumexp(y, axis, keepdims=True),
     "the cumulative sum of": np.cumsum,
-    "divided by its sum:": lambda y, axis: y / y.sum(axis, keepdims=True),
-    "divided by its norm:": lambda y, axis: y / np.linalg.norm(y, axis=axis, keepdims=True),
-    "less its mean:": lambda y, axis: y - y.mean(axis, keepdims=True),
-    "less its maximum:": lambda y, axis: y - y.max(axis, keepdims=True),
+}
+CHANGES_ALONG_AN_AXIS: dict[str, Callable[..., Float64Array]] = {
+    "divided by its sum": lambda y, axis: y / y.sum(axis, keepdims=True),
+    "divided by its norm": lambda y, axis: y / np.linalg.norm(y, axis=axis, keepdims=True),
+    "less its mean": lambda y, axis: y - y.mean(axis, keepdims=True),
+    "less its maximum": lambda y, axis: y - y.max(axis, keepdims=True),
 }
 WIDTHS = (8, 16, 32)
 """The bits of integers that are narrower than PyTorch's sums and products of a whole axis, which have 64."""
@@ -51,11 +55,10 @@ MOST_LISTED = 8
 
 def of_outputs(trials: Trials) -> Iterator[Trial]:
     """The ways in which one side's result may follow from the other's, as far as the given inputs show."""
-    for said, function, source, view in _found(trials):
+    for fact, function, source, view in _found(trials):
         target = 1 - source
-
         run = partial(_applied, trials, source, function)
-        yield Trial(f"{NAMES[target]} gives {said.format(NAMES[source])}", run, target, view)
+        yield Trial(replace(fact, role=NAMES[target]), run, target, view)
 
 
 def _applied(
@@ -64,7 +67,8 @@ def _applied(
     return function(trials.run(source, arguments, noise))
 
 
-Found = tuple[str, Function, int, Function]
+Found = tuple[Fact, Function, int, Function]
+"""What is so of the other side's result, the function that gives it from that of a source, the source, and the view."""
 
 
 def _found(trials: Trials) -> Iterator[Found]:
@@ -73,59 +77,56 @@ def _found(trials: Trials) -> Iterator[Found]:
         return
     with np.errstate(all="ignore"):
         for source, (given, target) in enumerate(((torch, jax), (jax, torch))):
-            for said, function in _wrapped(given) if not trials.is_float else ():
+            for fact, function in _wrapped(given) if not trials.is_float else ():
                 if near(function(given), target):
-                    yield said, function, source, np.asarray
-        for said, function in _scaled(trials, torch, jax):
-            yield said, function, TORCH, np.asarray
+                    yield fact, function, source, np.asarray
+        for fact, function in _scaled(trials, torch, jax):
+            yield fact, function, TORCH, np.asarray
         if 1 < torch.size <= MOST_MOVED:
             yield from _moved(torch, jax, trials.is_float)
         for source, (given, target) in enumerate(((torch, jax), (jax, torch))):
-            for said, function in (*_functions(given), *_cut_off(given, target)):
+            for fact, function in (*_functions(given), *_cut_off(given, target)):
                 if near(function(given), target):
-                    yield said, function, source, np.asarray
+                    yield fact, function, source, np.asarray
 
 
-def _wrapped(given: Float64Array) -> Iterator[tuple[str, Function]]:
+def _wrapped(given: Float64Array) -> Iterator[tuple[Fact, Function]]:
     """Integers that have too few bits for a result keep only its last bits."""
     for bits, least in product(WIDTHS, (-0.5, 0.0)):
         low, kind = least * 2.0**bits, "int" if least else "uint"
         if ((given < low) | (given >= low + 2.0**bits)).any():
-            said = f"what {{}} gives, wrapped around: its {kind}{bits} cannot hold that"
-            yield said, partial(_wrap, low=low, count=2.0**bits)
+            yield Fact("wrapped", f"{kind}{bits}"), partial(_wrap, low=low, count=2.0**bits)
 
 
 def _wrap(y: Float64Array, low: float, count: float) -> Float64Array:
     return np.asarray((y - low) % count + low)
 
 
-def _scaled(trials: Trials, torch: Float64Array, jax: Float64Array) -> Iterator[tuple[str, Function]]:
+def _scaled(trials: Trials, torch: Float64Array, jax: Float64Array) -> Iterator[tuple[Fact, Function]]:
     times = factor(torch, jax)
     if times and near(torch * times, jax):
         if near(-torch, jax):
-            yield "the negative of what {} gives", np.negative
+            yield Fact("function", "the negative of"), np.negative
         for number in (*of_shapes(trials, times), plain(times)):
-            yield f"{number.said} times what {{}} gives{number.why}", partial(np.multiply, number.value)
+            yield Fact("times", number.said, where=number.why), partial(np.multiply, number.value)
     more = plain(float(np.median((jax - torch)[np.isfinite(torch) & np.isfinite(jax)] if torch.size else 0.0)))
     if more.value and near(torch + more.value, jax):
-        said = f"plus {more.said}" if more.value > 0 else f"minus {plain(-more.value).said}"
-        said = f"what {{}} gives, {said}"
+        fact = Fact("plus", more.said) if more.value > 0 else Fact("minus", plain(-more.value).said)
         if np.ptp(torch) == 0 and torch.size > 1:
-            said = f"{float(jax.flat[0]):.6g} everywhere, where {{}} gives {float(torch.flat[0]):.6g}"
-        yield said, lambda y: y + more.value
+            fact = Fact("constant", torch=f"{float(torch.flat[0]):.6g}", jax=f"{float(jax.flat[0]):.6g}")
+        yield fact, lambda y: y + more.value
 
 
-def _functions(given: Float64Array) -> Iterator[tuple[str, Function]]:
-    for said, function in OF_ELEMENTS.items():
-        yield f"{said} what {{}} gives", function
-    for said, along in ALONG_AN_AXIS.items():
-        for axis in range(given.ndim):
-            of = f" along axis {axis}" if given.ndim > 1 else ""
-            clause = f"what {{}} gives, {said[:-1]}{of}" if said.endswith(":") else f"{said} what {{}} gives{of}"
-            yield clause, partial(along, axis=axis)
+def _functions(given: Float64Array) -> Iterator[tuple[Fact, Function]]:
+    for what, function in OF_ELEMENTS.items():
+        yield Fact("function", what), function
+    for kind, table in (("function", ALONG_AN_AXIS), ("changed", CHANGES_ALONG_AN_AXIS)):
+        for what, along in table.items():
+            for axis in range(given.ndim):
+                yield Fact(kind, what, where=_along(axis, given.ndim)), partial(along, axis=axis)
 
 
-def _cut_off(given: Float64Array, target: Float64Array) -> Iterator[tuple[str, Function]]:
+def _cut_off(given: Float64Array, target: Float64Array) -> Iterator[tuple[Fact, Function]]:
     """One value replaces every element that differs: those beyond it, or those at certain places."""
     other = (given != target) & ~(np.isnan(given) & np.isnan(target))
     values = np.unique(target[other])
@@ -136,13 +137,13 @@ def _cut_off(given: Float64Array, target: Float64Array) -> Iterator[tuple[str, F
         (value,) = values.tolist()
         number = f"{value:g}"
         if (given[other] > value).all() and (target[~other] <= value).all():
-            yield f"what {{}} gives, but nothing above {number}", lambda y: np.minimum(y, value)
+            yield Fact("above", number), lambda y: np.minimum(y, value)
         if (given[other] < value).all() and (target[~other] >= value).all():
-            yield f"what {{}} gives, but nothing below {number}", lambda y: np.maximum(y, value)
-        yield f"{number} where {{}} does not, and the same elsewhere", lambda y: np.where(other, value, y)
+            yield Fact("below", number), lambda y: np.maximum(y, value)
+        yield Fact("filled", number), lambda y: np.where(other, value, y)
     elif (low < values[0]).all() and (high > values[1]).all():
         yield (
-            f"what {{}} gives, cut off at {values[0]:g} and {values[1]:g}",
+            Fact("bounds", f"{values[0]:g} and {values[1]:g}"),
             lambda y: np.clip(y, values[0], values[1]),
         )
 
@@ -151,24 +152,24 @@ def _moved(torch: Float64Array, jax: Float64Array, floats: bool) -> Iterator[Fou
     """The same elements in another order."""
     for said, function in _orders(torch):
         if near(function(torch), jax):
-            yield f"what {{}} gives, {said}", function, TORCH, np.asarray
+            yield Fact("arranged", said), function, TORCH, np.asarray
     for said, function, view in _shifts(torch):
         if np.unique(view(jax)).size > 1 and near(view(function(torch)), view(jax)):
-            yield f"what {{}} gives, {said}", function, TORCH, view
+            yield Fact("arranged", said), function, TORCH, view
     for axis in range(torch.ndim):
         order = _slices_in_order(torch, jax, axis)
         if order is not None:
             of = f"slices of axis {axis}" if torch.ndim > 1 else "elements"
             listed = f": {', '.join(map(str, order))}" if order.size <= MOST_LISTED else ""
             yield (
-                f"what {{}} gives, with the {of} in another order{listed}",
+                Fact("arranged", f"with the {of} in another order{listed}"),
                 partial(np.take, indices=order, axis=axis),
                 TORCH,
                 np.asarray,
             )
     if floats and near(np.sort(torch, axis=None), np.sort(jax, axis=None)):
         # the order depends on the inputs: it is proven only that both have the same elements
-        yield "the same elements as {}, in another order", np.asarray, TORCH, partial(np.sort, axis=None)
+        yield Fact("elements"), np.asarray, TORCH, partial(np.sort, axis=None)
 
 
 def _orders(given: Float64Array) -> Iterator[tuple[str, Function]]:
@@ -204,8 +205,8 @@ def _shifts(given: Float64Array) -> Iterator[tuple[str, Function, Function]]:
         for steps in (1, -1, 2, -2, 3, -3):
             if abs(steps) < given.shape[axis] // 2 + 1:
                 among = (*(slice(None),) * axis, slice(steps, None) if steps > 0 else slice(None, steps))
-                said = _rolled(steps, axis, 0, given.ndim).replace("rolled", "shifted")
-                yield f"{said}, but for the end", partial(np.roll, shift=steps, axis=axis), partial(_part, among=among)
+                said = f"shifted by {steps}{_along(axis, given.ndim)}, but for the end"
+                yield said, partial(np.roll, shift=steps, axis=axis), partial(_part, among=among)
 
 
 def _read(y: Float64Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Float64Array:
@@ -221,9 +222,12 @@ def _part(y: Float64Array, among: tuple[slice, ...]) -> Float64Array:
 
 
 def _rolled(steps: int, axis: int, size: int, ndim: int) -> str:
-    if 2 * steps == size:
-        return "with its halves" + (f" along axis {axis}" if ndim > 1 else "") + " exchanged"
-    return f"rolled by {steps}" + (f" along axis {axis}" if ndim > 1 else "")
+    along = _along(axis, ndim)
+    return f"with its halves{along} exchanged" if 2 * steps == size else f"rolled by {steps}{along}"
+
+
+def _along(axis: int, ndim: int) -> str:
+    return f" along axis {axis}" if ndim > 1 else ""
 
 
 def _slices_in_order(torch: Float64Array, jax: Float64Array, axis: int) -> IntArray | None:
@@ -251,7 +255,7 @@ def swapped(trials: Trials) -> Iterator[Trial]:
             continue
         other = trials.of(k)
         yield Trial(
-            f"JAX gives as `{names[trials.index]}` what PyTorch gives as `{name}`",
+            Fact("output", torch=name, jax=names[trials.index]),
             partial(other.run, TORCH),
             JAX,
         )

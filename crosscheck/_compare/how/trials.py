@@ -15,6 +15,7 @@ from crosscheck._compare.judge.comparisons import Judged, Request
 from crosscheck._compare.judge.evidence import drawn_roundoff, without_nan
 from crosscheck._compare.judge.results import directions
 from crosscheck._compare.work import of_jax, of_torch
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Inputs, Outputs, layout
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -44,13 +45,13 @@ class Trial:
     """A change of one side that makes it give what the other side gives.
 
     Attributes:
-        said: How the sides differ, as a clause.
+        fact: How the sides differ.
         run: The result of the changed side.
         target: The side whose result it then gives.
         view: The part or function of both results that is then equal.
     """
 
-    said: str
+    fact: Fact
     run: Run
     target: int
     view: Callable[[Array], Array] = np.asarray
@@ -129,6 +130,11 @@ class Trials:
         other = copy(self)
         other.index, other._results = index, {}
         return other
+
+    @property
+    def as_it_is(self) -> Trial:
+        """PyTorch's side without a change: it is proven where a proof is too coarse to tell the sides apart."""
+        return Trial(Fact("same"), partial(self.run, TORCH), JAX)
 
     def without_nan(self) -> Trials:
         """The trials with an ordinary number of each input in place of its NaN."""

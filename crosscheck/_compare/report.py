@@ -145,6 +145,11 @@ class PairReport(Report, TwoSidedReport):
         )
 
 
+def without_names(report: PairReport) -> str:
+    """The verdict behind its word and the names of both functions."""
+    return report.verdict[len(report._verdict.head) :]
+
+
 def _shortened(line: str) -> str:
     return line if len(line) <= WIDEST else f"{line[: WIDEST - 3]}..."
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 from crosscheck._records.names import ORDER_NAMES, ORDERS, SIGN_OF_ZERO
+from crosscheck._records.worded import Worded
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ MOST_NOTES = 6
 MOST_AGREEING = 8
 MUCH = 8
 """A side is called nearer to the truth if the other's error is this many times as large, and as many ULP."""
-DIGIT = re.compile(r"\d")
 MOST_SHOWN = 12
 A_SHARE = 1e-3
 """Differences larger than this, relatively, are given as a percentage."""
@@ -169,12 +168,16 @@ def evidence(report: PairReport) -> Iterator[str]:
     for id_, (cause, reason) in list(report.deviations.items())[:4]:
         yield f"  accepted  {id_} ({cause}): {reason}"
     # of notes that differ only in their numbers, such as those of both modes, the first
-    kept = {DIGIT.split(note)[0]: note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
+    kept = {_subject(note): note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
     notes = [*report.diagnosis.notes, *_nearer(report), *reversed(kept.values())]
     for note in notes[:MOST_NOTES]:
         yield f"  note      {note}"
     if len(notes) > MOST_NOTES:
         yield f"  note      and {len(notes) - MOST_NOTES} more; the JSON report has them all"
+
+
+def _subject(note: str) -> Hashable:
+    return (note.kind, *note.about) if isinstance(note, Worded) else note
 
 
 def _agreeing(report: PairReport) -> Iterator[str]:

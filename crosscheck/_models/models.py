@@ -13,11 +13,12 @@ from crosscheck import _arguments
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import lacking
 from crosscheck._frameworks.settings import spared, undisturbed
-from crosscheck._models.report.records import WeightMatch
+from crosscheck._models.report.records import UNMATCHED, WeightMatch
 from crosscheck._models.report.report import ModelsReport
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import both_frameworks
+from crosscheck._records.worded import kind_of
 
 WEIGHTS = ("given", "copy")
 
@@ -116,7 +117,6 @@ def _report(results: Any, name: str, begun: float) -> ModelsReport:
     from crosscheck._models.explain.faults import faults, layers
     from crosscheck._models.explain.stretches import segments
     from crosscheck._models.explain.unproven import set_aside
-    from crosscheck._models.pair.listing import UNMATCHED
     from crosscheck._models.report.uncompared import left_out, named, notes, refusal
 
     set_aside(results)
@@ -136,7 +136,7 @@ def _report(results: Any, name: str, begun: float) -> ModelsReport:
         names = [f"a sum in {layer.torch or 'the model'}" if layer.name == "sum" else layer.name for layer in places]
         results.notes.append(f"not compared: {named(names)}; {why}")
     alone = [
-        match.jax for match in results.weights.matches if match.torch is None and str(match.reason).startswith(UNMATCHED)
+        match.jax for match in results.weights.matches if match.torch is None and kind_of(match.reason) == UNMATCHED.kind
     ]
     if alone and not wrong and results.flat.dtype in ("bfloat16", "float16"):
         results.notes.append(

@@ -54,8 +54,13 @@ class Verdict:
     sentence: str = ""
     mistake: str = ""
 
+    @property
+    def head(self) -> str:
+        """How the whole verdict begins: the word and the names of both sides."""
+        return f"{self.word}: {_before(self.name)}"
+
     def __str__(self) -> str:
-        return f"{self.word}: {_before(self.name)}{self.sentence or f'{_before(self.place)}{self.said}'}."
+        return f"{self.head}{self.sentence or f'{_before(self.place)}{self.said}'}."
 
     @property
     def parts(self) -> Parts:

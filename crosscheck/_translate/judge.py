@@ -13,10 +13,11 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from crosscheck._compare.compare import compare
-from crosscheck._compare.judge.comparisons import NAN_EVERYWHERE
-from crosscheck._compare.report import PairReport
+from crosscheck._compare.judge.notes import NAN_EVERYWHERE
+from crosscheck._compare.report import PairReport, without_names
 from crosscheck._dictionary.records import DIFFER, DTYPES, NOT_JUDGED, SAME, TranslatedPair, Translation
 from crosscheck._records.interface import MissingFrameworkError
+from crosscheck._records.worded import kind_of
 from crosscheck._translate.code import arrays, as_run_alone, function
 from crosscheck._translate.draws import compare_draws
 from crosscheck._translate.sides import both, literals
@@ -78,9 +79,8 @@ def _compared(pair: TranslatedPair, dtypes: tuple[str, ...]) -> TranslatedPair:
         if not report.passed:
             break
     decisive = report.decisive
-    text = report.verdict.partition(f"{decisive.function}: ")[2] if decisive else report.verdict
-    text = _named(text, names)
-    if NAN_EVERYWHERE in report.verdict:
+    text = _named(without_names(report) if decisive else report.verdict, names)
+    if decisive is not None and kind_of(decisive.message) == NAN_EVERYWHERE.kind:
         return replace(pair, verdict=SAME, cause="exact", told="NaN in both")
     if report.passed:
         cause = "exact" if all(set(comparison.causes) <= {"exact"} for comparison in report.comparisons) else "rounding"

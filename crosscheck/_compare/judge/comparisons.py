@@ -14,15 +14,15 @@ from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntA
 from crosscheck._arithmetic.profile import Columns, Profile, profile
 from crosscheck._arithmetic.ulp import unit_of
 from crosscheck._compare.judge.figures import figures
+from crosscheck._compare.judge.notes import EMPTY, NAN_EVERYWHERE, diagnosed, of_order
 from crosscheck._compare.judge.verdict import BOTH, SIDES, ElementVerdict, Sides
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._records.names import CAUSES, ORDER_NAMES, SIGN_OF_ZERO
 from crosscheck._records.records import Activation
+from crosscheck._records.worded import Worded
 from crosscheck._verdict.accept import Accepted
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, NOT_JUDGED, Codes
 from crosscheck._verdict.records import CauseCount, Comparison, Point
-
-NAN_EVERYWHERE = "both sides are NaN everywhere"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def comparison(
     verdict: ElementVerdict,
     x: Array | None,
     elementwise: bool,
-    notes: Sequence[str],
+    notes: Sequence[Worded],
     excerpt: Excerpt | None,
 ) -> Judged:
     """The record of one result; ``x`` is the input whose elements correspond to those of the result, if there is one."""
@@ -122,7 +122,7 @@ def comparison(
     if excerpt is not None and points:
         points = excerpt.total(codes.size)
         causes = _of_all(causes, points, excerpt.equal[place.index])
-        notes = [f"diagnosed at {codes.size:,} of {points:,} elements: those furthest apart, and a sample", *notes]
+        notes = [diagnosed(codes.size, points), *notes]
     worst = next(iter(causes), None)
     measures = figures(results, verdict, compared, fmt, excerpt.is_sampled(codes.shape) if excerpt else None)
     record = Comparison(
@@ -150,8 +150,8 @@ def comparison(
         uncovered=uncovered,
         undecided=int((np.isnan(verdict.truth) & compared).sum()),
         diagnosed=codes.size if excerpt is not None and points else None,
-        message=None if points else f"{NAN_EVERYWHERE if codes.size else 'the result is empty'}, so nothing was compared",
-        notes=tuple(dict.fromkeys((*(f"{ORDER_NAMES[place.order]}: {note}" for note in verdict.notes), *notes))),
+        message=None if points else NAN_EVERYWHERE if codes.size else EMPTY,
+        notes=tuple(dict.fromkeys((*(of_order(place.order, note) for note in verdict.notes), *notes))),
         figures=measures,
         profile=_profile(results, verdict, x if elementwise else None, compared, fmt) if points else None,
     )

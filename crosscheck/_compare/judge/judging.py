@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, is_float, widen
+from crosscheck._compare.judge import notes
 from crosscheck._compare.judge.comparisons import EVALUATE, ComparisonPlace, Excerpt, Judged, Request, comparison
 from crosscheck._compare.judge.contradict import Contradiction
 from crosscheck._compare.judge.evidence import Measured, ProgramRuns
@@ -20,14 +21,13 @@ from crosscheck._compare.truth.proven import proven
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Array, Directions, Inputs, Outputs, Result, layout
 from crosscheck._frameworks.torch_program import TorchProgram
+from crosscheck._records.worded import Worded
 from crosscheck._shadow.base import Flushing, Lifted
 from crosscheck._shadow.programs import lift_jax, lift_torch
 from crosscheck._verdict.causes import CODE, FIRST_PASSING
 
 Lifting = tuple[Lifted, Flushing]
 """Both sides' programs in float64."""
-
-BY_POSITION = "what an element gives depends on its position"
 
 
 def lift(sides: tuple[TorchProgram, JaxProgram], order: int, along: Directions) -> Lifting:
@@ -53,9 +53,9 @@ def judge_results(
     contradiction = Contradiction(runs, places, along, request.inputs, alone)
     exact = _exact(request, places, alone)
     in_place = excerpt is not None and excerpt.in_place
-    enclosed, about_truth = _enclosed(request, sides[1], along) if not in_place else (None, [BY_POSITION])
+    enclosed, about_truth = _enclosed(request, sides[1], along) if not in_place else (None, [notes.BY_POSITION])
     factors = [_factor(place, outputs, request.inputs, along, alone) for place in places]
-    notes = [*about_truth, *_notes(sides, lifted)]
+    remarks = [*about_truth, *_notes(sides, lifted)]
     lacking = _lacking(places, ran, measured, contradiction)
     jumps: set[int] = set()
     """The outputs whose values differ only at these very inputs."""
@@ -100,7 +100,7 @@ def judge_results(
             if order and single:  # it is reported without its factor
                 got, jax = (widen(result) / factors[i] if is_float(result) else result for result in (got, jax))
                 verdict.truth /= factors[i]
-            yield comparison(place, (got, jax), verdict, x, alone is not None, notes, excerpt)
+            yield comparison(place, (got, jax), verdict, x, alone is not None, remarks, excerpt)
 
 
 def _factor(
@@ -134,7 +134,7 @@ def _exact(
     return {i: truths[order] for i, (order, k, _) in enumerate(places) if alone[k]}
 
 
-def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[list[Array] | None, list[str]]:
+def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[list[Array] | None, list[Worded]]:
     """In float64, which has no wider dtype: JAX's program in ball arithmetic, and notes about the truth."""
     if request.inputs.fmt.precision < 53 or request.exact is not None or side.untraceable:
         return None, []
@@ -144,8 +144,8 @@ def _enclosed(request: Request, side: JaxProgram, along: Directions) -> tuple[li
     except Exception as error:  # the program may raise anything; a note says that this evidence is missing
         enclosures, why = None, f"could not be followed in ball arithmetic ({type(error).__name__})"
     if enclosures is None:
-        return None, [f"float64 has no wider dtype, and this program {why}: the truth is that of the better side"]
-    return enclosures, ["the truth is what the JAX program gives in ball arithmetic, where both sides agree on it"]
+        return None, [notes.no_truth(why)]
+    return enclosures, [notes.TRUTH_OF_BALLS]
 
 
 @dataclass(frozen=True)
@@ -190,25 +190,11 @@ def _is_zero(result: Result, wide: Float64Array) -> bool:
         return (result is None or not np.any(widen(result))) and not np.any(np.nan_to_num(wide, nan=1.0))
 
 
-def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> list[str]:
-    untraceable = sides[1].untraceable
-    notes = [
-        f"two runs of the {NAMES[side.name]} function on the same input differ in their last digits; one of them is judged"
-        for side in sides
-        if side.uneven
-    ]
-    for side in sides:
-        if side.changed:
-            changed = f"{', '.join(side.changed[:4])}{' and more' if len(side.changed) > 4 else ''}"
-            notes.append(f"the {NAMES[side.name]} module changes its {changed} when it is called; {EVALUATE[side.name]}")
-    for name, program in zip(NAMES.values(), lifted, strict=True):
-        narrow = sorted(program.met.narrow)
-        if narrow:
-            notes.append(f"inside, the {name} function computes in {' and '.join(narrow)}")
-    if untraceable:
-        notes.append(f"the JAX function cannot be traced, so it was compared eagerly only ({untraceable})")
-    else:
-        for name, program in zip(NAMES.values(), lifted, strict=True):
-            if program.met.opaque:
-                notes.append(f"noise does not enter {', '.join(sorted(program.met.opaque))} in {name}")
-    return notes
+def _notes(sides: tuple[TorchProgram, JaxProgram], lifted: Sequence[Lifted]) -> list[Worded]:
+    named = list(zip(NAMES.values(), lifted, strict=True))
+    remarks = [notes.uneven(NAMES[side.name]) for side in sides if side.uneven]
+    remarks += [notes.changed(NAMES[side.name], side.changed, EVALUATE[side.name]) for side in sides if side.changed]
+    remarks += [notes.narrow(name, sorted(program.met.narrow)) for name, program in named if program.met.narrow]
+    if sides[1].untraceable:
+        return [*remarks, notes.untraceable(sides[1].untraceable)]
+    return remarks + [notes.opaque(name, sorted(program.met.opaque)) for name, program in named if program.met.opaque]

@@ -14,10 +14,12 @@ from scipy.special import stdtrit
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, Format, IntArray, is_float, widen
 from crosscheck._arithmetic.ulp import unit_of
+from crosscheck._compare.judge import notes
 from crosscheck._compare.judge.evidence import DISTANCE, DRAWS, Hull, Measured, joined, same_bits, zeros_of_other_sign
 from crosscheck._compare.judge.known_truth import GivenTruth, settle
 from crosscheck._compare.judge.terms import common_size
 from crosscheck._frameworks.programs import Array
+from crosscheck._records.worded import Worded
 from crosscheck._verdict.causes import CODE, NOT_JUDGED, Codes
 
 NEITHER, TORCH, JAX, BOTH = range(4)
@@ -77,7 +79,7 @@ class ElementVerdict:
     """The size of the terms of each element, where elements have terms in common, otherwise 0."""
     opposite: BoolArray
     """Where the two functions choose zeros of different sign: a convention that always passes."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Worded] = field(default_factory=list)
     jumps: bool = False
     """Whether the values differ only at these inputs."""
 
@@ -143,7 +145,7 @@ class _Rule:
         self.wide, self.spreads = measured.wide, measured.spreads
         self.common: Float64Array = np.zeros(self.x.shape)
         self.terms: Float64Array = np.zeros(self.x.shape)
-        self.notes: list[str] = []
+        self.notes: list[Worded] = []
         self.jumps = False
         with np.errstate(invalid="ignore", over="ignore"):
             settled = settle(measured, fmt, given, k)
@@ -176,7 +178,7 @@ class _Rule:
         wrong = differ & ~overflow & ~fragile
         codes[wrong] = CODE["special"]
         if (differ & fragile & ~overflow).any():
-            self.notes.append("rounding alone decides, on both sides, whether a result is finite; nobody is wrong there")
+            self.notes.append(notes.FINITE_BY_ROUNDING)
         true = np.isfinite(self.truth) & self.known
         lone = np.isfinite(self.wide[0]) != np.isfinite(self.wide[1])
         at_fault = np.where(finite[0], JAX, np.where(finite[1], TORCH, BOTH))
@@ -298,10 +300,7 @@ class _Rule:
         if not alike.any():
             return
         worst = float((smaller[alike] / self.unit[alike]).max())
-        self.notes.append(
-            f"both sides lose digits alike: at {int(alike.sum()):,} of {alike.size:,} elements both are far from the truth, "
-            f"by up to {worst:.3g} ULP ({np.log10(max(worst, 1)):.0f} decimal digits)"
-        )
+        self.notes.append(notes.both_lose(int(alike.sum()), alike.size, worst))
 
     def _difference(self, differ: BoolArray, codes: Codes, sides: Sides) -> None:
         """Where the functions differ in float64 too, and the dtype shows it: another valid choice, or another function."""
@@ -325,7 +324,7 @@ class _Rule:
         codes[outside] = CODE["definition"]
         if outside.any() and self.ask.contradicted is None:
             self.jumps = True
-            self.notes.append("they differ at these inputs alone and agree next to them, so neither side is known to err")
+            self.notes.append(notes.AT_THESE_INPUTS)
         elif not self.ask.jumps:
             sides[outside & ~inside[0]] |= TORCH
             sides[outside & ~inside[1]] |= JAX
@@ -334,9 +333,7 @@ class _Rule:
         shows = np.maximum(SHOWS * self.measured.conditioning, SHOWS_INSIDE * np.minimum(*self.spreads))
         hidden = rest & (gap <= np.where(self._jumps_under_noise(around), 0.0, shows) + size)
         if hidden.any():
-            self.notes.append(
-                f"in float64 the functions differ, by {float(gap[hidden].max()):.3g} or less, too little for {self.fmt.name}"
-            )
+            self.notes.append(notes.hidden(float(gap[hidden].max()), self.fmt.name))
         rest &= ~hidden
         codes[rest] = CODE["definition"]
         if rest.any() and self.ask.contradicted is not None:

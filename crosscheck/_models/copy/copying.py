@@ -10,9 +10,10 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.settings import undisturbed
-from crosscheck._models.report.records import WeightMatch
+from crosscheck._models.report.records import AMBIGUOUS, NOT_PROVEN, WeightMatch
 from crosscheck._records.errors import UsageError
 from crosscheck._records.interface import both_frameworks
+from crosscheck._records.worded import Worded
 
 if TYPE_CHECKING:
     from crosscheck._models.copy.number_tracing import NumberTracer
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 PROVEN = "a run with random weights"
 ALONE = "a run with random weights, by its own operation; what follows differs"
-NOT_PROVEN = "not proven: no run agreed with what was likeliest, so it was left as it was"
-AMBIGUOUS = "unidentifiable: several weights of equal shape are used alike, and names do not tell them apart"
 
 
 @undisturbed(alone=True)
@@ -156,7 +155,7 @@ def with_random_weights(module: Any, seed: int) -> Any:
 
 def _results(
     tracer: NumberTracer, state: State, given: Mapping[str, Array], *, likeliest: bool
-) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, str]]:
+) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, Worded]]:
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
     from crosscheck._models.run.places import TorchPlaces, regions
 
@@ -165,7 +164,7 @@ def _results(
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}
     matches: list[tuple[WeightMatch, Array | None]] = []
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Worded] = {}
     hows: dict[str, str] = {}
     for name, (first, second) in state.sources.items():
         proven = state.proven.get(name, np.zeros(first.shape, bool)) & (first >= 0)
@@ -173,7 +172,7 @@ def _results(
             if (first >= 0).any():
                 reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
                 reasons |= dict.fromkeys([name, *(owner for owner, *_ in torch_places.split(first))], reason)
-                if likeliest and reason == NOT_PROVEN and (first >= 0).all():
+                if likeliest and reason is NOT_PROVEN and (first >= 0).all():
                     arrays[name] = values.numbers(first) + values.numbers(second)
             continue
         hows[name] = ALONE if name in state.alone else PROVEN

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crosscheck._models.copy.copying import AMBIGUOUS, NOT_PROVEN
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edits import EditSearch
 from crosscheck._models.judge.forced import LocatedFault
-from crosscheck._models.pair.listing import IN_JAX, UNUSED
-from crosscheck._models.report.records import INTEGERS, WeightMatch
+from crosscheck._models.report.records import AMBIGUOUS, IN_JAX, INTEGERS, NOT_PROVEN, UNUSED, WeightMatch
 from crosscheck._models.report.uncompared import statistics
 from crosscheck._models.values.uses import DATA
+from crosscheck._records.worded import kind_of
 
 OF_SETTINGS = frozenset(["setting", "form", "padding"])
 """The kinds of facts that other weights seldom explain, as they may explain another function or order of numbers."""
@@ -22,16 +21,17 @@ def not_copied(results: ModelResults, matches: Sequence[WeightMatch]) -> tuple[s
 
     If JAX has none of that size, nothing could be copied: the port is another model there.
     """
-    left = [match for match in matches if not match.matched and match.reason not in (INTEGERS, UNUSED, IN_JAX)]
+    never = {reason.kind for reason in (INTEGERS, UNUSED, IN_JAX)}
+    left = [match for match in matches if not match.matched and kind_of(match.reason) not in never]
     alone = {match.jax for match in left}
     empty = {value.size for name, value in zip(results.model.names, results.model.weights, strict=True) if name in alone}
     unreturned = {name for name, other in statistics(results).items() if not other}
     sizes = {name: value.size for name, value in results.torch.weights.items() if name not in unreturned}
-    likely = (NOT_PROVEN, AMBIGUOUS)
+    likely = {NOT_PROVEN.kind, AMBIGUOUS.kind}
     return tuple(
         match.torch
         for match in left
-        if match.torch in sizes and (match.reason in likely or sizes[match.torch] in empty) and match.torch
+        if match.torch in sizes and (kind_of(match.reason) in likely or sizes[match.torch] in empty) and match.torch
     )
 
 

@@ -13,11 +13,9 @@ from crosscheck._models.pair.pairing import SAME
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.record.torch_recording import TorchRecord
-from crosscheck._models.report.records import INTEGERS, WeightMatch
+from crosscheck._models.report.records import IN_JAX, INTEGERS, UNMATCHED, UNUSED, WeightMatch
 from crosscheck._models.run.places import float_arrays, of_constants
-
-UNMATCHED, UNUSED = "unmatched", "unused"
-IN_JAX = "computed in JAX"
+from crosscheck._records.worded import Worded
 
 
 def listing(
@@ -25,7 +23,7 @@ def listing(
     model: JaxModel,
     flat: JaxProgramFlat,
     matches: Iterable[WeightMatch],
-    reasons: Mapping[str, str],
+    reasons: Mapping[str, Worded],
 ) -> tuple[WeightMatch, ...]:
     """Every weight of both models, torch's first: its partner, or why it has none."""
     matches_of: dict[str, list[WeightMatch]] = defaultdict(list)

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.pair.listing import UNMATCHED, listing
+from crosscheck._models.pair.listing import listing
 from crosscheck._models.pair.neighbours import neighbours
 from crosscheck._models.pair.pairing import WeightPair
 from crosscheck._models.pair.prints import Prints, groups
@@ -20,7 +20,7 @@ from crosscheck._models.pair.whole_weights import Sources, Whole
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
-from crosscheck._models.report.records import WeightMatch
+from crosscheck._models.report.records import UNIDENTIFIABLE, WeightMatch, unmatched
 from crosscheck._models.run.places import Places, TorchPlaces, float_arrays, jax_places, orders, regions, shaped
 from crosscheck._models.values.names import best, layer_of
 from crosscheck._models.values.uses import Use, digest
@@ -29,7 +29,6 @@ BY_VALUES = "both hold the same values"
 BY_POSITION = "position between its neighbours"
 BY_NAME = "its name, among those that hold the same values"
 BESIDE = "the weights beside it, among those that hold the same values"
-UNIDENTIFIABLE = "unidentifiable: two weights of equal shape and equal values, used alike"
 
 
 @dataclass(frozen=True)
@@ -342,7 +341,7 @@ class _Account:
                 reasons[place] = UNIDENTIFIABLE
                 continue
             whole = bool(region.mask.all())
-            same = whole and region.layout == "the same"
+            same = whole and not region.steps
             torch_numbers = self.torch_weights[name].astype(np.float64) if same else self.places.numbers(sources[place])
             apart = (
                 self.jax_weights[place] - torch_numbers if whole else (self.jax_weights[place] - torch_numbers)[region.mask]
@@ -354,7 +353,7 @@ class _Account:
         for name, places in sources.items():
             missing = int((places < 0).sum())
             if missing and not self._explained(name) and missing < places.size:
-                reasons[name] = f"{UNMATCHED}: {missing} of its {places.size} numbers"
+                reasons[name] = unmatched(missing, places.size)
         return listing(self.torch, self.model, self.flat, [*matches, *self.extra], reasons)
 
     def _alike(self) -> set[str]:

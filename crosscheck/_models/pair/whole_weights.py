@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.run.index_maps import layout
+from crosscheck._models.run.index_maps import in_words, layout
 from crosscheck._models.run.places import TorchPlaces
 
 FEW = 3
@@ -54,10 +54,10 @@ class Whole:
     def layout(self) -> str:
         """The layout in words."""
         if tuple(self.shape[axis] for axis in self.order) != self.there:
-            return layout(self.seen(np.arange(prod(self.shape)).reshape(self.shape)), self.shape)
+            return in_words(layout(self.seen(np.arange(prod(self.shape)).reshape(self.shape)), self.shape))
         # where no axis is folded, a smaller array shows the same
         few = tuple(min(size, FEW) for size in self.shape)
-        return layout(np.arange(prod(few)).reshape(few).transpose(self.order), few)
+        return in_words(layout(np.arange(prod(few)).reshape(few).transpose(self.order), few))
 
 
 class Sources(Mapping[str, Array]):

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-INTEGERS = "not compared: it holds no floats"
+from crosscheck._records.worded import Worded, kind_of
+
+INTEGERS = Worded("not compared: it holds no floats", "integers")
+UNMATCHED, UNUSED = Worded("unmatched", "unmatched"), Worded("unused", "unused")
+IN_JAX = Worded("computed in JAX", "computed")
+UNIDENTIFIABLE = Worded("unidentifiable: two weights of equal shape and equal values, used alike", "unidentifiable")
+AMBIGUOUS = Worded(
+    "unidentifiable: several weights of equal shape are used alike, and names do not tell them apart", "ambiguous"
+)
+NOT_PROVEN = Worded("not proven: no run agreed with what was likeliest, so it was left as it was", "not proven")
 IN_TORCH_ALONE = "JAX has no array of its numbers"
-BLANK = "both sides are NaN or infinite everywhere"
+BLANK = Worded("both sides are NaN or infinite everywhere", "blank")
+
+
+def unmatched(missing: int, size: int) -> Worded:
+    """The reason of an array of which only some numbers have a partner."""
+    return Worded(f"{UNMATCHED}: {missing} of its {size} numbers", UNMATCHED.kind)
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,7 @@ class WeightMatch:
     @property
     def compared(self) -> bool:
         """Whether it holds floats; counters are not compared."""
-        return self.reason != INTEGERS
+        return kind_of(self.reason) != INTEGERS.kind
 
 
 @dataclass(frozen=True)

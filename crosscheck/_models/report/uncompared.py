@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crosscheck._models.report.records import BLANK
 from crosscheck._models.values.uses import DATA
+from crosscheck._records.worded import kind_of
 
 if TYPE_CHECKING:
     from crosscheck._models.engine import ModelResults
@@ -59,7 +60,9 @@ def blank_places(results: ModelResults) -> str:
     outputs = [name for name, number in results.outputs.items() if number in results.blank]
     if outputs:
         return f"in {named(outputs)}"
-    gradients = [gradient for gradient in results.gradients if gradient.compared or gradient.explanation == BLANK]
+    gradients = [
+        gradient for gradient in results.gradients if gradient.compared or kind_of(gradient.explanation) == BLANK.kind
+    ]
     without = sum(not gradient.compared for gradient in gradients)
     for count, total, what in (
         (len(results.blank), len(results.landmarks), "landmarks"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
@@ -20,18 +21,23 @@ def ordinal(number: int) -> str:
     return _ORDINALS[number] if number < len(_ORDINALS) else f"{number + 1}th"
 
 
-def layout(places: Array, shape: tuple[int, ...]) -> str:
-    """Describe how an array is made from another array of a given shape.
+def in_words(steps: Sequence[str]) -> str:
+    """A layout in words."""
+    return ", ".join(steps) or "the same"
+
+
+def layout(places: Array, shape: tuple[int, ...]) -> list[str]:
+    """Describe how an array is made from another array of a given shape: in some steps, or in none if it is the same.
 
     Args:
         places: For each number of the array, its place in the other array, flattened; in the shape of the array.
         shape: The other array's shape.
     """
     if places.shape == shape and np.array_equal(places.reshape(-1), np.arange(places.size)):
-        return "the same"
+        return []
     vectors = _separated(places)
     if vectors is None:
-        return "permuted"
+        return ["permuted"]
     words: list[str] = []
     digits: list[list[Digit]] = []
     for vector in vectors:
@@ -46,9 +52,9 @@ def layout(places: Array, shape: tuple[int, ...]) -> str:
                 words.append(f"its {len(order)} parts in the order {', '.join(str(k + 1) for k in order)}")
                 factors = _factored(ordered)
         if factors is None:
-            return "permuted"
+            return ["permuted"]
         digits.append(factors)
-    return ", ".join([*_axes(digits, places, shape), *words]) or "the same"
+    return [*_axes(digits, places, shape), *words]
 
 
 def _separated(places: Array) -> list[Array] | None:

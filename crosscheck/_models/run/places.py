@@ -14,7 +14,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.jax_uses import uses as uses_of
-from crosscheck._models.run.index_maps import layout, ordinal
+from crosscheck._models.run.index_maps import in_words, layout, ordinal
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
@@ -178,12 +178,17 @@ def is_moved(flat: JaxProgramFlat, number: int) -> bool:
 
 @dataclass(frozen=True)
 class ArrayPart:
-    """The part of one array of JAX that comes from one array of torch, and its layout."""
+    """The part of one array of JAX that comes from one array of torch, and its layout in steps: none if it is the same."""
 
     torch: str
     jax: str
-    layout: str
+    steps: list[str]
     mask: Array
+
+    @property
+    def layout(self) -> str:
+        """The steps in words."""
+        return in_words(self.steps)
 
 
 def regions(sources: Mapping[str, Array], torch: Places) -> list[ArrayPart]:
@@ -197,23 +202,22 @@ def regions(sources: Mapping[str, Array], torch: Places) -> list[ArrayPart]:
     return parts
 
 
-def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> str:
+def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> list[str]:
     whole = bool(mask.all())
     where = [np.arange(size) for size in mask.shape] if whole else [np.unique(axis) for axis in np.nonzero(mask)]
     if not whole and not mask[np.ix_(*where)].all():
-        return "permuted"
+        return ["permuted"]
     inside = places if whole else places[np.ix_(*where)]
     cut = [axis for axis, own in enumerate(where) if len(own) < mask.shape[axis]]
     shape = torch.shapes[owner]
     if len(cut) == 1 and len(where[cut[0]]) == 1 and inside.ndim > len(shape):
         axis = cut[0]
-        words = [layout(inside.reshape([n for k, n in enumerate(inside.shape) if k != axis]), shape)]
-        stacked = f"stacked: slice {int(where[axis][0]) + 1} of {mask.shape[axis]}"
-        return stacked if words == ["the same"] else f"{words[0]}, {stacked}"
-    words = [layout(inside, shape)]
+        steps = layout(inside.reshape([n for k, n in enumerate(inside.shape) if k != axis]), shape)
+        return [*steps, f"stacked: slice {int(where[axis][0]) + 1} of {mask.shape[axis]}"]
+    steps = layout(inside, shape)
     if len(present) > 1:
-        words.append(f"joined of {', '.join(present)}: this is the {ordinal(present.index(owner))}")
-    return ", ".join(word for word in words if word != "the same") or "the same"
+        steps.append(f"joined of {', '.join(present)}: this is the {ordinal(present.index(owner))}")
+    return steps
 
 
 def _is(left: Array, right: Array) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from string import Formatter
 
 from crosscheck._graph.graph import Edits
 
@@ -22,13 +23,15 @@ class Fact:
             ``wrapped``, ``arranged``, without what is ``above`` or ``below`` a number, or outside of ``bounds``;
             ``constant``, ``filled`` at some places, the same ``elements``, another ``output``, what the other gives for
             another ``input``, ``random``, ``nan`` that one passes on, ``nans`` of both, ``unused`` inputs, positions that
-            are ``alone`` or not ``seen``, or a ``cast``.
+            are ``alone`` or not ``seen``, or a ``cast``. Of models, also what a weight, a mask, a row, a statistic or the
+            order of modules shows; of one side that is inaccurate, its ``precision``, that it ``rounds`` or how it ``errs``.
         what: The operation, in words.
         role: The argument, in words, such as ``epsilon``; of results, the side that the fact is about, such as ``JAX``.
         torch: What PyTorch has.
         jax: What JAX has.
         where: The value, or the operation that uses it.
         source: The line of PyTorch's program, as ``file:line``; empty if it is not known.
+        near: The layers next to it, as ``behind`` or ``before`` them, in a module that has others inside.
     """
 
     kind: str
@@ -38,6 +41,12 @@ class Fact:
     jax: str = ""
     where: str = ""
     source: str = ""
+    near: str = ""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Its kind, and each field that its words say."""
+        return self.kind, *(getattr(self, name) for name in _SAID[self.kind])
 
     def words(self) -> str:
         """The fact in words.
@@ -51,12 +60,16 @@ class Fact:
             >>> fact.words()
             "LayerNorm's epsilon: 1e-06 in JAX, 1e-05 in PyTorch"
         """
-        return _WORDS[self.kind].format(other=_OTHER.get(self.role, ""), **vars(self))
+        own, others = (self.jax, self.torch) if self.role == "JAX" else (self.torch, self.jax)
+        return _WORDS[self.kind].format(other=_OTHER.get(self.role, ""), own=own, others=others, **vars(self))
 
 
 def clause(facts: Iterable[Fact]) -> str:
-    """Facts in words, each once; empty if there are none."""
-    return "; ".join(dict.fromkeys(fact.words() for fact in facts))
+    """Facts in words, each once, and what they are near; empty if there are none."""
+    said: dict[str, str] = {}
+    for fact in facts:
+        said.setdefault(fact.words(), fact.near)
+    return "; ".join(f"{words}, {near}" if near else words for words, near in said.items())
 
 
 _OTHER = {"PyTorch": "JAX", "JAX": "PyTorch"}
@@ -101,7 +114,38 @@ _WORDS = {
     "alone": "{role} treats each position {where} alone, which {other} does not",
     "seen": "at each position {where} {role} uses no {what} ones, which {other} does",
     "cast": "{role} casts to {what}",
+    "momentum": "JAX moves {what} {jax} times as far as PyTorch does: its momentum is another one",
+    "updated": "JAX updates {what} {jax}",
+    "as much": "{jax} times as much",
+    "applied": "PyTorch applies {what} {torch}, JAX {jax}",
+    "masks": "{role} masks {where}",
+    "masks of both": "PyTorch masks {torch}, and JAX masks {jax}",
+    "empty rows": "{role} leaves nothing in these rows",
+    "rows": "JAX applies rows {jax} of {what}, PyTorch rows {torch}",
+    "part": "JAX applies other numbers of {what}{where}",
+    "unapplied": "JAX does not apply {what}, or another weight in its place",
+    "transposed": "JAX has {what} transposed",
+    "tied": "JAX applies {jax} there too, as if {what} were tied to {torch}",
+    "not tied": "in PyTorch it is a weight of its own",
+    "values": "{what} holds other numbers than {jax} in JAX",
+    "shape": "PyTorch has {torch}, JAX {jax} in its place",
+    "only": "{role} has only {what} {where}, where {other} has other numbers",
+    "misplaced": "JAX has the same numbers there, in another order",
+    "rewritten": "JAX has this result, and changes it before it is used",
+    "later": "JAX adds the two after {jax}, PyTorch before",
+    "crossed": "JAX applies it and {what} in each other's place",
+    "sequence": "JAX applies {what} {jax}",
+    "drawn": "JAX draws random numbers there, as dropout does",
+    "precision": "{role} computes {what} in {own}, {other} in {others}",
+    "rounds": "{role} rounds {what}, {other} does not",
+    "errs": "{role} errs by {what}, {where}",
 }
+_SIDES = {"own": ("torch", "jax"), "others": (), "other": ()}
+_SAID = {
+    kind: tuple(name for _, field, _, _ in Formatter().parse(words) if field for name in _SIDES.get(field, (field,)))
+    for kind, words in _WORDS.items()
+}
+"""The fields that the words of each kind say."""
 
 
 MOST_LEFT_OUT = 2

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from crosscheck._explain.facts import Fact
 from crosscheck._models.cut.landmarks import Landmark
 from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.record.torch_recording import TorchRecord
@@ -19,13 +20,13 @@ class Crossing:
         operation: The first operation of the module that is at another place, or of these modules.
         path: That module, or the one that contains these modules.
         inside: The names of these modules.
-        said: What is said of it.
+        fact: What is so of it.
     """
 
     operation: int
     path: str
     inside: tuple[str, ...]
-    said: str
+    fact: Fact
 
 
 def crossings(torch: TorchRecord, flat: JaxProgramFlat, landmarks: Sequence[Landmark]) -> dict[int, Crossing]:
@@ -66,8 +67,8 @@ def _exchanged(torch: TorchRecord, landmarks: Sequence[Landmark], crossed: Seque
         _, own, where = _apart(first.path, second.path)
         if own == where:
             continue
-        said = f"JAX applies it and {second.path.removeprefix(where.rpartition('.')[0] + '.')} in each other's place"
-        crossing = Crossing(first.index, first.path, (first.path, second.path), said)
+        fact = Fact("crossed", second.path.removeprefix(where.rpartition(".")[0] + "."))
+        crossing = Crossing(first.index, first.path, (first.path, second.path), fact)
         crossing_of |= {number: crossing for number, mark in enumerate(landmarks) if mark.name in names}
     return crossing_of
 
@@ -128,14 +129,14 @@ def _said(
     if not alone or len(set(sizes.values())) == 1:  # no one of them is moved, as where layers are alike
         order = sorted(modules, key=steps.__getitem__)
         how = "in reverse order" if order == sorted(modules, key=first.__getitem__, reverse=True) else "in this order"
-        said = f"JAX applies {', '.join(map(_short, order))} {how}"
-        return Crossing(min(first.values()), parent, tuple(modules), said)
+        fact = Fact("sequence", ", ".join(map(_short, order)), jax=how)
+        return Crossing(min(first.values()), parent, tuple(modules), fact)
     moved = min(alone, key=lambda module: (sizes[module], first[module]))
     others = sorted(modules - {moved}, key=first.__getitem__)
     early = steps[moved] < steps[others[0]]
     sides = ("before", "after") if early else ("after", "before")
     nearest = _short(others[0] if early else others[-1])
-    return Crossing(first[moved], moved, (moved,), f"JAX applies it {sides[0]} {nearest}, PyTorch {sides[1]}")
+    return Crossing(first[moved], moved, (moved,), Fact("moved", "it", torch=sides[1], jax=f"{sides[0]} {nearest}"))
 
 
 def _short(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -59,8 +60,8 @@ class EditSearch:
         self.corrected: set[int] = set()
         """The landmarks at which PyTorch has JAX's numbers after the edits that were found."""
 
-    def explanation(self, fault: LocatedFault, *, late: bool = False) -> str:
-        """What JAX does otherwise, as a clause; empty if no edit gives JAX's numbers.
+    def explanation(self, fault: LocatedFault, *, late: bool = False) -> tuple[Fact, ...]:
+        """What JAX does otherwise; nothing if no edit gives JAX's numbers.
 
         ``late``: try those that take longer, after the others.
         """
@@ -79,28 +80,32 @@ class EditSearch:
             edit.fact.what == "the mask" or (search is not None and search.segment.data.isdisjoint(edit.edits))
             for edit in edits
         )
-        return self._words(fault, edits)
+        return self._facts(fault, edits)
 
-    def _words(self, fault: LocatedFault, edits: Sequence[Edit]) -> str:
-        said = "; ".join(dict.fromkeys(edit.words() for edit in edits))
-        return said + self._between(fault, edits) if said else ""
+    def _facts(self, fault: LocatedFault, edits: Sequence[Edit]) -> tuple[Fact, ...]:
+        """The facts of edits, each once; the last one that says something new has what they are near."""
+        facts = list(dict.fromkeys(edit.fact for edit in edits))
+        if facts:
+            last = max({fact.roles: k for k, fact in reversed(list(enumerate(facts)))}.values())
+            facts[last] = replace(facts[last], near=self._between(fault, edits))
+        return tuple(facts)
 
     def facts(self, fault: LocatedFault) -> tuple[Fact, ...]:
         """The facts that explain a fault; none if no edit does."""
-        return tuple(dict.fromkeys(edit.fact for edit in self._chosen.get(fault.landmark, ())))
+        return self._facts(fault, self._chosen.get(fault.landmark, ()))
 
     def forget(self, fault: LocatedFault) -> None:
         """Drop the edits of a fault, which something else explains better."""
         self._chosen.pop(fault.landmark, None)
         self.corrected.discard(fault.landmark)
 
-    def alike(self, faults: Sequence[LocatedFault]) -> dict[int, str]:
-        """New words for faults of one line of the program, such as of the steps of a recurrence, by landmark.
+    def alike(self, faults: Sequence[LocatedFault]) -> dict[int, tuple[Fact, ...]]:
+        """New facts for faults of one line of the program, such as of the steps of a recurrence, by landmark.
 
         The first step, which begins with zeros, may fit what no other step does: what explains most of them is said of all,
         and an edit that fits one step alone is not said.
         """
-        words: dict[int, str] = {}
+        facts: dict[int, tuple[Fact, ...]] = {}
         for group in self._by_line(faults):
             named = {fault.landmark: self._kinds(fault) for fault in group if fault.landmark in self._chosen}
             kinds = self._of_most(group, list(named.values()))
@@ -111,9 +116,9 @@ class EditSearch:
                 edits = search.of_kind(*next(iter(kinds))) if search and len(kinds) == 1 else []
                 alone = not any(named[fault.landmark] <= other for k, other in named.items() if k != fault.landmark)
                 if edits or (alone and len(group) >= FEWEST_ALIKE):
-                    words[fault.landmark] = self._words(fault, edits)
+                    facts[fault.landmark] = self._facts(fault, edits)
                     self._chosen[fault.landmark] = edits
-        return words
+        return facts
 
     def _by_line(self, faults: Sequence[LocatedFault]) -> list[list[LocatedFault]]:
         """The faults of each line of the program that has several."""
@@ -138,18 +143,19 @@ class EditSearch:
         common = frozenset.intersection(*(search.of_values() for search in searches))
         return frozenset([min(common)]) if common else frozenset()
 
-    def moved(self, faults: Sequence[LocatedFault]) -> dict[int, str]:
-        """New words for an operation that one fault has too much and a later one lacks, by landmark."""
+    def moved(self, faults: Sequence[LocatedFault]) -> dict[int, tuple[Fact, ...]]:
+        """New facts for an operation that one fault has too much and a later one lacks, by landmark."""
         single = {fault.landmark: edits[0] for fault in faults if len(edits := self._chosen.get(fault.landmark, ())) == 1}
-        words = {}
+        facts: dict[int, tuple[Fact, ...]] = {}
         for first, second in combinations(sorted(single), 2):
             extra, missing = single[first], single[second]
             names = (extra.kind[1].partition(" ")[0], missing.kind[-1]) if extra.kind[0] == "extra" else ("", " ")
-            if missing.kind[0] == "missing" and len(missing.kind) == 2 and names[0] == names[1] and first not in words:
+            if missing.kind[0] == "missing" and len(missing.kind) == 2 and names[0] == names[1] and first not in facts:
                 landmark = self._results.landmarks[first]
                 layer = landmark.name.rpartition(".")[0] or landmark.name
-                words[first] = words[second] = f"JAX applies {extra.kind[1]} before {layer}, PyTorch after it"
-        return words
+                for at, edit in ((first, extra), (second, missing)):
+                    facts[at] = (Fact("moved", extra.kind[1], "", "after it", f"before {layer}", source=edit.fact.source),)
+        return facts
 
     def _kinds(self, fault: LocatedFault) -> frozenset[Kind]:
         return frozenset(edit.kind for edit in self._chosen[fault.landmark])
@@ -168,8 +174,8 @@ class EditSearch:
         layers = behind(segment, first)
         if not layers:
             owner = self._results.landmarks[fault.landmark].name.rpartition(".")[0]
-            return f", before {owner}" if owner in self._results.torch.modules and owner else ""
-        return f", behind {' and '.join(layers[:2])}"
+            return f"before {owner}" if owner in self._results.torch.modules and owner else ""
+        return f"behind {' and '.join(layers[:2])}"
 
     def _search(self, fault: LocatedFault) -> MistakeSearch | None:
         try:
@@ -326,15 +332,15 @@ def _tensor(array: Array) -> Any:
     return torch.from_numpy(np.array(array, np.float64 if floats else None))
 
 
-def casts(results: ModelResults, at: int) -> str:
-    """To which dtypes of fewer digits JAX casts values before a landmark, as a clause; empty if to none."""
+def casts(results: ModelResults, at: int) -> tuple[Fact, ...]:
+    """To which dtypes of fewer digits JAX casts values before a landmark; empty if to none."""
     own, names = FORMATS[results.flat.dtype].precision, dict[str, str]()
     for step in steps_before(results, at):
         dtype = str(results.flat.avals[step.outputs[0]].dtype)
         if step.operation.name == "convert_element_type" and dtype in FORMATS and FORMATS[dtype].precision < own:
             names[dtype] = step.operation.source
     said = " and ".join(f"{dtype} in {source}" if source else dtype for dtype, source in names.items())
-    return f"JAX casts to {said}" * bool(said)
+    return (Fact("cast", said, "JAX"),) if said else ()
 
 
 def _tables(results: ModelResults, steps: Sequence[Any]) -> Iterator[Array]:

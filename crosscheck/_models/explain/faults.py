@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import isfinite
 
 from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._explain.facts import Fact, clause
 from crosscheck._models.cut.reordered_modules import is_in
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edits import EditSearch, casts
@@ -34,10 +35,8 @@ MOVES = frozenset(
 """Operations whose results are the numbers that they are given."""
 OF_NUMBERS = frozenset(["extra", "operand"])
 """The kinds of mistakes in operations that look like other numbers in a weight."""
-SAID = {
-    "misplaced": "JAX has the same numbers there, in another order",
-    "changed": "JAX has this result, and changes it before it is used",
-}
+KINDS = {"misplaced": "misplaced", "changed": "rewritten"}
+"""The kind of the fact for how a fault was located."""
 
 
 def faults(results: ModelResults) -> list[Fault]:
@@ -48,7 +47,7 @@ def faults(results: ModelResults) -> list[Fault]:
     wrong = [_located(results, fault, edits) for fault in results.located.faults]
     alike = edits.alike(results.located.faults) | edits.moved(results.located.faults)
     wrong = [
-        replace(fault, explanation=alike[at.landmark] or _plainly(fault.error), facts=edits.facts(at))
+        replace(fault, explanation=clause(alike[at.landmark]) or _plainly(fault.error), facts=alike[at.landmark])
         if at.landmark in alike
         else fault
         for at, fault in zip(results.located.faults, wrong, strict=True)
@@ -119,7 +118,7 @@ def _located(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> F
         path = landmark.path
     step = results.flat.steps[landmark.step]
     error = results.located.errors[fault.landmark]
-    explanation = _explanation(results, fault, edits)
+    facts = _facts(results, fault, edits)
     return Fault(
         torch=path,
         kind=type(results.torch.modules[path]).__name__ if path in results.torch.modules else "",
@@ -129,35 +128,36 @@ def _located(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> F
         cause="definition" if isfinite(error) else "special",
         side=None,
         error=error,
-        explanation=(explanation or _plainly(error)) + _hidden(results, error),
+        explanation=(clause(facts) or _plainly(error)) + _hidden(results, error),
         layers=tuple(fault.shown),
-        facts=edits.facts(fault),
+        facts=facts,
     )
 
 
-def _explanation(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> str:
-    """What JAX does otherwise, as a clause; empty if nothing shows it."""
+def _facts(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> tuple[Fact, ...]:
+    """What JAX does otherwise; nothing if nothing shows it."""
     if fault.how == "moved" or fault.later:
-        return fault.relation
+        return () if fault.relation is None else (fault.relation,)
     landmark, operation = results.landmarks[fault.landmark], fault.operation
-    explanation = edits.explanation(fault)
-    if explanation and all(fact.kind in OF_NUMBERS for fact in edits.facts(fault)):
+    facts = edits.explanation(fault)
+    if facts and all(fact.kind in OF_NUMBERS for fact in facts):
         other = of_weights(results, fault.landmark, operation)
         if other:
             edits.forget(fault)
             return other
-    if explanation and edits.of_mask and operation >= 0:
-        mask = other_mask(results, landmark, operation)
-        explanation += f"; {mask}" * bool(mask)
+    if facts and edits.of_mask and operation >= 0:
+        facts += other_mask(results, landmark, operation)
     if fault.how and operation >= 0:
-        explanation = explanation or edits.explanation(fault, late=True)
-    explanation = explanation or SAID.get(fault.how, "") or of_weights(results, fault.landmark, operation)
-    if not explanation and operation >= 0:
-        explanation = other_mask(results, landmark, operation) or edits.explanation(fault, late=True)
-    explanation = explanation or moved_module(results, fault.landmark) or other_fill(results, fault.landmark)
-    if (not explanation or fault.how) and draws_random_numbers(results, fault.landmark):
-        return "JAX draws random numbers there, as dropout does"
-    return explanation
+        facts = facts or edits.explanation(fault, late=True)
+    if not facts and fault.how in KINDS:
+        facts = (Fact(KINDS[fault.how]),)
+    facts = facts or of_weights(results, fault.landmark, operation)
+    if not facts and operation >= 0:
+        facts = other_mask(results, landmark, operation) or edits.explanation(fault, late=True)
+    facts = facts or moved_module(results, fault.landmark) or other_fill(results, fault.landmark)
+    if (not facts or fault.how) and draws_random_numbers(results, fault.landmark):
+        return (Fact("drawn", source=facts[0].source if facts else ""),)
+    return facts
 
 
 def _path(results: ModelResults, operation: Operation, how: str) -> str:
@@ -214,7 +214,8 @@ def _inaccurate(results: ModelResults) -> Iterator[Fault]:
         if ROUNDINGS * accuracy.rounding >= error:  # its own program in so few digits explains it
             other = accuracy.jax if accuracy.side == "torch" else accuracy.torch
             makes = f"{beside} by {other:.2g}: {who} computes a part there in fewer digits"
-        why = in_fewer_digits(results, number, accuracy.side) or casts(results, number) * (accuracy.side == "jax")
+        facts = in_fewer_digits(results, number, accuracy.side) or casts(results, number) * (accuracy.side == "jax")
+        facts += (Fact("errs", f"{error:.2g}", who, where=makes),)
         yield Fault(
             torch=landmark.path,
             kind=type(results.torch.modules[landmark.path]).__name__ if landmark.path in results.torch.modules else "",
@@ -224,8 +225,9 @@ def _inaccurate(results: ModelResults) -> Iterator[Fault]:
             cause="inaccurate",
             side=accuracy.side,
             error=error,
-            explanation=f"{why}; " * bool(why) + f"{who} errs by {error:.2g}, {makes}",
+            explanation=clause(facts),
             layers=(number,),
+            facts=facts,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.cut.landmarks import Landmark, orders_of, reordered
 from crosscheck._models.engine import ModelResults
@@ -13,24 +14,30 @@ SUM = 1e-6
 """The sum of probabilities differs from 1 by less than this."""
 
 
-def other_mask(results: ModelResults, landmark: Landmark, operation: int) -> str:
+def other_mask(results: ModelResults, landmark: Landmark, operation: int) -> tuple[Fact, ...]:
     """How the masks differ on the way from an operation to a landmark; empty if they agree or there are none."""
     torch_probabilities = _of_torch(results, landmark, operation)
     orders = [] if torch_probabilities is None else _of_jax(results, landmark, torch_probabilities)
     if torch_probabilities is None or not orders:
-        return ""
+        return ()
     jax_probabilities = min(
         orders, key=lambda probabilities: int(((probabilities == 0) != (torch_probabilities == 0)).sum())
     )
-    said = []
+    masked, emptied = dict[str, str](), list[Fact]()
     sides = ("PyTorch", torch_probabilities), ("JAX", jax_probabilities)
     for (side, here), (other, there) in (sides, sides[::-1]):
         where = (here == 0) & (there > 0)
         if where.any():
             places = f"{where.sum()} of {where.size} places that {other} does not, such as {np.argwhere(where)[0].tolist()}"
             whole = (here == 0).all(-1)[where.any(-1)].all()  # as at positions of padding before the first token
-            said.append(f"{side} masks {places}" + f"; {side} leaves nothing in these rows" * bool(whole))
-    return ", and ".join(said)
+            masked[side] = places
+            emptied += [Fact("empty rows", role=side)] * bool(whole)
+    if len(masked) > 1:
+        own, others = (
+            "; ".join([masked[side], *(fact.words() for fact in emptied if fact.role == side)]) for side in masked
+        )
+        return (Fact("masks of both", torch=own, jax=others),)
+    return (*(Fact("masks", role=side, where=places) for side, places in masked.items()), *emptied)
 
 
 def _of_torch(results: ModelResults, landmark: Landmark, operation: int) -> Array | None:

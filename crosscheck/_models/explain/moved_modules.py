@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crosscheck._explain.facts import Fact
 from crosscheck._explain.names import listed
 from crosscheck._explain.segment import SAME, moments
 from crosscheck._explain.tables import MOVING, SAID
@@ -22,7 +23,7 @@ NEAR = 64
 MOST_BETWEEN = 3
 
 
-def moved_module(results: ModelResults, at: int) -> str:
+def moved_module(results: ModelResults, at: int) -> tuple[Fact, ...]:
     """The module near a landmark that JAX applies to another value, as a clause; empty if there is none."""
     for path, jax_values in _wrong_modules(results, at):
         calls = [first for name, first in results.torch.calls if name == path]
@@ -35,8 +36,8 @@ def moved_module(results: ModelResults, at: int) -> str:
         module = deepcopy(results.torch.modules[path]).double()
         for value in _values(results, calls[0], given):
             if value != given and _gives(module, results.torch.values[value].wide.reshape(shape), jax_values):
-                return _said(results, path, value, given)
-    return ""
+                return (_said(results, path, value, given),)
+    return ()
 
 
 def _wrong_modules(results: ModelResults, at: int) -> Iterator[tuple[str, Array]]:
@@ -81,13 +82,15 @@ def _gives(module: Callable[..., Any], value: Array, jax_values: Array) -> bool:
     return bool(jax_moments[0] > 0 and (np.abs(torch_moments - jax_moments) <= SAME * jax_moments[0]).all())
 
 
-def _said(results: ModelResults, path: str, jax_input: int, torch_input: int) -> str:
+def _said(results: ModelResults, path: str, jax_input: int, torch_input: int) -> Fact:
     """Where JAX and PyTorch apply a module: before and after what is between, if one value leads to the other."""
     for first, last, way in ((jax_input, torch_input, ("before", "after")), (torch_input, jax_input, ("after", "before"))):
         if names := _between(results, first, last):
-            return f"JAX applies {path} {way[0]} {listed(names)}, PyTorch {way[1]} {'them' if len(names) > 1 else 'it'}"
+            torch_way = f"{way[1]} {'them' if len(names) > 1 else 'it'}"
+            return Fact("moved", path, torch=torch_way, jax=f"{way[0]} {listed(names)}")
     made = results.torch.operations[jax_input]
-    return f"JAX applies {path} to what {made.path or 'the model'} computes ({made.name}), PyTorch to another value"
+    jax_way = f"to what {made.path or 'the model'} computes ({made.name})"
+    return Fact("moved", path, torch="to another value", jax=jax_way)
 
 
 def _between(results: ModelResults, first: int, last: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from crosscheck._arithmetic.formats import FORMATS
+from crosscheck._explain.facts import Fact
 from crosscheck._explain.names import listed
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.reruns import steps_before
@@ -26,23 +27,23 @@ OTHERS: Mapping[str, str] = {
 """For the operations of both sides, a name that both share."""
 SAID = {"mm": "matrix products", "mul": "products", "div": "quotients", "add": "sums", "sub": "differences"}
 MOST_SAID = 3
+OTHER = {"torch": "jax", "jax": "torch"}
 
 
-def in_fewer_digits(results: ModelResults, at: int, side: str) -> str:
-    """The operations before a landmark that a side computes in fewer digits than the other does, as a clause; or empty."""
+def in_fewer_digits(results: ModelResults, at: int, side: str) -> tuple[Fact, ...]:
+    """The operations before a landmark that a side computes in fewer digits than the other does; empty if there are none."""
     torch, jax = _dtypes(_of_torch(results, at)), _dtypes(_of_jax(results, at))
     own, other = (torch, jax) if side == "torch" else (jax, torch)
     fewer = [name for name in own.keys() & other.keys() if max(map(_digits, own[name])) < min(map(_digits, other[name]))]
     fewer.sort(key=lambda name: (name not in FUNCTIONS, FUNCTIONS.index(name) if name in FUNCTIONS else 0, name))
     functions = [name for name in fewer if name in FUNCTIONS] or fewer
     if not functions:
-        return ""
+        return ()
     chosen = [name for name in functions if (own[name], other[name]) == (own[functions[0]], other[functions[0]])]
-    who, who_else = ("PyTorch", "JAX") if side == "torch" else ("JAX", "PyTorch")
+    who = "PyTorch" if side == "torch" else "JAX"
     names = listed([SAID.get(name, name) for name in chosen[:MOST_SAID]])
-    return (
-        f"{who} computes {names} in {max(own[chosen[0]], key=_digits)}, {who_else} in {min(other[chosen[0]], key=_digits)}"
-    )
+    dtypes = {side: max(own[chosen[0]], key=_digits), OTHER[side]: min(other[chosen[0]], key=_digits)}
+    return (Fact("precision", names, who, torch=dtypes["torch"], jax=dtypes["jax"]),)
 
 
 def _dtypes(operations: Iterator[tuple[str, str]]) -> dict[str, set[str]]:

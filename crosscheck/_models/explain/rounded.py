@@ -9,7 +9,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from crosscheck._arithmetic.formats import FORMATS
-from crosscheck._explain.facts import digits
+from crosscheck._explain.facts import Fact, digits
 from crosscheck._explain.names import listed
 from crosscheck._frameworks.programs import Array
 from crosscheck._graph.graph import Call, Leaf, Ref
@@ -39,8 +39,8 @@ def rounded(results: ModelResults, others: Collection[int]) -> Iterator[Fault]:
         if call is None:  # a kernel of torch has no such number
             continue
         path = call.path
-        who, other = ("PyTorch", "JAX") if rounding.side == "torch" else ("JAX", "PyTorch")
-        dtype = results.flat.dtype
+        who = "PyTorch" if rounding.side == "torch" else "JAX"
+        fact = Fact("rounds", _said(results, operand, value, results.flat.dtype), who)
         yield Fault(
             torch=path,
             kind=type(results.torch.modules[path]).__name__ if path in results.torch.modules else "",
@@ -50,8 +50,9 @@ def rounded(results: ModelResults, others: Collection[int]) -> Iterator[Fault]:
             cause="inaccurate",
             side=rounding.side,
             error=rounding.error,
-            explanation=f"{who} rounds {_said(results, operand, value, dtype)}, {other} does not",
+            explanation=fact.words(),
             layers=(rounding.landmark,),
+            facts=(fact,),
         )
 
 

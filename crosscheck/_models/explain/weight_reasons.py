@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.masks import other_mask
@@ -19,14 +20,14 @@ SAME_RATIO = 1e-6
 """Ratios that differ by less than this, relatively, count as equal."""
 
 
-def of_weights(results: ModelResults, number: int, operation: int) -> str:
+def of_weights(results: ModelResults, number: int, operation: int) -> tuple[Fact, ...]:
     """What is known without further runs: weights that differ, that one side lacks, statistics that move differently."""
     if operation < 0:
         return _statistics(results, number)
     uses = [use for use in results.torch.uses if use.operation.index == operation]
     pairs = {pair.torch: pair for pair in results.pairs}
     if repeated := repeated_weights(results, uses):
-        return repeated[1]
+        return (repeated[1],)
     for use in uses:
         for slot, name in enumerate(use.names):
             pair = pairs.get((use.index, slot))
@@ -39,33 +40,33 @@ def of_weights(results: ModelResults, number: int, operation: int) -> str:
                     # torch may have added a mask to it
                     if mask := other_mask(results, results.landmarks[number], operation):
                         return mask
-                    return _of_rows(results, name, use.matrices[slot])
+                    return (_of_rows(results, name, use.matrices[slot]),)
                 continue  # it applies all of them, so that something else is wrong
             if pair is None:
-                return _misfit(results, use, slot) or f"JAX does not apply {name}, or another weight in its place"
+                return (_misfit(results, use, slot) or Fact("unapplied", name),)
             if pair.how == "transposed":
-                return f"JAX has {name} transposed"
+                return (Fact("transposed", name),)
             if pair.how == "order":
                 other = results.uses[pair.jax[0]][1]
                 there = other.names[min(pair.jax[1], len(other.names) - 1)]
                 if tied := _tied(results, there, name):
                     return tied
-                return f"{name} holds other numbers than {there} in JAX"
-    return ""
+                return (Fact("values", name, jax=there),)
+    return ()
 
 
-def _of_rows(results: ModelResults, name: str, torch_matrix: Array) -> str:
+def _of_rows(results: ModelResults, name: str, torch_matrix: Array) -> Fact:
     """What JAX applies of a weight instead of some of its rows, or of its numbers."""
     weight = results.torch.weights[name]
     if weight.ndim < 2:
-        return f"JAX applies other numbers of {name}"
+        return Fact("part", name)
     own = _rows(weight, torch_matrix)
     paired = {pair.jax[0] for pair in results.pairs if pair.how != "order"}
     for k, (_, use, _) in enumerate(uses(results.flat, results.forcing.fixed.numbers)):
         alike = (matrix for matrix in use.matrices if k not in paired and matrix.size == torch_matrix.size)
         if own and (other := next(filter(None, (_rows(weight, matrix) for matrix in alike)), None)):
-            return f"JAX applies rows {other[0]} to {other[-1]} of {name}, PyTorch rows {own[0]} to {own[-1]}"
-    return f"JAX applies other numbers of {name}, as of other rows"
+            return Fact("rows", name, torch=f"{own[0]} to {own[-1]}", jax=f"{other[0]} to {other[-1]}")
+    return Fact("part", name, where=", as of other rows")
 
 
 def _rows(weight: Array, matrix: Array) -> list[int] | None:
@@ -81,8 +82,8 @@ def _rows(weight: Array, matrix: Array) -> list[int] | None:
     return [int(first[0]) + k for k in range(len(wanted))]
 
 
-def repeated_weights(results: ModelResults, uses: Sequence[Use]) -> tuple[str, str] | None:
-    """The module whose weights one side applies more often than the other, and the explanation."""
+def repeated_weights(results: ModelResults, uses: Sequence[Use]) -> tuple[str, Fact] | None:
+    """The module whose weights one side applies more often than the other, and how often both do."""
     torch_counts = Counter(name for use in results.torch.uses for name in use.names)
     rows: Counter[str] = Counter()  # torch may apply a weight to all steps at once, and JAX to each
     for use in results.torch.uses:
@@ -111,17 +112,17 @@ def repeated_weights(results: ModelResults, uses: Sequence[Use]) -> tuple[str, s
         return None
     module = functools.reduce(_common, [name.rpartition(".")[0] for name in wrong])
     times = wrong[names[0]]
-    return module, f"PyTorch applies {names[0]} {times[0]} time{'s' * (times[0] > 1)}, JAX {times[1]}"
+    return module, Fact("applied", names[0], torch=f"{times[0]} time{'s' * (times[0] > 1)}", jax=str(times[1]))
 
 
-def _tied(results: ModelResults, there: str, name: str) -> str:
+def _tied(results: ModelResults, there: str, name: str) -> tuple[Fact, ...]:
     """That JAX applies the weight of another layer in place of one of PyTorch's, and in that layer too."""
     owners = {match.torch for match in results.weights.matches if match.jax == there and match.torch not in (None, name)}
     for pair in results.pairs:
         owner = results.torch.uses[pair.torch[0]].names[pair.torch[1]]
         if pair.how == "values" and owner in owners and there in results.uses[pair.jax[0]][1].names:
-            return f"JAX applies {there} there too, as if {name} were tied to {owner}; in PyTorch it is a weight of its own"
-    return ""
+            return Fact("tied", name, torch=owner, jax=there), Fact("not tied")
+    return ()
 
 
 def _is_mask(results: ModelResults, name: str) -> bool:
@@ -131,11 +132,10 @@ def _is_mask(results: ModelResults, name: str) -> bool:
     return last in buffers and len(np.unique(results.torch.weights.get(name, np.empty(0)))) <= 2
 
 
-def _misfit(results: ModelResults, use: Use, slot: int) -> str:
-    """Say in which shapes the two sides hold a weight, if JAX has an array of another shape in its place.
+def _misfit(results: ModelResults, use: Use, slot: int) -> Fact | None:
+    """In which shapes the two sides hold a weight, if JAX has an array of another shape in its place.
 
-    JAX uses that array in the same kind of operation, between the same neighbouring weights. The text is empty if there is
-    no such array.
+    JAX uses that array in the same kind of operation, between the same neighbouring weights. None if there is no such array.
     """
     places: dict[int, list[int]] = defaultdict(list)
     for pair in results.pairs:
@@ -149,18 +149,16 @@ def _misfit(results: ModelResults, use: Use, slot: int) -> str:
     others = [results.uses[k] for k in between if (k, slot) not in paired and results.uses[k][1].kind == use.kind]
     sizes = dict(zip(results.model.names, results.model.weights, strict=True))
     if len(others) != 1 or slot > 0 or others[0][1].names[0] not in sizes or use.names[0] not in results.torch.weights:
-        return ""
+        return None
     (step, other, _), torch_weight = others[0], results.torch.weights[use.names[0]]
     jax_weight = sizes[other.names[0]]
     if jax_weight.size == torch_weight.size:
-        return ""
+        return None
     # no names, so that layers that are wrong alike are one kind of fault
     groups = _other_groups(results, step, use.operation)
     torch_groups, jax_groups = (f"{count} group{'s' * (count > 1)} and " for count in groups) if groups else ("", "")
-    return (
-        f"PyTorch has {torch_groups}a weight of shape {torch_weight.shape}, "
-        f"JAX {jax_groups}one of shape {jax_weight.shape} in its place"
-    )
+    own = f"{torch_groups}a weight of shape {torch_weight.shape}"
+    return Fact("shape", torch=own, jax=f"{jax_groups}one of shape {jax_weight.shape}")
 
 
 def _other_groups(results: ModelResults, step: Step, operation: Operation) -> tuple[int, int] | None:
@@ -188,25 +186,25 @@ def _has_all(results: ModelResults, name: str) -> bool:
     )
 
 
-def _statistics(results: ModelResults, number: int) -> str:
+def _statistics(results: ModelResults, number: int) -> tuple[Fact, ...]:
     """How JAX updates running statistics: with another momentum, or with another variance."""
     landmark = results.landmarks[number]
     before = results.torch.weights.get(landmark.name)
     if before is None or before.size != np.size(landmark.expected.wide):
-        return ""
+        return ()
     old, torch_values = before.ravel(), np.ravel(landmark.expected.wide)
     jax_values = np.ravel(results.located.values[number])
     name = landmark.name.rpartition(".")[2]  # without the layer, so that layers that are wrong alike are one kind of fault
     if steps := _ratio(jax_values - old, torch_values - old):
-        return f"JAX moves {name} {steps:.6g} times as far as PyTorch does: its momentum is another one"
+        return (Fact("momentum", name, jax=f"{steps:.6g}"),)
     momentum = getattr(results.torch.modules.get(landmark.path), "momentum", None)
     kept = (1 - momentum) * old if isinstance(momentum, float) else old
     if times := _ratio(jax_values - kept, torch_values - kept):
         count = 1 / (1 - times) if times < 1 else 0.0
         biased = count > 0 and abs(count - round(count)) <= SAME_RATIO * count
-        why = "the variance divided by n, PyTorch by n - 1" if biased else "another multiple of what PyTorch does"
-        return f"JAX updates {name} with {why}; {times:.6g} times as much"
-    return f"JAX updates {name} in another way"
+        how = "the variance divided by n, PyTorch by n - 1" if biased else "another multiple of what PyTorch does"
+        return Fact("updated", name, jax=f"with {how}"), Fact("as much", jax=f"{times:.6g}")
+    return (Fact("updated", name, jax="in another way"),)
 
 
 def _ratio(numerator: Array, denominator: Array) -> float | None:

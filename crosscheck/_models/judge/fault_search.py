@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.cut.landmarks import orders_of, reordered
 from crosscheck._models.cut.reordered_modules import crossings, is_in
@@ -138,7 +139,7 @@ class FaultSearch:
             is_sum = fault.operation >= 0 and self.torch.operations[fault.operation].name == "add"
             if is_sum and any(array.size == apart.size and same_numbers(apart, array, FOUND) for array in added):
                 later = self.torch.operations[own]
-                fault.relation = f"JAX adds the two after {later.path.rpartition('.')[2] or later.name}, PyTorch before"
+                fault.relation = Fact("later", jax=later.path.rpartition(".")[2] or later.name)
                 fault.later = True
                 return fault.operation
         return None
@@ -175,7 +176,7 @@ class FaultSearch:
     def _blame(self, operation: int, how: str, number: int) -> None:
         fault = self._faults.setdefault((operation, how), LocatedFault(operation, number, how))
         if crossing := self._moved.get(operation):
-            fault.path, fault.relation = crossing.path, crossing.said
+            fault.path, fault.relation = crossing.path, crossing.fact
         fault.shown.append(number)
 
     def _hidden(self, at: int, fault: int, expected: Array, run: ModelRun) -> tuple[int, str] | None:

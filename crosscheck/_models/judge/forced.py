@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.values.spilled import Spilled
@@ -36,7 +37,7 @@ class LocatedFault:
     ``moved`` if JAX has it before or after operations that torch has after or before it.
     """
     shown: list[int] = field(default_factory=list)
-    relation: str = ""
+    relation: Fact | None = None
     """Where JAX has it, if that is elsewhere."""
     path: str = ""
     """The module, if it is not that of the operation."""

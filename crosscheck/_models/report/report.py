@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "crosscheck.models/1"
 MOST_FAULTS = 8
+DEPTH = re.compile(r"\.\d+\.")
+"""The number of a layer in the path of a module or a weight."""
 NARROW = 80
 """The largest width of the tree, so that it fits any terminal."""
 SIDES = {"torch": "PyTorch", "jax": "JAX", None: "not known"}
@@ -90,7 +92,7 @@ class Fault:
         error: The size of the error, as in ``Layer``.
         explanation: What differs, as far as it is known.
         layers: The numbers of the landmarks at which it shows.
-        facts: What differs as facts, one for each mistake, if edits of PyTorch's program proved it; otherwise none.
+        facts: What differs as facts, one for each mistake; none if that is not known, or of gradients.
     """
 
     torch: str
@@ -305,11 +307,12 @@ class ModelsReport(
         return {name: OutputOfModels(*distances) for name, distances in self.outputs.items()}
 
 
-def _alike(fault: Fault) -> tuple[str, str, str, str]:
-    what, _, _ = fault.explanation.partition(";")  # the rest says at how many elements
-    explained = bool(fault.kind) and not what.startswith("JAX computes something else")
+def _alike(fault: Fault) -> tuple[str, ...]:
+    explained = bool(fault.kind) and (bool(fault.facts) or fault.cause == "special")
+    first = fault.facts[:1]  # the others say at how many elements
+    roles = [role for fact in first for role in (*fact.roles, fact.near if len(fault.facts) == 1 else "")]
     # the same module at another depth, such as layers.0 and layers.1
-    return fault.cause, fault.kind, "" if explained else fault.operation, re.sub(r"\.\d+\.", ".N.", what)
+    return fault.cause, fault.kind, "" if explained else fault.operation, *(DEPTH.sub(".N.", role) for role in roles)
 
 
 def _story(report: ModelsReport) -> Iterator[str]:

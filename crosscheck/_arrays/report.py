@@ -104,7 +104,7 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
         Returns:
             The document.
         """
-        story = "\n".join(self.story().splitlines()[1:]).strip()
+        story = "\n".join(_evidence(self)).strip()
         head = ["name", "dtype", "shape", "verdict", "equal", "beyond", "median ULP", "99% ULP", "largest ULP"]
         rows = [head, *(list(_row(comparison)) for comparison in _ranked(self)[:MOST_ROWS])]
         blocks: list[Block] = [Table(rows)] if self.comparisons else []
@@ -132,7 +132,7 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
         Returns:
             The text.
         """
-        return "\n".join(_story(self))
+        return "\n".join([self.headline, *_evidence(self)])
 
     def __str__(self) -> str:
         return self.story()
@@ -148,8 +148,7 @@ class ArraysReport(Written, schema=SCHEMA, written=("limits", "_undrawn", "summa
         return undrawn(self.comparisons)
 
 
-def _story(report: ArraysReport) -> Iterator[str]:
-    yield report.headline
+def _evidence(report: ArraysReport) -> Iterator[str]:
     for side, names in (("A", report.only_a), ("B", report.only_b)):
         if names:
             more = len(names) - MOST_SHOWN
@@ -189,14 +188,18 @@ def _in_order(comparisons: Sequence[ArrayComparison], first: int) -> Iterator[st
 
 def _passes(comparison: ArrayComparison) -> str:
     """The tolerances that would pass; each alone is enough."""
-    figures = comparison.figures
     if comparison.special or not comparison.elements:
         return ""
     if comparison.equal == comparison.elements:
         return "all elements are equal"
-    limits = [f"ulp {_up(figures['ulp_max'])}", f"rtol {_up(figures['rel_max'])}", f"atol {_up(figures['abs_max'])}"]
-    *some, last = [limit for limit in limits if not limit.endswith("inf")]
-    return f"passes with {', '.join(some)} or {last}"
+    return f"passes {_limits(comparison)}"
+
+
+def _limits(comparison: ArrayComparison) -> str:
+    limits = {"ulp": "ulp_max", "rtol": "rel_max", "atol": "abs_max"}
+    finite = {name: comparison.figures[figure] for name, figure in limits.items() if isfinite(comparison.figures[figure])}
+    *some, last = [f"{name} {_up(value)}" for name, value in finite.items()]
+    return f"with {', '.join(some)} or {last}"
 
 
 def _row(comparison: ArrayComparison) -> Iterator[str]:
@@ -228,7 +231,7 @@ def _described(comparison: ArrayComparison) -> Iterator[str]:
     if comparison.special:
         yield f"  {'special':9} at {comparison.special:,} elements one is NaN or infinite and the other another number"
     else:
-        yield f"  {'passes':9} {_passes(comparison).removeprefix('passes ')}"
+        yield f"  {'passes':9} {_limits(comparison)}"
         if not comparison.passed and isfinite(figures["rms_ulp"]):
             yield f"  {'size':9} largest {figures['rms_ulp']:.3g} ULP of the root mean square of B"
     if comparison.a_ulp is not None and comparison.b_ulp is not None:

@@ -119,11 +119,13 @@ def compare(
     outcome = run(request)
     known_reasons = {d.id: (d.cause, d.reason) for a in activations.values() for d in a.deviations}
     known_reasons[SIGN_OF_ZERO] = ("convention", "a zero may have either sign")
+    for acceptance in request.accepted.all:
+        known_reasons.setdefault(acceptance.name, (acceptance.cause, "accepted by the caller"))
     used = {id_ for comparison in outcome.comparisons for id_ in comparison.deviations}
     report = PairReport(
         tuple(outcome.comparisons),
         described,
-        deviations={id_: known_reasons.get(id_, (id_.partition(" ")[0], "accepted by the caller")) for id_ in sorted(used)},
+        deviations={id_: known_reasons[id_] for id_ in sorted(used)},
         exceptions=outcome.exceptions,
     )
     if report.cause is None or report.decisive is None:

@@ -108,7 +108,7 @@ class PairReport(Report, TwoSidedReport):
         return "\n".join(map(_shortened, super().story().splitlines()))
 
     def _evidence(self) -> Iterator[str]:
-        return evidence(self)
+        return map(_shortened, evidence(self))
 
     def document(self) -> Document:
         """The report as a document: the verdict, the story, every comparison, a figure of the errors, and the snippet.

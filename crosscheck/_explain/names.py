@@ -40,8 +40,11 @@ def _once(naming: Naming[P]) -> Naming[P]:
 
 
 @_once
-def said(segment: GraphSegment, number: int, depth: int = 2) -> str:
-    """A value in words: the weight, the input, the result of a layer, or the operation with its operands."""
+def said(segment: GraphSegment, number: int, depth: int = 2, *, many: bool = False) -> str:
+    """A value in words: the weight, the input, the result of a layer, or the operation with its operands.
+
+    ``many``: of several values that have the same words.
+    """
     node = segment.graph.nodes[number]
     if isinstance(node, Leaf):
         return node.name or node.label or _constant(node.value)
@@ -49,20 +52,20 @@ def said(segment: GraphSegment, number: int, depth: int = 2) -> str:
     assert call is not None
     inside = list(dict.fromkeys(refs(call)))
     if call.name in PARTS and call.pick is not None:
-        return f"part {call.pick} of {said(segment, inside[0], depth)}"
+        return f"part {call.pick} of {said(segment, inside[0], depth, many=many)}"
     scaled = call.name in ("mul", "div") and len(inside) == 1  # by a number
     if inside and (scaled or call.name in {*MOVING, "masked_fill"}):
-        return said(segment, inside[0], depth)
+        return said(segment, inside[0], depth, many=many)
     on_data = number in segment.data or number not in segment.values  # what is outside leads to data
     if on_data and (layer := layer_of(segment, number)):
-        return f"the result of {layer}"
+        return f"the result{'s' * many} of {layer}"
     if not depth or not inside:
         return named(segment, number)
-    operands = [said(segment, operand, depth - 1) for operand in inside[:2]]
+    operands = [said(segment, operand, depth - 1, many=many) for operand in inside[:2]]
     if call.name == "add" and len(inside) == 2 and operands[0] == operands[1]:
-        return operands[0].replace("the result of", "the results of")
+        return said(segment, inside[0], depth - 1, many=True)
     whole = f"{_short(call.name)}({', '.join(operands)})"
-    return whole if len(whole) <= LONGEST else said(segment, number, depth - 1)
+    return whole if len(whole) <= LONGEST else said(segment, number, depth - 1, many=many)
 
 
 def exchange(segment: GraphSegment, torch: int, jax: int, where: str = "") -> Fact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from crosscheck._explain.tables import (
     COMPOSITES,
     FAMILIES,
     GROUPS,
+    MASK,
     MAXIMA,
     MOVING,
     NORM,
@@ -38,6 +39,17 @@ from crosscheck._explain.tables import (
 )
 from crosscheck._graph.graph import Call, Leaf, Ref
 
+CHOICES = ("takes the larger", "takes the smaller")
+"""What does nothing where one operand is never beyond the other."""
+SCALING = ("multiplies", "divides", "divides the other way round")
+"""What does nothing with 1."""
+DIVISORS: Mapping[str, tuple[str, str]] = {
+    "the variance with divisor n - 1": ("the variance", "n - 1"),
+    "the variance with divisor n": ("the variance", "n"),
+    "the standard deviation with divisor n - 1": ("the standard deviation", "n - 1"),
+    "the standard deviation with divisor n": ("the standard deviation", "n"),
+}
+"""What is divided, and by what."""
 FEW = 64
 """So many numbers show which activation PyTorch computes."""
 MOST_STEPS = 12
@@ -78,9 +90,9 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
         own = OWN_PADDING[call.name.rpartition("_pad")[0]]
     tried = {**family, **_of_numbers(segment)} if family is UNARY else family
     for number, (name, function) in enumerate(tried.items()):
-        if family is BINARY and ((1 in args and name.startswith(("multiplies", "divides"))) or 0 in args):
+        if family is BINARY and ((1 in args and name in SCALING) or 0 in args):
             continue  # it would do nothing: the operation is forgotten
-        if family is BINARY and name.startswith("takes") and not _chooses(segment, call, function):
+        if family is BINARY and name in CHOICES and not _chooses(segment, call, function):
             continue  # nor would it, where one operand is never beyond the other
         if family is UNARY and _does_nothing(segment, call, function):
             continue
@@ -107,8 +119,8 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
         elif call.name in RESIZED:
             names = (_of_rank(way, call.name) for way in (RESIZED[call.name], name))
             fact = replace(fact, kind="form", what="the resize", **dict(zip(("torch", "jax"), names, strict=True)))
-        elif call.name in ("std", "var") and "divisor" in name and name.endswith(_divisor(call)):
-            fact = replace(fact, jax=name.removesuffix(f" with divisor {_divisor(call)}"))
+        elif call.name in ("std", "var") and name in DIVISORS and DIVISORS[name][1] == _divisor(call):
+            fact = replace(fact, jax=DIVISORS[name][0])
         new = Call(name, function, args, kwargs, pick=None, schema=None)
         yield Edit({node: new}, fact, ("other", call.name, name), 1 + number * 1e-3)
 
@@ -261,7 +273,7 @@ def _forgotten(segment: GraphSegment, node: int, other: int, call: Call, path: S
     name = path[0]
     if name == "add" and left:
         if float(segment.values[left[0]].abs().max()) >= FILL:
-            return "the mask"
+            return MASK
         if left[0] not in segment.data:
             return f"the bias {said(segment, left[0])}"
         residual = left[0] in segment.graph.ancestors([other]) or other in segment.graph.ancestors([left[0]])

@@ -247,6 +247,12 @@ EXTRA: Mapping[str, Function] = {
     "L2 normalisation": lambda x: F.normalize(x, dim=-1),
 }
 """What a port may apply once more."""
+OPERATIONS = {
+    name: "leaky_relu" if getattr(function, "func", None) is F.leaky_relu else name for name, function in EXTRA.items()
+}
+"""The operation of PyTorch that each of these is; its own name, if PyTorch has none."""
+MASK = "the mask"
+"""What hides numbers from a softmax."""
 FAMILIES: Mapping[str, Mapping[str, Function]] = {
     **dict.fromkeys(
         [
@@ -364,7 +370,7 @@ SAID: Mapping[str, str] = {
     "bmm": "the product",
     "baddbmm": "the product",
     "convolution": "the convolution",
-    "masked_fill": "the mask",
+    "masked_fill": MASK,
     "triu": "the mask (triu)",
     "tril": "the mask (tril)",
     "linalg_vector_norm": "the norm",

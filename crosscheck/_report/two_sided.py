@@ -50,7 +50,7 @@ class TwoSidedReport(Documented):
 
     def _document(self, blocks: Sequence[Block]) -> Document:
         """The verdict, the evidence, and what is below it."""
-        below = self.story().splitlines()[len(self._verdict.lines) :]
+        below = "\n".join(self._evidence()).splitlines()
         evidence = Code("\n".join(line.removeprefix("  ") for line in below))
         rest = self._verdict.parts[1]
         return Document(self.headline, self.passed, [*[evidence] * bool(below), *blocks], self.environment, rest)

@@ -114,16 +114,16 @@ def _box(marked: BoolArray, name: str) -> tuple[BoolArray, str] | None:
         return None
     indices = [np.flatnonzero(marked.any(axis=_others(marked.ndim, axis))) for axis in range(marked.ndim)]
     said = [_slice(at, size) for at, size in zip(indices, marked.shape, strict=True)]
-    if None in said or all(text == ":" for text in said):
+    parts = [at.size < size for at, size in zip(indices, marked.shape, strict=True)]
+    if None in said or not any(parts):
         return None
     region = np.zeros(marked.shape, bool)
     region[np.ix_(*indices)] = True
-    while said[-1] == ":" and len(said) > 1:
-        said.pop()
-    slices = f"`{name}[{', '.join(map(str, said))}]`"
+    last = max(axis for axis, part in enumerate(parts) if part)
+    slices = f"`{name}[{', '.join(map(str, said[: last + 1]))}]`"
     words = [_words(at, size, axis, marked.ndim) for axis, (at, size) in enumerate(zip(indices, marked.shape, strict=True))]
     named = [phrase for phrase in words if phrase]
-    return region, f"{slices}, {named[0]}" if len(named) == 1 and sum(text != ":" for text in said) == 1 else slices
+    return region, f"{slices}, {named[0]}" if len(named) == 1 and sum(parts) == 1 else slices
 
 
 def _slice(at: IntArray, size: int) -> str | None:

@@ -18,6 +18,7 @@ from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.names import behind
 from crosscheck._explain.search import Explaining, MistakeSearch
 from crosscheck._explain.segment import Goal, GraphSegment, JaxSide
+from crosscheck._explain.tables import MASK, OPERATIONS
 from crosscheck._frameworks.programs import Array
 from crosscheck._graph.graph import Edits
 from crosscheck._models.cut.landmarks import Landmark
@@ -77,8 +78,7 @@ class EditSearch:
         if edits:
             self._chosen[fault.landmark] = edits
         self.of_mask = any(
-            edit.fact.what == "the mask" or (search is not None and search.segment.data.isdisjoint(edit.edits))
-            for edit in edits
+            edit.fact.what == MASK or (search is not None and search.segment.data.isdisjoint(edit.edits)) for edit in edits
         )
         return self._facts(fault, edits)
 
@@ -149,8 +149,8 @@ class EditSearch:
         facts: dict[int, tuple[Fact, ...]] = {}
         for first, second in combinations(sorted(single), 2):
             extra, missing = single[first], single[second]
-            names = (extra.kind[1].partition(" ")[0], missing.kind[-1]) if extra.kind[0] == "extra" else ("", " ")
-            if missing.kind[0] == "missing" and len(missing.kind) == 2 and names[0] == names[1] and first not in facts:
+            same = extra.kind[0] == "extra" and OPERATIONS.get(extra.kind[1]) == missing.kind[-1]
+            if missing.kind[0] == "missing" and len(missing.kind) == 2 and same and first not in facts:
                 landmark = self._results.landmarks[first]
                 layer = landmark.name.rpartition(".")[0] or landmark.name
                 for at, edit in ((first, extra), (second, missing)):

@@ -245,7 +245,7 @@ def _place(sighting: Sighting, row: SightedRow) -> str:
     else:
         known = f"an entry {abs(apart):.4g} {'below' if apart < 0 else 'above'} the {row.known_by} of its row"
     if row.position is None:
-        known = f"a row whose {row.known_by} entry is {row.entry:g}" if known.startswith(("an entry", "the")) else known
+        known = known if isnan(apart) or isinf(row.extreme) else f"a row whose {row.known_by} entry is {row.entry:g}"
         return f"{known}, of {length}"
     bits = row.bits[row.position]
     return f"{known}: x[{row.position}] = {row.entry!r} ({bits}) in a row of {length}"

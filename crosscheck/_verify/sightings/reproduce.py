@@ -12,6 +12,7 @@ from crosscheck._frameworks.base import THREADS
 from crosscheck._records.implementations import MATCHED, Implementation
 from crosscheck._records.names import ORDER_NAMES
 from crosscheck._records.records import Activation
+from crosscheck._records.worded import kind_of
 from crosscheck._report.snippet import snippet as code
 from crosscheck._verify.sightings.sight import Result, SightedRow, Sighting
 
@@ -70,7 +71,8 @@ def snippet(activation: Activation, source: Source, sighting: Sighting, result: 
     write = {"torch": _torch, "jax": _jax, "analytic": _analytic}[Implementation.of(result.implementation).side]
     imports, lines = write(_Reproduced(activation, source, sighting, result))
     if result.got is None:
-        lines.append(f"# {'raises ' if ':' in str(result.message) else ''}{result.message}, with {where}".replace("\n", " "))
+        verb = "" if kind_of(result.message) else "raises "
+        lines.append(f"# {verb}{result.message}, with {where}".replace("\n", " "))
     else:
         printed, beside = lines.pop().removesuffix(")"), f'"here; {result.got!r} with {where}")'
         short = len(f"{printed}, {beside}") <= LONGEST

@@ -14,6 +14,7 @@ from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.errors import said
 from crosscheck._records.implementations import Implementation, on_screen
 from crosscheck._records.records import Activation
+from crosscheck._records.worded import Worded
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, FIRST_PASSING, Judgement
 from crosscheck._verify.inputs.sample import Sample, samples
@@ -39,18 +40,22 @@ def tried(task: Task, name: str, order: int, mode: str, count: int, view: str = 
     """
     implementation, mode = Implementation.of(name), _mode(name, mode)
     if implementation not in implementations_of(task.activation, task.parameters):
-        return "is not judged with these parameters"
+        return NOT_JUDGED
     try:
         run = task.runner(implementation)
         got = run.run(task.sample.tiled(count), order, mode, view=view or None)
         if got is None:
-            return "finds no derivative"
+            return NO_DERIVATIVE
         true = task.truths[order]
         got = got[: true.rounded.size]
         setting = task.setting(run, order, mode)
         return got, causes.judge(task.known(order), got.astype(task.dtype), true, setting)
     except Exception as error:  # an exception is the implementation's result
         return said(error)
+
+
+NOT_JUDGED = Worded("is not judged with these parameters", "not judged")
+NO_DERIVATIVE = Worded("finds no derivative", "no derivative")
 
 
 def _mode(name: str, mode: str) -> str:

@@ -23,6 +23,7 @@ from crosscheck._frameworks.programs import Directions, Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.records import Activation
+from crosscheck._records.worded import Worded
 from crosscheck._shadow.base import Lifted
 from crosscheck._shadow.programs import lift_jax, lift_torch
 from crosscheck._verdict.accept import Accepted, declared
@@ -59,7 +60,8 @@ def diagnose(
             with warnings.catch_warnings(action="ignore"):
                 return find()
         except Exception as error:  # the user's functions may raise anything at other inputs
-            notes.append(f"{what} could not be found: {type(error).__name__}: {first_line(error)}")
+            words = f"{what} could not be found: {type(error).__name__}: {first_line(error)}"
+            notes.append(Worded(words, "not found", what))
             return otherwise
 
     identities: dict[str, Identity | None] = {}
@@ -74,11 +76,12 @@ def diagnose(
     simpler = tried("a simpler input", lambda: simplest(FaultKind(request, judged, cause, side), budget), given)
     point = simpler.judged.record.uncovered[cause].worst
     if entry := tried("the entry of the dictionary", lambda: cited(request.torch, request.jax), None):
-        notes.append(f"the dictionary says of them: {entry}")
+        notes.append(Worded(f"the dictionary says of them: {entry}", "dictionary"))
     if simpler.unfinished:
-        notes.append(
+        words = (
             f"the search for a simpler input was stopped after {simpler.evaluations:,} evaluations; this is the best so far"
         )
+        notes.append(Worded(words, "stopped"))
     return Diagnosis(
         identities=identities,
         how=differently.words if differently else None,

@@ -45,6 +45,7 @@ from crosscheck._models.run.recording import fitting, returned
 from crosscheck._models.run.step_arithmetic import has_few_digits
 from crosscheck._models.values.distances import blank
 from crosscheck._models.values.uses import Use, fingerprint
+from crosscheck._records.worded import Worded
 
 
 @dataclass
@@ -247,13 +248,15 @@ def _located(forcing: Forcing, task: ModelTask) -> tuple[Forced, list[str]]:
 
 
 def _notes(torch: TorchRecord, in_part: list[str], dtype: str) -> list[str]:
-    notes = []
+    notes: list[str] = []
     if in_part:
         names = ", ".join(in_part[:4])
-        notes.append(f"hardly judged: {names}; rounding may change most numbers there, as it changes an index")
+        words = f"hardly judged: {names}; rounding may change most numbers there, as it changes an index"
+        notes.append(Worded(words, "hardly judged", *in_part))
     if torch.narrow:
         names = ", ".join(sorted({torch.operations[index].name for index in torch.narrow}))
-        notes.append(f"PyTorch has no float64 for {names}: what these lead to is judged in {dtype}")
+        words = f"PyTorch has no float64 for {names}: what these lead to is judged in {dtype}"
+        notes.append(Worded(words, "no float64"))
     return notes
 
 

@@ -18,7 +18,7 @@ from crosscheck._models.report.report import ModelsReport
 from crosscheck._records.errors import UsageError
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.interface import both_frameworks
-from crosscheck._records.worded import kind_of
+from crosscheck._records.worded import Worded, kind_of
 
 WEIGHTS = ("given", "copy")
 
@@ -130,19 +130,20 @@ def _report(results: Any, name: str, begun: float) -> ModelsReport:
         for output, number in results.outputs.items()
         if every[number].accumulated is not None and number not in left
     }
-    for why in dict.fromkeys(left.values()):
-        places = [every[number] for number, reason in left.items() if reason == why]
+    for kind, why in {why.kind: why for why in left.values()}.items():
+        places = [every[number] for number, reason in left.items() if reason.kind == kind]
         # a sum has no weight whose name it could have
         names = [f"a sum in {layer.torch or 'the model'}" if layer.name == "sum" else layer.name for layer in places]
-        results.notes.append(f"not compared: {named(names)}; {why}")
+        results.notes.append(Worded(f"not compared: {named(names)}; {why}", kind, *names))
     alone = [
         match.jax for match in results.weights.matches if match.torch is None and kind_of(match.reason) == UNMATCHED.kind
     ]
     if alone and not wrong and results.flat.dtype in ("bfloat16", "float16"):
-        results.notes.append(
+        words = (
             f"no partner: {named(alone)}; only results show whether their numbers are right, and in {results.flat.dtype} "
             "results do not show small mistakes; dtype='float32' shows them"
         )
+        results.notes.append(Worded(words, "no partner", *alone))
     kept = {number: k for k, number in enumerate(number for number in range(len(every)) if number not in left)}
     return ModelsReport(
         name,

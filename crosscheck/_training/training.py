@@ -11,6 +11,7 @@ from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
 from crosscheck._records.interface import both_frameworks
+from crosscheck._records.worded import Worded
 from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
@@ -263,26 +264,32 @@ def _message(results: StepResults) -> str:
         return ""
     first, count = results.blank[0], f"{len(results.blank)} of {len(results.errors)} steps"
     where = f"at {count}, first at step {first}"
-    return f"the loss or most tensors are NaN or infinite on both sides {where}, so nothing was compared there"
+    words = f"the loss or most tensors are NaN or infinite on both sides {where}, so nothing was compared there"
+    return Worded(words, "blank", *results.blank)
 
 
 def _notes(results: StepResults) -> list[str]:
     from crosscheck._training.steps.torch_steps import AVERAGE
 
-    notes = []
+    notes: list[str] = []
     if not results.gradients_seen:
-        notes.append(
+        words = (
             "JAX's gradients were not seen in its step, as they are of jax.grad; return {'loss': loss, 'gradients': grads} "
             "to have them judged by themselves"
         )
+        notes.append(Worded(words, "gradients not seen"))
     averages = {key for key in results.without_partner if key.startswith(AVERAGE)}
     if lost := sorted(results.without_partner - averages):
-        notes.append(f"the optimiser's state {', '.join(lost)} of PyTorch has no partner in JAX; JAX goes on with its own")
+        words = f"the optimiser's state {', '.join(lost)} of PyTorch has no partner in JAX; JAX goes on with its own"
+        notes.append(Worded(words, "state without partner", *lost))
     if averages:
-        notes.append("PyTorch's average of the weights has no partner in JAX's state: it is not compared")
+        words = "PyTorch's average of the weights has no partner in JAX's state: it is not compared"
+        notes.append(Worded(words, "average without partner"))
     if own := results.only_in_jax:
         more = f" and {len(own) - 1} more arrays" if len(own) > 1 else ""
-        notes.append(f"{own[0]}{more} of JAX's state: each step changes it, and PyTorch has no partner: it is not compared")
+        words = f"{own[0]}{more} of JAX's state: each step changes it, and PyTorch has no partner: it is not compared"
+        notes.append(Worded(words, "only in JAX", *own))
     if results.first_special is not None:
-        notes.append(f"the loss is not finite from step {results.first_special} on")
+        words = f"the loss is not finite from step {results.first_special} on"
+        notes.append(Worded(words, "not finite", results.first_special))
     return notes

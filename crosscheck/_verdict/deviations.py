@@ -12,6 +12,7 @@ from crosscheck._arithmetic.sampling import COLUMNS, ROWS
 from crosscheck._records.deviations import Deviation
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.records import Activation
+from crosscheck._records.worded import Worded
 from crosscheck._verdict.causes import NOT_JUDGED
 from crosscheck._verdict.coverage import NEAR_INPUTS, covers, excuses, lies_near, regions_of
 from crosscheck._verdict.environments import Environment, regions_here
@@ -51,10 +52,11 @@ def settle(
 def _with_one_note(findings: Sequence[Finding]) -> list[Finding]:
     """All failures, and one note: a region that shrinks outside the recorded environments is not reported each time."""
     notes = [finding for finding in findings if not finding.failed]
-    more = f"; and {len(notes) - 1} more" if len(notes) > 1 else ""
-    return [finding for finding in findings if finding.failed] + [
-        replace(note, message=note.message + more) for note in notes[:1]
-    ]
+    if len(notes) > 1:
+        first = notes[0].message
+        kind, about = (first.kind, first.about) if isinstance(first, Worded) else ("", ())
+        notes = [replace(notes[0], message=Worded(f"{first}; and {len(notes) - 1} more", kind, *about))]
+    return [finding for finding in findings if finding.failed] + notes
 
 
 def _compare(

@@ -12,6 +12,7 @@ from crosscheck._arithmetic.formats import BoolArray, IntArray, is_number, widen
 from crosscheck._records.deviations import Anchor, Deviation, Region
 from crosscheck._records.implementations import USUAL_MODES, on_screen
 from crosscheck._records.names import ORDER_NAMES
+from crosscheck._records.worded import Worded
 from crosscheck._verdict.causes import CODE, NOT_JUDGED
 from crosscheck._verdict.coverage import covers, lie_in, regions_of, small
 from crosscheck._verdict.environments import Environment, examined_here, in_a_record, seen_here
@@ -65,7 +66,7 @@ def examine(
     """Check each region: wide enough, not too wide, observed at its anchors, within its bound."""
     if deviation.cause == "error":
         return [
-            Finding(deviation.id, seen_here(deviation, environment, region), f"it does not raise ({_where(comparison.key)})")
+            Finding(deviation.id, seen_here(deviation, environment, region), _does_not_raise(comparison.key))
             for comparison in judged
             for region in regions_of(deviation, comparison)
             if comparison.key.mode in strict_modes(deviation, region) and bears_out(deviation, comparison)
@@ -89,6 +90,10 @@ def examine(
         ):
             findings += [Finding(deviation.id, failed, message) for message in messages]
     return list(dict.fromkeys(findings))
+
+
+def _does_not_raise(key: Key) -> Worded:
+    return Worded(f"it does not raise ({_where(key)})", "does not raise")
 
 
 @dataclass(frozen=True)
@@ -134,19 +139,20 @@ def showing(deviation: Deviation, region: Region, judged: Iterable[ComparisonCau
     ]
 
 
-def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing], *, recorded: bool = False) -> Iterator[str]:
+def too_wide(deviation: Deviation, region: Region, shows: Iterable[Showing], *, recorded: bool = False) -> Iterator[Worded]:
     """The comparisons in which too few of a region's inputs show the deviation; a ``recorded`` one is from other samples."""
     least = 0.5 / (SMALL_ROOM if recorded else 1.0)
     for here in shows:
         comparison, shown, inside = here.comparison, here.shown.sum(), here.inside.sum()
         scattered = comparison.key.length or small(region, comparison.key) or deviation.cause == "layout"
         if here.strict and 0 < shown < least * inside and not scattered:
-            yield f"its region is too wide: only {shown} of {inside} inputs show it ({_where(comparison.key)})"
+            words = f"its region is too wide: only {shown} of {inside} inputs show it ({_where(comparison.key)})"
+            yield Worded(words, "too wide")
 
 
-def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Sequence[Showing]) -> list[str]:
+def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Sequence[Showing]) -> list[Worded]:
     """How a deviation differs at an anchor from what is declared."""
-    missed: dict[Key, list[str | None]] = {}
+    missed: dict[Key, list[Worded | None]] = {}
     for comparison in (here.comparison for here in shows if here.strict):
         if (at := _points_at(comparison, anchor)).size:
             # the number that identifies an entry may occur in several rows: it must show in one of them; if it is rounding
@@ -155,20 +161,22 @@ def missed_at(anchor: Anchor, deviation: Deviation, region: Region, shows: Seque
             key = replace(key, dtype="", mode="") if comparison.key.length and small(region, comparison.key) else key
             missed.setdefault(key, []).append(_missed(comparison, anchor, at, (deviation, region), _where(comparison.key)))
     if not missed and any(here.strict for here in shows):
-        return [f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})"]
-    return [str(messages[0]) for messages in missed.values() if None not in messages]
+        words = f"no row that was tried has its anchor {anchor.input!r} ({ORDER_NAMES[region.order]})"
+        return [Worded(words, "not tried", anchor.input)]
+    return [message for message, *others in missed.values() if message is not None and None not in others]
 
 
-def too_large(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -> Iterator[str]:
+def too_large(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -> Iterator[Worded]:
     """The comparisons with an error above the bound of their mode; a ``recorded`` bound is from other samples."""
     for show in shows:
         key = show.comparison.key
         room = (SMALL_ROOM if small(region, key) else ROOM) if recorded else 1.0
         if (largest := show.largest(region)) > room * (bound := region.bound(key.mode)):
-            yield f"its error is {largest:.4g} ULP, more than the declared {bound:.4g} ({_where(key)})"
+            words = f"its error is {largest:.4g} ULP, more than the declared {bound:.4g} ({_where(key)})"
+            yield Worded(words, "too large", key.mode)
 
 
-def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -> Iterator[str]:
+def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -> Iterator[Worded]:
     """The bounds that are far above every error where the deviation must show; ``recorded`` ones are from other samples.
 
     An error at an anchor counts even if its cause is the other one that the region covers, which may change with the sample.
@@ -187,7 +195,8 @@ def stale(region: Region, shows: Iterable[Showing], *, recorded: bool = False) -
         room = STALE * (ROOM if recorded else 1.0)
         if largest * room < bound and (region.anchors or (largest > 0 and not recorded)):
             where = "" if own is None else f" ({own})"
-            yield f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
+            words = f"its declared maximum of {bound:.4g} ULP is stale: {largest:.4g} ULP is the largest measured{where}"
+            yield Worded(words, "stale", own)
 
 
 def _shown(deviation: Deviation, region: Region, comparison: ComparisonCauses) -> tuple[BoolArray, BoolArray] | None:
@@ -251,13 +260,13 @@ def _is_at(comparison: ComparisonCauses, anchor: Anchor) -> BoolArray:
 
 def _missed(
     comparison: ComparisonCauses, anchor: Anchor, at: IntArray, what: tuple[Deviation, Region], where: str
-) -> str | None:
+) -> Worded | None:
     """Why a deviation is not as declared at an anchor; None if it is."""
     here = np.zeros(comparison.x.shape, bool)
     here[at] = True
     failing = np.flatnonzero(here[comparison.failing] & covers(*what, comparison))
     if not failing.size:
-        return f"it does not occur at its anchor {anchor.input!r} ({where})"
+        return Worded(f"it does not occur at its anchor {anchor.input!r} ({where})", "not at its anchor", anchor.input)
     declared_results = [anchor.results.get(implementation) for implementation in comparison.key.implementations]
     for values, result in zip((comparison.got, comparison.expected), declared_results, strict=False):
         if result is None:
@@ -266,5 +275,6 @@ def _missed(
         expected = np.float64(result).astype(comparison.x.dtype).astype(np.float64)
         same = (got == expected) & (np.signbit(got) == np.signbit(expected)) | np.isnan(got) & np.isnan(expected)
         if not same.any():
-            return f"its result at {anchor.input!r} is {float(got[0])!r}, not the declared {result!r} ({where})"
+            words = f"its result at {anchor.input!r} is {float(got[0])!r}, not the declared {result!r} ({where})"
+            return Worded(words, "another result", anchor.input)
     return None

@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import source_of
 from crosscheck._models.run.interpreter import on_the_cpu
+from crosscheck._records.worded import Worded
 from crosscheck._shadow.devices.sharing import SharedPlace, Sharing
 from crosscheck._shadow.devices.whole import results_of_all, whole
 from crosscheck._shadow.jax.lift import Interpreter
@@ -105,12 +106,12 @@ class Exchanged:
     """A mistake in what devices exchange.
 
     Attributes:
-        words: What it is.
+        words: What it is; of the kind of the place and of the change, about the axes of devices.
         source: Where the user's code calls the collective, as ``file:line``; empty if JAX does not know it.
         error: How far devices are apart that should hold the same, relative to what they hold.
     """
 
-    words: str
+    words: Worded
     source: str
     error: float = 0.0
 
@@ -187,7 +188,7 @@ def _said(edits: Sequence[Edit], sites: Sequence[SharedPlace]) -> Exchanged:
     words = WORDS[site.kind, what].format(axes=axes, n=site.devices, other=other, sums=sums, shape=shape)
     sources = list(dict.fromkeys(filter(None, (_source(place) for place, _ in edits))))
     at = f", at {', '.join(sources[:3])}" if sources else ""
-    return Exchanged(words + at, sources[0] if sources else "")
+    return Exchanged(Worded(words + at, f"{site.kind} {what}", *site.axes), sources[0] if sources else "")
 
 
 def _numbers(jaxpr: Jaxpr) -> int:
@@ -233,7 +234,8 @@ def unlike(shared: ClosedJaxpr, dtype: str, arguments: Sequence[Array]) -> Excha
                 f"device {others[0]} of {site.devices} along {axes} holds other numbers than device 0 in a result that all "
                 f"should hold alike: {apart:.2g} apart"
             )
-            return Exchanged(words + (f", at {source}" if source else ""), source, apart / (size or 1.0))
+            said = Worded(words + (f", at {source}" if source else ""), "unlike", others[0], *site.axes)
+            return Exchanged(said, source, apart / (size or 1.0))
     return None
 
 

@@ -18,6 +18,7 @@ from crosscheck._models.report.records import BLANK, IN_TORCH_ALONE, Gradient
 from crosscheck._models.run.places import Places
 from crosscheck._models.values.distances import blank, distance
 from crosscheck._models.values.spilled import Stored
+from crosscheck._records.worded import Worded
 
 BLOCK = 2**20
 """So many numbers are looked at together."""
@@ -129,7 +130,7 @@ class GradientJudge:
             beside = known.reshape(self._places.shapes[name]).copy()
             beside[padding] = False
             if _judged(name, torch_gradient, jax_gradient, spread, beside.reshape(known.shape), holders).cause is None:
-                why = f"PyTorch gives row {padding} of {name} no gradient, by padding_idx"
+                why = Worded(f"PyTorch gives row {padding} of {name} no gradient, by padding_idx", "padding", padding, name)
                 judged = replace(judged, explanation=why)
         self._judged_gradients[name] = judged
 

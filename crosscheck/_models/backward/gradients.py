@@ -122,7 +122,7 @@ def gradients(
             return frozenset(gradient.parameter for gradient in changed if gradient.cause and gradient.error > CLOSE)
 
         mistake = exchanged(shared, wrong)
-        words = "" if mistake is None else mistake.words
+        words = words if mistake is None else mistake.words
     return [replace(gradient, explanation=words) if words and gradient.cause else gradient for gradient in judged]
 
 

@@ -14,6 +14,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import source_of
+from crosscheck._records.worded import Worded
 from crosscheck._shadow.base import tracing
 
 STOP = "stop_gradient"
@@ -22,7 +23,7 @@ MOST = 16
 NAMES = {"reduce_sum": "the sum", "reduce_max": "the maximum", "rsqrt": "1 / sqrt", "exp": "the exponential"}
 
 
-def stopped(model: JaxModel, leaves: Sequence[Array], agrees: Callable[[JaxModel], bool]) -> str:
+def stopped(model: JaxModel, leaves: Sequence[Array], agrees: Callable[[JaxModel], bool]) -> Worded:
     """The line whose ``stop_gradient`` explains other gradients, as a clause; empty if none does.
 
     Args:
@@ -42,8 +43,8 @@ def stopped(model: JaxModel, leaves: Sequence[Array], agrees: Callable[[JaxModel
             line = min(some)
             what = f" at {lines[line]}" if lines[line] else ""
             at = f", in {', '.join(sorted(filter(None, some))[:3])}" if any(some) else ""
-            return f"JAX stops the gradient{what}{at}"
-    return ""
+            return Worded(f"JAX stops the gradient{what}{at}", "stopped", lines[line])
+    return Worded("")
 
 
 def _stops(jaxpr: Any) -> Iterator[tuple[Any, str]]:

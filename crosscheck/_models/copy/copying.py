@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from crosscheck._models.copy.number_tracing import NumberTracer
     from crosscheck._models.copy.state import State
 
-PROVEN = "a run with random weights"
-ALONE = "a run with random weights, by its own operation; what follows differs"
+PROVEN = Worded("a run with random weights", "run")
+ALONE = Worded("a run with random weights, by its own operation; what follows differs", "run alone")
 
 
 @undisturbed(alone=True)

@@ -24,6 +24,7 @@ from crosscheck._models.judge.forced import LocatedFault
 from crosscheck._models.report.report import Fault, Layer
 from crosscheck._models.values.uses import DATA, WEIGHT, Operation, Use
 from crosscheck._records.errors import said
+from crosscheck._records.worded import Worded
 
 EXACT = 2.0**-48
 """Relative errors up to this do not count in float64."""
@@ -248,6 +249,8 @@ def _gradients(results: ModelResults) -> Iterator[Fault]:
     what = "no gradient flows" if cause == "missing" else "the gradient is another one"
     until = f" and before {after.names[0]}" if after is not None else ""
     why = last.explanation or f"in the backward pass {what} after {last.parameter}{until}"
+    words = f"values agree, but {why}; {len(differ)} of {len(results.gradients)} gradients differ"
+    known = why if isinstance(why, Worded) else Worded(why, "gradient")
     yield Fault(
         torch=where,
         kind=type(results.torch.modules[where]).__name__ if where in results.torch.modules else "",
@@ -257,7 +260,7 @@ def _gradients(results: ModelResults) -> Iterator[Fault]:
         cause=cause,
         side=None,
         error=max(gradient.error for gradient in wrong),
-        explanation=f"values agree, but {why}; {len(differ)} of {len(results.gradients)} gradients differ",
+        explanation=Worded(words, known.kind, *known.about),
         layers=(),
     )
 

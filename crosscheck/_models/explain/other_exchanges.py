@@ -10,6 +10,7 @@ from crosscheck._models.backward.exchanges import Exchanged, evaluated, exchange
 from crosscheck._models.cut.landmarks import axes_of
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.report.report import Fault
+from crosscheck._records.worded import Worded
 
 
 def other_exchange(results: ModelResults) -> Fault | None:
@@ -19,7 +20,7 @@ def other_exchange(results: ModelResults) -> Fault | None:
         words = (
             f"device {device} holds other numbers than another in {name}, which both should hold alike: {apart:.2g} apart"
         )
-        return _of_devices(results, Exchanged(words, "", apart))
+        return _of_devices(results, Exchanged(Worded(words, "unlike", device), "", apart))
     if shared is None:
         return None
     given = [*results.model.weights, *results.forcing.inputs]

@@ -41,12 +41,13 @@ def listing(
     for name, array in torch.weights.items():
         own = matches_of[name]
         copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size][1:]
+        tied_to = Worded(f"tied to {name}", "tied", name)
         for other in [tied for tied, kept in torch.tied.items() if kept == name]:
             if copies:  # JAX has a weight of its own for each name
                 k = copies.pop(0)
-                own[k] = replace(own[k], torch=other, how=f"tied to {name}")
+                own[k] = replace(own[k], torch=other, how=tied_to)
             else:
-                own.append(replace(own[0], torch=other, how=f"tied to {name}"))
+                own.append(replace(own[0], torch=other, how=tied_to))
         listed += own
     state = torch.modules[""].state_dict()
     listed += [WeightMatch(name, None, reason=INTEGERS) for name, value in state.items() if not value.is_floating_point()]

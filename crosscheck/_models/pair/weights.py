@@ -24,11 +24,12 @@ from crosscheck._models.report.records import UNIDENTIFIABLE, WeightMatch, unmat
 from crosscheck._models.run.places import Places, TorchPlaces, float_arrays, jax_places, orders, regions, shaped
 from crosscheck._models.values.names import best, layer_of
 from crosscheck._models.values.uses import Use, digest
+from crosscheck._records.worded import Worded
 
-BY_VALUES = "both hold the same values"
-BY_POSITION = "position between its neighbours"
-BY_NAME = "its name, among those that hold the same values"
-BESIDE = "the weights beside it, among those that hold the same values"
+BY_VALUES = Worded("both hold the same values", "values")
+BY_POSITION = Worded("position between its neighbours", "position")
+BY_NAME = Worded("its name, among those that hold the same values", "name")
+BESIDE = Worded("the weights beside it, among those that hold the same values", "beside")
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class _Account:
     def _explained(self, name: str) -> bool:
         return any(match.jax == name for match in self.extra)
 
-    def put(self, name: str, sources: Array, how: str, *torch: str) -> None:
+    def put(self, name: str, sources: Array, how: Worded, *torch: str) -> None:
         """Record that all numbers of an array of JAX come from these places of torch."""
         self.source(name)[...] = sources
         self.known[0].update(torch)
@@ -160,7 +161,7 @@ class _Account:
         """torch's arrays that have a partner."""
         return self.known[0] | {match.torch for match in self.extra if match.torch}
 
-    def by_uses(self, hows: set[str], how: Callable[[str, str], str]) -> None:
+    def by_uses(self, hows: set[str], how: Callable[[str, str], Worded]) -> None:
         """Match arrays whose numbers paired uses apply unchanged."""
         if not self.jax.names or not any((pair.how or "values") in hows for pair in self.pairs):
             return
@@ -267,7 +268,7 @@ class _Account:
             if len(same) == 1:
                 self._arranged(same[0], name, BY_VALUES)
 
-    def _arranged(self, torch_name: str, jax_name: str, how: str) -> None:
+    def _arranged(self, torch_name: str, jax_name: str, how: Worded) -> None:
         array, other = self.torch_weights[torch_name], self.jax_weights[jax_name]
         places = self.places.of(torch_name)
         table = self.places.lookup(torch_name)

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 from crosscheck._models.report.records import BLANK
 from crosscheck._models.values.uses import DATA
-from crosscheck._records.worded import kind_of
+from crosscheck._records.worded import Worded, kind_of
 
 if TYPE_CHECKING:
     from crosscheck._models.engine import ModelResults
 
-ELSEWHERE = "JAX has another quantity there, as where it adds or scales in another order; what follows is compared"
-NOT_COPIED = "weights were not copied there"
+ELSEWHERE = Worded(
+    "JAX has another quantity there, as where it adds or scales in another order; what follows is compared", "elsewhere"
+)
+NOT_COPIED = Worded("weights were not copied there", "not copied")
+BLANK_THERE = Worded(f"{BLANK} there", BLANK.kind)
 MOST_NAMES = 3
 
 
@@ -24,11 +27,11 @@ def named(names: Sequence[str]) -> str:
     return f"{', '.join(names[:MOST_NAMES])}{more}"
 
 
-def left_out(results: ModelResults) -> dict[int, str]:
+def left_out(results: ModelResults) -> dict[int, Worded]:
     """The landmarks that were not compared, each with the reason."""
     return {
         **dict.fromkeys(sorted(results.located.left), ELSEWHERE),
-        **dict.fromkeys(sorted(results.blank), f"{BLANK} there"),
+        **dict.fromkeys(sorted(results.blank), BLANK_THERE),
         **dict.fromkeys(sorted(results.open), NOT_COPIED),
     }
 
@@ -36,20 +39,24 @@ def left_out(results: ModelResults) -> dict[int, str]:
 def refusal(results: ModelResults) -> str:
     """Why models without a fault get no verdict; empty if they get one."""
     if where := blank_places(results):
-        return f"{BLANK} {where}, so nothing was compared; give inputs at which both are finite"
+        words = f"{BLANK} {where}, so nothing was compared; give inputs at which both are finite"
+        return Worded(words, BLANK.kind, where)
     if results.uncopied:
-        return f"not copied: {named(results.uncopied)}; no run shows which of JAX's arrays these are: copy them by hand"
+        words = f"not copied: {named(results.uncopied)}; no run shows which of JAX's arrays these are: copy them by hand"
+        return Worded(words, NOT_COPIED.kind, *results.uncopied)
     return _unlike(results)
 
 
 def notes(results: ModelResults, *, faults: bool) -> Iterator[str]:
     """Remarks on weights and statistics that were not compared."""
     if results.uncopied and faults:
-        yield f"not copied: {named(results.uncopied)}: mend the first fault, then copy again"
+        words = f"not copied: {named(results.uncopied)}: mend the first fault, then copy again"
+        yield Worded(words, NOT_COPIED.kind, *results.uncopied)
     if faults and (unlike := _unlike(results)):
         yield unlike
     if lost := [name for name, other in statistics(results).items() if not other]:
-        yield f"PyTorch changes {named(lost)}; JAX returns no new values for {len(lost)} of its buffers"
+        words = f"PyTorch changes {named(lost)}; JAX returns no new values for {len(lost)} of its buffers"
+        yield Worded(words, "not returned", *lost)
 
 
 # places without a finite number
@@ -88,4 +95,4 @@ def statistics(results: ModelResults) -> dict[str, bool]:
 def _unlike(results: ModelResults) -> str:
     names = [name for name, other in statistics(results).items() if other and name not in results.uncopied]
     why = "JAX's statistics differ from PyTorch's before the run; weights='copy' copies them"
-    return f"not compared: the new values of {named(names)}; {why}" if names else ""
+    return Worded(f"not compared: the new values of {named(names)}; {why}", "other statistics", *names) if names else ""

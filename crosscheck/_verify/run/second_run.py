@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, format_of, widen
+from crosscheck._records.worded import Worded
 from crosscheck._verdict.causes import FIRST_PASSING, Judgement
 from crosscheck._verify.inputs.sample import Sample
 from crosscheck._verify.run.implementations import Runner
@@ -41,20 +42,21 @@ class SecondRun:
     """
 
     run: Results
-    why: str
+    why: Worded
 
 
 def second_run(runner: Runner, order: int, orders: Sequence[int]) -> SecondRun | None:
     """The second way to get the result of an order, if there is one; ``orders`` are the requested ones."""
     if order == 0 and 1 in orders and runner.pull is not None:
         pull = runner.pull
-        return SecondRun(
-            lambda sample, got: pull(sample, _factors(sample))[0], "the value differs if a gradient is computed with it"
-        )
+        why = Worded("the value differs if a gradient is computed with it", "with a gradient")
+        return SecondRun(lambda sample, got: pull(sample, _factors(sample))[0], why)
     if order == 0:
-        return SecondRun(lambda sample, got: runner.run(sample, 0, MODE), "the value differs at a second call")
+        why = Worded("the value differs at a second call", "at a second call")
+        return SecondRun(lambda sample, got: runner.run(sample, 0, MODE), why)
     if order == 1 and runner.pull is not None:
-        return SecondRun(partial(_gradient, runner), "the gradient differs if its cotangent is multiplied by 2, 4 or -1")
+        why = Worded("the gradient differs if its cotangent is multiplied by 2, 4 or -1", "with another cotangent")
+        return SecondRun(partial(_gradient, runner), why)
     return None
 
 

@@ -18,6 +18,7 @@ from crosscheck._records.errors import said
 from crosscheck._records.implementations import Implementation
 from crosscheck._records.names import DTYPES, budget
 from crosscheck._records.records import LONGEST, VOCABULARY, Activation
+from crosscheck._records.worded import Worded
 from crosscheck._truth.truth import Truth
 from crosscheck._verdict import causes
 from crosscheck._verdict.causes import CODE, Judgement, JudgingSetting
@@ -265,7 +266,8 @@ def _judge_twice(task: Task, run: Runner, outcome: Ran, own: bool) -> tuple[Judg
         task, run, np.where(differs, outcome.got_again, first[1]), order, mode, partial(outcome.again.run, got=None)
     )
     judgement, got, at = worse(first, second)
-    return judgement, got, (f"at {at.sum():,} inputs {outcome.again.why}",) if at.any() else ()
+    why = outcome.again.why
+    return judgement, got, (Worded(f"at {at.sum():,} inputs {why}", why.kind),) if at.any() else ()
 
 
 Rerun = Callable[[Sample], FloatArray | None]

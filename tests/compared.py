@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from crosscheck import PairReport, UsageError, compare
+from crosscheck._records.worded import kind_of
 
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 
@@ -36,6 +37,11 @@ def assert_fails(report: PairReport, *parts: str, cause: str = "error", side: st
     assert not report.passed
     assert (report.cause, report.side) == (cause, side), str(report)
     assert all(part in report.verdict for part in parts), report.verdict
+
+
+def noted(report: PairReport) -> set[str]:
+    """The kinds of the notes of a report's comparisons."""
+    return {kind_of(note) for comparison in report.comparisons for note in comparison.notes}
 
 
 def report(torch_fn: Any, jax_fn: Any, *inputs: Any, order: int = 0) -> PairReport:

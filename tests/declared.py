@@ -1,10 +1,12 @@
 """sigmoid's lost tail as a deviation that is declared as a test wishes, and what the run then says of it."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import crosscheck
 from crosscheck import Activation, Deviation, Region, Report, Seen
+from crosscheck._records.worded import Worded, kind_of
 
 ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
 """A test of how strict a declaration is holds in every environment."""
@@ -35,5 +37,11 @@ def declared(*regions: Region, **changes: Any) -> Activation:
     return dataclasses.replace(SIGMOID, deviations=(deviation, deviation_of("sigmoid", "sigmoid-exp-overflow")))
 
 
-def failures(report: Report) -> str:
-    return "\n".join(finding.message for finding in report.findings if finding.failed)
+def failures(report: Report) -> set[str]:
+    """The kinds of the findings that fail a run."""
+    return {kind_of(finding.message) for finding in report.findings if finding.failed}
+
+
+def subjects(messages: Iterable[str]) -> set[tuple[object, ...]]:
+    """What messages of findings say: the kind of each, and what it is about, such as an anchor or a mode."""
+    return {(message.kind, *message.about) for message in messages if isinstance(message, Worded)}

@@ -55,9 +55,7 @@ def test_one_wrong_element_among_many_is_found_by_index() -> None:
     assert (comparison.beyond, comparison.equal, comparison.elements) == (1, x.size - 1, x.size)
     assert [element.index for element in comparison.worst] == [(5, 123, 321)]
     assert comparison.figures["abs_max"] == pytest.approx(1e-3)
-    assert report.headline.startswith(
-        "DISAGREE: 1 of 1 array, 840,000 elements: 1 elements beyond 4 ULP, the worst in weight"
-    )
+    assert (report.compared, comparison.name, report.first) == (x.size, "weight", comparison)
 
 
 def test_percentiles_are_those_of_numpy_to_three_digits() -> None:
@@ -229,14 +227,13 @@ def test_a_name_on_one_side_fails() -> None:
     report = compare_arrays({"y": X, "bias": X}, {"y": X, "scale": X})
     assert not report.passed
     assert (report.only_a, report.only_b) == (("bias",), ("scale",))
-    assert "only in A: bias" in report.story()
 
 
 def test_nothing_compared_fails() -> None:
     for a, b in (({"a": X}, {"b": X}), (X[:0], X[:0])):
         report = compare_arrays(a, b)
         assert not report.passed
-        assert report.headline.startswith("FAILED: nothing was compared")
+        assert report.compared == 0
 
 
 # Files
@@ -392,7 +389,7 @@ def test_bad_arrays_do_not_stop_the_others(command: Command, tmp_path: Path) -> 
 def test_a_bad_array_among_arrays_that_agree_fails() -> None:
     report = compare_arrays({"u": X, "v": X}, {"u": X[1:], "v": X})
     assert (report.passed, list(report.refused)) == (False, ["u"])
-    assert report.headline == "DISAGREE: 1 array, 4,200 elements agree, but 1 could not be compared."
+    assert (report.compared, report.first) == (X.size, None)
     truth = {"u": X.astype(np.float64), "v": X}
     assert list(compare_arrays({"u": X, "v": X}, {"u": X, "v": X}, truth).refused) == ["v"]
 

@@ -52,7 +52,7 @@ def test_just_outside_of_a_region_on_record_an_error_just_above_the_budget_passe
 ) -> None:
     """Rounding exceeds the budget, here of 4 ULP, at other inputs in each sample; a large error there is another one."""
     report = tanh_with([(1.0, 1.5, 40), (low, low + 0.05, ulp)], 60.0, seen)
-    assert failures(report) == ""
+    assert not failures(report)
     assert report.passed is passed, str(report)
     assert LOST_TAIL.id in {id_ for comparison in report.comparisons for id_ in comparison.deviations}
 
@@ -61,15 +61,15 @@ def test_just_outside_of_a_region_on_record_an_error_just_above_the_budget_passe
     ("ulp", "max_ulp", "seen", "said"),
     [
         (40, 25, RECORDED, ""),
-        (40, 15, RECORDED, "more than the declared"),
-        (40, 25, DECLARED, "more than the declared"),
+        (40, 15, RECORDED, "too large"),
+        (40, 25, DECLARED, "too large"),
         (600, 100, RECORDED, ""),
-        (1200, 100, RECORDED, "more than the declared"),
-        (600, 100, DECLARED, "more than the declared"),
+        (1200, 100, RECORDED, "too large"),
+        (600, 100, DECLARED, "too large"),
         (100, 4000, RECORDED, ""),
-        (30, 4000, RECORDED, "is stale"),
-        (100, 4000, DECLARED, "is stale"),
-        (2**24, 2.0**40, RECORDED, "is stale"),
+        (30, 4000, RECORDED, "stale"),
+        (100, 4000, DECLARED, "stale"),
+        (2**24, 2.0**40, RECORDED, "stale"),
     ],
 )
 def test_the_largest_error_of_a_recording_is_of_other_samples(
@@ -77,15 +77,13 @@ def test_the_largest_error_of_a_recording_is_of_other_samples(
 ) -> None:
     """That of this sample may be another one, by a factor that is smaller for rounding; what a person declares holds."""
     failure = failures(tanh_with([(1.0, 1.5, ulp)], max_ulp, seen))
-    assert said in failure
-    assert bool(said) is bool(failure)
+    assert failure == ({said} if said else set())
 
 
-@pytest.mark.parametrize(("seen", "said"), [(RECORDED, ""), (DECLARED, "is stale")])
+@pytest.mark.parametrize(("seen", "said"), [(RECORDED, ""), (DECLARED, "stale")])
 def test_a_small_error_is_no_news_where_few_samples_show_a_large_one(seen: tuple[Seen, ...], said: str) -> None:
     failure = failures(tanh_with([(1.0, 1.5, 30)], 4000.0, seen, anchors=()))
-    assert said in failure
-    assert bool(said) is bool(failure)
+    assert failure == ({said} if said else set())
 
 
 @pytest.mark.parametrize(("high", "passed"), [(1.2, True), (1.05, False)])

@@ -9,6 +9,7 @@ import torch
 
 import crosscheck
 from crosscheck import Comparison
+from crosscheck._records.worded import kind_of
 
 pytestmark = pytest.mark.full
 
@@ -55,7 +56,7 @@ def test_a_gradient_that_ignores_what_comes_in_is_found(side: str, fault: Any) -
     value, gradient = judged(side, fault, [0, 1])
     assert value.passed
     assert (gradient.passed, gradient.cause, gradient.side) == (False, "definition", side)
-    assert gradient.notes[0].endswith("the gradient differs if its cotangent is multiplied by 2, 4 or -1")
+    assert kind_of(gradient.notes[0]) == "with another cotangent"
 
 
 def test_a_value_that_is_another_where_a_gradient_is_asked_for_is_found() -> None:
@@ -65,7 +66,7 @@ def test_a_value_that_is_another_where_a_gradient_is_asked_for_is_found() -> Non
 
     value, gradient = judged("torch", fault, [0, 1])
     assert (value.passed, value.cause, value.side) == (False, "definition", "torch")
-    assert value.notes[0].endswith("the value differs if a gradient is computed with it")
+    assert kind_of(value.notes[0]) == "with a gradient"
     assert gradient.passed
     assert judged("torch", fault, [0])[0].passed, "nobody asked for a gradient"
 
@@ -79,7 +80,7 @@ def test_a_value_that_is_another_at_a_second_call_is_found() -> None:
 
     (value,) = judged("torch", fault, [0])
     assert (value.passed, value.side) == (False, "torch")
-    assert value.notes[0].endswith("the value differs at a second call")
+    assert kind_of(value.notes[0]) == "at a second call"
 
 
 @pytest.mark.parametrize("order", [0, 1])

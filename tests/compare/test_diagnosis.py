@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from facts import assert_facts
 
 import crosscheck
-from crosscheck import Activation, PairReport, UsageError, activations, compare, identify
+from crosscheck import Activation, Fact, PairReport, UsageError, activations, compare, identify
+from crosscheck._records.worded import kind_of
 
 pytestmark = pytest.mark.full
 
@@ -127,8 +129,9 @@ def test_the_report_says_which_function_each_side_is() -> None:
     assert said in report.verdict
     assert f"identity  {said}" in report.story()
     none = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x))
-    assert "the PyTorch function is silu, the JAX function is none of the catalogue" in none.story()
-    assert "JAX computes x * sigmoid(1.01 x), PyTorch silu" in none.verdict
+    assert none.diagnosis.identities["torch"].name == "silu"
+    assert none.diagnosis.identities["jax"] is None
+    assert_facts(none.diagnosis.facts, Fact("other", torch="silu", jax="x * sigmoid(1.01 x)"))
     assert compare(torch.sin, lambda x: jnp.sin(x) * 1.5).diagnosis.identities == {}
 
 
@@ -137,7 +140,6 @@ def test_a_deviation_of_the_catalogue_is_recognised_in_a_function_of_the_user_s(
     report = compare(lambda x: torch.where(x > 0, x, 0.01 * x), lambda x: jnp.where(x >= 0, x, 0.01 * x), x)
     assert report.cause == "convention"
     assert report.diagnosis.recognised == ("leaky-relu-gradient-at-zero",)
-    assert "known as  leaky-relu-gradient-at-zero" in report.story()
     elsewhere = compare(lambda x: torch.where(x > 0, x, 0.01 * x), lambda x: jnp.where(x > 1, x, 0.01 * x), x)
     assert elsewhere.diagnosis.recognised == ()
 
@@ -178,7 +180,8 @@ def test_nothing_after_the_verdict_loses_it(monkeypatch: pytest.MonkeyPatch, par
     monkeypatch.setattr(f"crosscheck._compare.diagnosis.{part}", broken)
     report = compare(torch.relu, lambda x: jnp.where(x > 0, x, 0.1 * x), [crosscheck.normal((8,))], order=0)
     assert (report.passed, report.cause) == (False, "definition")
-    assert f"{said} could not be found: ValueError: Cell is empty" in report.diagnosis.notes
+    notes = [note for note in report.diagnosis.notes if kind_of(note) == "not found"]
+    assert notes == [f"{said} could not be found: ValueError: Cell is empty"]
     assert f"{said} could not be found" in " ".join(str(report).split())
 
 
@@ -320,7 +323,7 @@ def test_the_simplest_input_is_as_small_as_the_fault_allows(name: str) -> None:
             assert array.shape == expected, inputs
         else:
             assert array.tolist() == expected
-    assert all(note.startswith("the dictionary says of them") for note in report.diagnosis.notes)
+    assert {kind_of(note) for note in report.diagnosis.notes} <= {"dictionary"}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -391,7 +394,7 @@ def test_a_search_ends_after_so_many_evaluations_and_says_so(monkeypatch: pytest
         ends.append((len(called), report.diagnosis.notes))
         called.clear()
     assert ends[0][0] < ends[1][0]
-    assert ["stopped after" in " ".join(notes) for _, notes in ends] == [True, False]
+    assert ["stopped" in map(kind_of, notes) for _, notes in ends] == [True, False]
 
 
 @pytest.mark.parametrize("name", WRONG)

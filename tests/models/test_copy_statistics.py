@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
+from facts import assert_facts, has_fact
 from ports import floats_of, linear, normal, seeded
 from torch import nn
 from zoo import ARCHITECTURES, installed
 
-from crosscheck import ModelsReport, compare_models
+from crosscheck import Fact, ModelsReport, compare_models
+from crosscheck._records.worded import Worded, kind_of
 
 X = normal(32, 4)
 STATISTICS = {f"{norm}.running_{kind}" for norm in ("bn1", "bn2") for kind in ("mean", "var")}
@@ -67,7 +69,7 @@ def test_statistics_are_copied_although_another_momentum_changes_them() -> None:
     assert copied(report) == STATISTICS
     assert len(report.faults) == 4
     for fault in report.faults:
-        assert "3 times as far as PyTorch does: its momentum is another one" in fault.explanation
+        assert_facts(fault.facts, Fact("momentum", jax="3"))
 
 
 def test_other_statistics_before_the_run_are_said_and_certify_nothing() -> None:
@@ -76,16 +78,19 @@ def test_other_statistics_before_the_run_are_said_and_certify_nothing() -> None:
     report = compare_models(model, port, [X], params=params, order=0)
     assert not report.passed
     assert report.faults == ()
-    assert "not compared: the new values of bn1.running_mean, bn1.running_var" in report.verdict
-    assert "weights='copy' copies them" in report.verdict
-    assert "returns no new values" not in report.story()
+    assert isinstance(report.message, Worded)
+    assert (report.message.kind, {*report.message.about}) == ("other statistics", STATISTICS)
+    assert report.message in report.verdict
+    assert "not returned" not in map(kind_of, report.notes)
 
 
 def test_a_port_that_returns_no_statistics_is_told_so() -> None:
     model = net()
     report = compare_models(model, lambda p, x: port(p, x)[0], [X], params=fresh(model), weights="copy", order=0)
     assert report.passed, report.story()
-    assert any("JAX returns no new values for 4 of its buffers" in note for note in report.notes)
+    assert [{*note.about} for note in report.notes if isinstance(note, Worded) and note.kind == "not returned"] == [
+        STATISTICS
+    ]
 
 
 @pytest.mark.full
@@ -102,9 +107,12 @@ def test_the_statistics_of_a_port_to_a_library_are_copied(library: str) -> None:
     assert report.outputs.keys() > STATISTICS
 
 
+BY_N = Fact("updated", jax="with the variance divided by n, PyTorch by n - 1")
+
+
 def of_divisors(report: ModelsReport) -> set[tuple[str | None, bool]]:
     """Each faulty module, and whether its fault is that JAX divides a variance by n, where PyTorch divides by n - 1."""
-    return {(fault.torch, "divided by n, PyTorch by n - 1" in fault.explanation) for fault in report.faults}
+    return {(fault.torch, has_fact(fault.facts, BY_N)) for fault in report.faults}
 
 
 def test_the_state_of_haiku_is_copied() -> None:

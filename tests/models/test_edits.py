@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from facts import assert_facts, has_fact
 from torch import nn
 
 import crosscheck
+from crosscheck import Fact
 
 T, C = 5, 8
 Weights = dict[str, Any]
@@ -112,7 +114,7 @@ def test_what_no_edit_gives_has_no_cause() -> None:
 
     report = crosscheck.compare_models(model, port, [X[0]], params=params, order=0)
     assert report.first is not None
-    assert report.first.explanation.startswith("JAX computes something else")
+    assert report.first.facts == ()
 
 
 class Normed(nn.Module):
@@ -180,7 +182,7 @@ def test_a_mistake_is_named_in_layers_of_the_size_in_use() -> None:
     x = np.random.default_rng(0).normal(size=(1, tokens, width)).astype(np.float32)
     report = crosscheck.compare_models(model, exchanged, [x], params=params, order=0)
     assert report.first is not None
-    assert "parts 0 and 1 of the result of qkv exchanged" in report.first.explanation
+    assert has_fact(report.first.facts, Fact("order", where="parts 0 and 1 of the result of qkv", jax="exchanged"))
 
 
 def test_a_module_of_torch_that_no_line_calls_has_none() -> None:
@@ -234,4 +236,4 @@ def test_a_function_of_one_positive_weight_is_forgotten_not_another_one() -> Non
         model, lambda p, x: (x @ p["fc.weight"].T + p["fc.bias"]) * p["scale"], [x], params=params, order=0
     )
     assert report.first is not None
-    assert "forgets exp" in report.first.explanation
+    assert_facts(report.first.facts, Fact("missing", "exp"))

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import assert_facts
 from torch import nn
 
-from crosscheck import ModelsReport, UsageError, compare_models
+from crosscheck import Fact, ModelsReport, UsageError, compare_models
+from crosscheck._records.worded import Worded
 
 Function = Callable[[Any], Any]
 
@@ -253,7 +255,8 @@ def test_what_is_computed_in_another_order_is_left_out_and_said(epsilon: float, 
     model = RootMeanSquare()
     report = compare_models(model, normed, [X], params=params_of(model), order=0)
     assert report.passed is right
-    assert report.notes[0].startswith("not compared: weight; JAX has another quantity there")
+    assert isinstance(report.notes[0], Worded)
+    assert (report.notes[0].kind, report.notes[0].about[0]) == ("elsewhere", "weight")
     assert "weight" not in [layer.name for layer in report.layers]
     if right:
         assert max(layer.error for layer in report.layers) < 1e-9
@@ -293,34 +296,38 @@ BOUND = "the bound of a mask or window"
 
 
 @pytest.mark.parametrize(
-    ("window", "kind", "where", "explanation"),
+    ("window", "kind", "where", "facts"),
     [
-        (3, 0, None, ""),
+        (3, 0, None, []),
         (
             4,
             0,
             "",
-            f"{BOUND}: >= 4 in JAX, >= 3 in PyTorch, behind q and k; PyTorch masks 10 of 128 places that JAX does not, "
-            "such as [0, 3, 0]",
+            [
+                Fact("form", BOUND, torch=">= 3", jax=">= 4", near="behind q and k"),
+                Fact("masks", role="PyTorch", where="10 of 128 places that JAX does not, such as [0, 3, 0]"),
+            ],
         ),
         (
             2,
             0,
             "",
-            f"{BOUND}: >= 2 in JAX, >= 3 in PyTorch, behind q and k; JAX masks 12 of 128 places that PyTorch does not, "
-            "such as [0, 2, 0]",
+            [
+                Fact("form", BOUND, torch=">= 3", jax=">= 2", near="behind q and k"),
+                Fact("masks", role="JAX", where="12 of 128 places that PyTorch does not, such as [0, 2, 0]"),
+            ],
         ),
-        (3, 1, "kind", "JAX applies other numbers of kind.weight, as of other rows"),
+        (3, 1, "kind", [Fact("part", "kind.weight", where=", as of other rows")]),
     ],
 )
-def test_a_mask_and_the_row_of_a_table_are_named(window: int, kind: int, where: str | None, explanation: str) -> None:
+def test_a_mask_and_the_row_of_a_table_are_named(window: int, kind: int, where: str | None, facts: list[Fact]) -> None:
     model = Embedded(3)
     ids = np.random.default_rng(0).integers(0, 9, (2, 8))
     report = compare_models(
         model, lambda p, x: embedded(p, x, window=window, kind=kind), [ids], params=params_of(model), order=0
     )
     assert [fault.torch for fault in report.faults] == ([] if where is None else [where])
-    assert "".join(fault.explanation for fault in report.faults) == explanation
+    assert_facts([fact for fault in report.faults for fact in fault.facts], *facts)
 
 
 class OfImages(nn.Module):
@@ -348,7 +355,7 @@ def test_another_activation_between_layers_with_channels_last_is_named() -> None
         model, port, [x], params=params_of(model), order=0, torch_to_jax=lambda own: [own[0].transpose(0, 2, 3, 1)]
     )
     assert [fault.torch for fault in report.faults] == ["act"]
-    assert report.faults[0].explanation == "JAX computes hardsigmoid, PyTorch hardswish"
+    assert_facts(report.faults[0].facts, Fact("other", torch="hardswish", jax="hardsigmoid"))
 
 
 @pytest.mark.parametrize(

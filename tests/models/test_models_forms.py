@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import assert_facts
 from ports import Port, X, compared, linear, normal, params_of, seeded
 from torch import nn
 from torch.nn import functional as F
 
-from crosscheck import ModelsReport, compare_models, copy_weights
+from crosscheck import Fact, ModelsReport, compare_models, copy_weights
+from crosscheck._records.worded import Worded
 
 
 def layers(report: ModelsReport) -> list[str | None]:
@@ -122,7 +124,8 @@ def test_masks_are_compared_in_any_order_of_axes(scale: float, shift: int) -> No
 
     report = compared(seeded(Causal()), port, X)
     assert report.passed is ((scale, shift) == (0.5, 0))
-    assert all(("masks" in fault.explanation) is (shift == 1) for fault in report.faults), report.story()
+    masks = {"masks", "masks of both"}
+    assert all(any(fact.kind in masks for fact in fault.facts) is (shift == 1) for fault in report.faults), report.story()
 
 
 class Masked(nn.Module):
@@ -163,8 +166,9 @@ def test_the_layer_that_forgets_a_shared_mask_is_explained(bad: int) -> None:
     report = compared(seeded(Shared()), port, X, mask)
     (fault,) = report.faults
     assert fault.torch == ("layers.1" if bad else ""), report.story()  # the first layer shows the mask itself
-    assert fault.explanation.startswith("JAX forgets the mask"), report.story()
-    assert "PyTorch masks 12 of 72 places that JAX does not" in fault.explanation
+    forgotten, masked = fault.facts
+    assert (forgotten.kind, forgotten.what) == ("missing", "the mask"), report.story()
+    assert (masked.kind, masked.role, masked.where[:12]) == ("masks", "PyTorch", "12 of 72 pla")
     assert [report.layers[number].name for number in fault.layers] == [f"layers.{bad}.o.weight"]
 
 
@@ -187,7 +191,7 @@ def test_numbers_computed_from_a_weight_are_no_other_uses_of_it() -> None:
 
     report = compared(seeded(Mixed()), port, X)
     assert not report.passed
-    assert "times" not in report.story()
+    assert not [fact for fault in report.faults for fact in fault.facts if fact.kind == "applied"]
 
 
 # State and weights that libraries keep in their own way
@@ -212,24 +216,18 @@ def test_new_statistics_are_compared_by_the_names_inside(momentum: float, whole:
 
     report = compare_models(model, port, [normal(16, 8)], params=params)
     assert report.passed is (momentum == 0.1), report.story()
-    assert all("momentum" in fault.explanation for fault in report.faults)
+    assert all(fact.kind == "momentum" for fault in report.faults for fact in fault.facts)
 
 
 @pytest.mark.parametrize(
-    ("momentum", "by", "explanations"),
+    ("momentum", "by", "facts"),
     [
         (0.1, 1, []),
-        (0.1, 0, ["JAX updates running_var with the variance divided by n, PyTorch by n - 1"]),
-        (
-            0.2,
-            1,
-            [f"JAX moves {name} 2 times as far as PyTorch does: its momentum is another one" for name in ("mean", "var")],
-        ),
+        (0.1, 0, [Fact("updated", "running_var", jax="with the variance divided by n, PyTorch by n - 1")]),
+        (0.2, 1, [Fact("momentum", f"running_{name}", jax="2") for name in ("mean", "var")]),
     ],
 )
-def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(
-    momentum: float, by: int, explanations: list[str]
-) -> None:
+def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(momentum: float, by: int, facts: list[Fact]) -> None:
     sizes = (16, 12, 8)
     model = seeded(nn.Sequential(*(nn.BatchNorm1d(8, momentum=0.1) for _ in sizes))).train()
 
@@ -258,9 +256,8 @@ def test_norms_that_update_their_statistics_alike_are_one_kind_of_fault(
 
     params = params_of(Cut())
     report = compare_models(Cut(), port, [normal(16, 8)], params=params)
-    assert [len(group) for group in report.diverging] == [3] * len(explanations), report.story()
-    said = [group[0].explanation.partition(";")[0].replace("running_", "") for group in report.diverging]
-    assert said == [explanation.replace("running_", "") for explanation in explanations]
+    assert [len(group) for group in report.diverging] == [3] * len(facts), report.story()
+    assert_facts([group[0].facts[0] for group in report.diverging], *facts)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
@@ -359,8 +356,8 @@ def test_the_row_that_padding_idx_gives_no_gradient_is_named(scale: float) -> No
 
     report = compared(seeded(Padded()), port, np.array([[0, 1, 2], [3, 2, 6]]), order=1)
     (fault,) = report.faults
-    said = "PyTorch gives row 2 of table.weight no gradient, by padding_idx" in fault.explanation
-    assert said is (scale == 1), report.story()  # the other port is wrong elsewhere too
+    assert isinstance(fault.explanation, Worded)
+    assert (fault.explanation.kind == "padding") is (scale == 1), report.story()  # the other port is wrong elsewhere too
 
 
 @pytest.mark.parametrize("port", [lambda p, x, mask: x * mask.astype(x.dtype), lambda p, x, mask: x * mask])
@@ -379,7 +376,8 @@ def test_the_padding_of_a_convolution_is_named_behind_a_conversion(port: Port) -
 
     mask = (normal(2, 1, 12, 12) > 0).astype(int)
     report = compared(seeded(Padded()), convolved, normal(2, 2, 12, 12), mask)
-    assert [fault.explanation for fault in report.faults] == ["PyTorch has the padding (1, 1) x (1, 1), JAX (0, 1) x (0, 1)"]
+    (fault,) = report.faults
+    assert_facts(fault.facts, Fact("padding", torch="(1, 1) x (1, 1)", jax="(0, 1) x (0, 1)"))
 
 
 class Hidden(nn.Module):

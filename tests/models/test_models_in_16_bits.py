@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import assert_facts
 from torch import nn
 
-from crosscheck import ModelsReport, compare_models
+from crosscheck import Fact, ModelsReport, compare_models
 
 WIDTH, FACTOR = 16, 4.89
 Array = Any
@@ -62,8 +63,9 @@ def test_the_same_digits_on_both_sides_agree(precise: bool) -> None:
 def test_the_side_that_computes_angles_in_bfloat16_is_at_fault(side: str) -> None:
     report = compared(torch_is_precise=side == "jax", jax_is_precise=side == "torch")
     assert (report.cause, report.side) == ("inaccurate", side), report
-    who, other = ("PyTorch", "JAX") if side == "torch" else ("JAX", "PyTorch")
-    assert f"{who} computes cos and sin in bfloat16, {other} in float32; {who} errs by" in report.faults[0].explanation
+    who, other = ("PyTorch", "jax") if side == "torch" else ("JAX", "torch")
+    dtypes = {side: "bfloat16", other: "float32"}
+    assert_facts(report.faults[0].facts, Fact("precision", "cos and sin", who, **dtypes), Fact("errs", role=who))
 
 
 class Times(nn.Module):
@@ -122,18 +124,18 @@ def test_numbers_that_both_sides_hold_alike_agree(both: tuple[bool, bool]) -> No
 
 
 @pytest.mark.parametrize(
-    ("torch_side", "jax_side", "said"),
+    ("torch_side", "jax_side", "fact"),
     [
-        ((False, False), (True, False), "JAX rounds 4.89 to 4.875 in bfloat16, PyTorch does not"),
-        ((True, True), (True, False), "PyTorch rounds what it computes of weight to bfloat16, JAX does not"),
-        ((True, False), (True, True), "JAX rounds what it computes of weight to bfloat16, PyTorch does not"),
+        ((False, False), (True, False), Fact("rounds", "4.89 to 4.875 in bfloat16", "JAX")),
+        ((True, True), (True, False), Fact("rounds", "what it computes of weight to bfloat16", "PyTorch")),
+        ((True, False), (True, True), Fact("rounds", "what it computes of weight to bfloat16", "JAX")),
     ],
 )
 def test_a_number_that_one_side_rounds_is_named(
-    torch_side: tuple[bool, bool], jax_side: tuple[bool, bool], said: str
+    torch_side: tuple[bool, bool], jax_side: tuple[bool, bool], fact: Fact
 ) -> None:
     report = both_scaled(torch_side, jax_side)
-    assert [fault.explanation for fault in report.faults] == [said], report.story()
+    assert [fault.facts for fault in report.faults] == [(fact,)], report.story()
 
 
 def test_numbers_of_python_that_jax_rounds_as_it_always_does_are_no_fault() -> None:

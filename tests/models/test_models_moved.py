@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import assert_facts
 from torch import nn
 
-from crosscheck import compare, compare_models
+from crosscheck import Fact, compare, compare_models
 
 WIDTH = 12
 
@@ -49,8 +50,8 @@ def test_a_norm_that_jax_applies_before_a_sum_is_named(before: bool) -> None:
     params = {name: jnp.asarray(tensor.detach().numpy()) for name, tensor in model.named_parameters()}
     x = np.random.default_rng(0).normal(size=(2, 5, WIDTH)).astype(np.float32)
     report = compare_models(model, lambda p, x: block(p, x, before=before), [x], params=params, order=0)
-    said = [fault.explanation for fault in report.faults][:1]
-    assert said == (["JAX applies norm before the sum, PyTorch after it"] if before else []), report.story()
+    expected = Fact("moved", "norm", torch="after it", jax="before the sum")
+    assert_facts([fact for fault in report.faults[:1] for fact in fault.facts], *[expected] * before)
 
 
 def test_a_division_that_pytorch_does_first_is_named() -> None:
@@ -63,7 +64,6 @@ def test_a_division_that_pytorch_does_first_is_named() -> None:
 
     rng = np.random.default_rng(3)
     inputs = [rng.uniform(0, 255, (2, 6, 6)).astype(np.float32), rng.uniform(1.2, 1.9, (2, 1, 1)).astype(np.float32)]
-    story = compare(torch_image, jax_image, inputs, order=0).story()
-    assert re.search(
-        r"JAX applies the division by 255 after lt, the difference(, | and )where.*, PyTorch before them", story
-    ), story
+    (fact,) = compare(torch_image, jax_image, inputs, order=0).diagnosis.facts
+    assert (fact.kind, fact.what, fact.torch) == ("moved", "the division by 255", "before them")
+    assert re.match(r"after lt, the difference(, | and )where", fact.jax)

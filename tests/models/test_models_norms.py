@@ -6,11 +6,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
+from facts import assert_facts
 from ports import X, compared, linear, normal, seeded
 from torch import nn
 
-from crosscheck import compare_models
+from crosscheck import Fact, compare_models
+from crosscheck._records.worded import Worded
 
+EPSILON = Fact("setting", role="epsilon", torch="1e-05", jax="0.001")
 FOLDED: dict[str, Any] = {
     "shift": lambda x, a, w, b, m: x * a + (b - m * a),
     "minus": lambda x, a, w, b, m: x * a - (m * a - b),
@@ -29,7 +32,7 @@ def test_a_batch_norm_may_be_folded_into_a_scale_and_a_shift(form: str) -> None:
     model, x = seeded(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))), normal(6, 8)
     assert compared(model, port, x, order=1).passed
     (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), x).faults
-    assert fault.explanation.endswith("Norm's epsilon: 0.001 in JAX, 1e-05 in PyTorch")
+    assert_facts(fault.facts, EPSILON)
 
 
 LAYER_NORMS: dict[str, Any] = {
@@ -72,7 +75,8 @@ def test_a_layer_norm_may_scale_and_add_in_any_order(form: str, bias: bool) -> N
     assert (report := compared(model, port, X, order=1)).passed, report.story()
     assert not report.notes
     (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), X).faults
-    assert (fault.torch, fault.explanation) == ("last", "LayerNorm's epsilon: 0.001 in JAX, 1e-05 in PyTorch")
+    assert fault.torch == "last"
+    assert_facts(fault.facts, EPSILON)
     faults = compared(model, lambda p, x: port(p, x, function=jnp.sin), X).faults
     assert {fault.operation for fault in faults} == {"tanh"}
 
@@ -88,7 +92,7 @@ def test_a_group_norm_may_scale_and_add_in_any_order() -> None:
     model, x = seeded(nn.Sequential(nn.Linear(8, 8), nn.GroupNorm(2, 8), nn.Linear(8, 3))), normal(6, 8)
     assert (report := compared(model, port, x, order=1)).passed, report.story()
     (fault,) = compared(model, lambda p, x: port(p, x, 1e-3), x).faults
-    assert fault.explanation.endswith("Norm's epsilon: 0.001 in JAX, 1e-05 in PyTorch")
+    assert_facts(fault.facts, EPSILON)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -103,9 +107,8 @@ def test_a_certificate_in_16_bits_says_which_weights_only_the_results_show(dtype
     params = {name: jnp.asarray(tensor.detach().numpy(), dtype) for name, tensor in folded.items()}
     report = compare_models(model, lambda p, x: x @ p["w"] + p["b"], [normal(6, 8)], params=params, dtype=dtype)
     assert report.passed, report
-    notes = [note for note in report.notes if "only results show" in note]
-    assert len(notes) == (dtype == "bfloat16")
-    assert all(note.startswith("no partner: ['b'];") for note in notes), notes
+    notes = [note.about for note in report.notes if isinstance(note, Worded) and note.kind == "no partner"]
+    assert notes == [("['b']",)] * (dtype == "bfloat16")
 
 
 class Shortcut(nn.Module):
@@ -170,7 +173,7 @@ def test_another_quantity_is_not_blamed_beside_a_fault() -> None:
 
     report = compared(seeded(Layers()), port, X)
     assert [fault.operation for fault in report.faults] == ["tanh"], report.story()
-    assert [note for note in report.notes if note.startswith("not compared: norm.weight; JAX has another quantity there")]
+    assert ("elsewhere", "norm.weight") in [(note.kind, *note.about) for note in report.notes if isinstance(note, Worded)]
 
 
 @pytest.mark.full

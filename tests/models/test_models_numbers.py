@@ -7,19 +7,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import assert_facts
 from ports import X, compared, linear, normal, seeded
 from torch import nn
 
-from crosscheck import ModelsReport, compare_models
+from crosscheck import Fact, ModelsReport, compare_models
 
 pytestmark = pytest.mark.full
 
+NUMBERS = {"setting", "form", "factors", "times"}
+"""The kinds of facts that say another number."""
 
-def said(report: ModelsReport) -> str:
-    """The explanation of the only kind of fault."""
+
+def facts(report: ModelsReport) -> tuple[Fact, ...]:
+    """The facts of the only kind of fault."""
     assert not report.passed
     assert len(report.diverging) == 1, report.story()
-    return report.faults[0].explanation
+    return report.faults[0].facts
 
 
 class Attention(nn.Module):
@@ -55,14 +59,14 @@ class Layer(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("epsilon", "added", "explanation"),
+    ("epsilon", "added", "fact"),
     [
-        (1e-3, True, "epsilon: 0.001 in JAX, 1e-06 in PyTorch"),
-        (1e-6, False, "JAX forgets to add 1"),
+        (1e-3, True, Fact("form", "epsilon", torch="1e-06", jax="0.001")),
+        (1e-6, False, Fact("missing", "to add 1")),
     ],
 )
 def test_the_same_mistake_in_norms_is_one_kind_and_the_sums_behind_them_are_right(
-    epsilon: float, added: bool, explanation: str
+    epsilon: float, added: bool, fact: Fact
 ) -> None:
     def norm(p: dict[str, Any], name: str, x: Any) -> Any:
         weight = 1 + p[f"{name}.weight"] if added else p[f"{name}.weight"]
@@ -75,7 +79,7 @@ def test_the_same_mistake_in_norms_is_one_kind_and_the_sums_behind_them_are_righ
         return linear(p, "2", x)
 
     report = compared(seeded(nn.Sequential(Layer(), Layer(), nn.Linear(8, 3))), port, X)
-    assert said(report) == explanation
+    assert_facts(facts(report), fact)
     assert {fault.kind for fault in report.faults} == {"RMSNorm"}
 
 
@@ -85,7 +89,8 @@ def test_a_wrong_layer_that_no_number_mends_is_not_explained_by_one() -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         return linear(p, "2", jnp.tanh(linear(p, "0", x) * 1.7 + 0.3))
 
-    assert "in place of" not in said(compared(seeded(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))), port, X))
+    model = seeded(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)))
+    assert NUMBERS.isdisjoint(fact.kind for fact in facts(compared(model, port, X)))
 
 
 def test_keys_of_random_numbers_among_the_values_are_no_floats() -> None:
@@ -100,7 +105,7 @@ def test_keys_of_random_numbers_among_the_values_are_no_floats() -> None:
         return linear(p, "2", h * p["1.weight"] + p["1.bias"])
 
     report = compared(seeded(nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 3))), port, X)
-    assert said(report) == "LayerNorm's epsilon: 1.1e-05 in JAX, 1e-05 in PyTorch"
+    assert_facts(facts(report), Fact("setting", "LayerNorm", "epsilon", torch="1e-05", jax="1.1e-05"))
 
 
 def test_the_size_of_a_window_is_named() -> None:
@@ -117,10 +122,8 @@ def test_the_size_of_a_window_is_named() -> None:
         scores = jnp.einsum("btc,bsc->bts", linear(p, "q", x), linear(p, "k", x))
         return linear(p, "o", jnp.where((far < 0) | (far >= 4), 0.0, scores) @ linear(p, "v", x))
 
-    assert (
-        said(compared(seeded(Windowed()), port, X))
-        == "the bound of a mask or window: >= 4 in JAX, >= 3 in PyTorch, behind q and k"
-    )
+    bound = Fact("form", "the bound of a mask or window", torch=">= 3", jax=">= 4", near="behind q and k")
+    assert_facts(facts(compared(seeded(Windowed()), port, X)), bound)
 
 
 class Steps(nn.Module):
@@ -165,7 +168,7 @@ def test_no_number_is_blamed_that_changes_nothing() -> None:
 
     report = compared(seeded(Steps()), port, normal(3, 4))
     assert not report.passed
-    assert not any("in place of" in fault.explanation for fault in report.faults), report
+    assert NUMBERS.isdisjoint(fact.kind for fault in report.faults for fact in fault.facts), report
 
 
 class Graph(nn.Module):
@@ -193,7 +196,7 @@ def test_the_fills_of_a_mask_are_no_constant_factor() -> None:
     edges = np.broadcast_to(np.tril(np.ones((6, 6), np.int32)), (2, 6, 6))
     report = compared(seeded(Graph()), port, X, edges)
     assert not report.passed
-    assert not any("times" in fault.explanation for fault in report.faults), report
+    assert not [fact for fault in report.faults for fact in fault.facts if fact.kind in ("factors", "times")], report
 
 
 @pytest.mark.parametrize("wrong", [False, True])

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import assert_facts
 from jax import lax
 from ports import IMAGE, Function, Port, X, compared, linear, normal, seeded
 from torch import nn
 from torch.nn import functional as F
 
-from crosscheck import compare_models
+from crosscheck import Fact, compare_models
 
 pytestmark = pytest.mark.full
 
@@ -112,7 +113,7 @@ def test_the_epsilon_of_a_batch_norm_is_named(folded: bool, last: bool) -> None:
 
     (fault,) = compared(model, port, IMAGE).faults
     assert fault.torch == "1"
-    assert fault.explanation == "BatchNorm's epsilon: 0.001 in JAX, 1e-05 in PyTorch"
+    assert_facts(fault.facts, Fact("setting", "BatchNorm", "epsilon", torch="1e-05", jax="0.001"))
 
 
 def test_a_tiny_difference_is_not_said_to_be_one_of_order() -> None:
@@ -125,7 +126,7 @@ def test_a_tiny_difference_is_not_said_to_be_one_of_order() -> None:
 
     (fault,) = compared(model, port, X).faults
     assert fault.torch == "1"
-    assert fault.explanation.startswith("LayerNorm's epsilon: 5e-09 in JAX, 1e-12 in PyTorch")
+    assert_facts(fault.facts, Fact("setting", "LayerNorm", "epsilon", torch="1e-12", jax="5e-09"))
 
 
 def test_a_mistake_in_a_pooling_that_has_no_name_is_placed_there() -> None:
@@ -146,7 +147,7 @@ def test_a_mistake_in_a_pooling_that_has_no_name_is_placed_there() -> None:
 
     (fault,) = compared(model, port, IMAGE).faults
     assert fault.torch == "1"
-    assert fault.explanation.startswith("JAX computes something else")
+    assert fault.facts == ()
 
 
 class Tied(nn.Module):
@@ -164,7 +165,8 @@ def test_the_bias_that_a_tied_layer_forgets_is_named() -> None:
         return jnp.tanh(linear(p, "fc", p["table.weight"][ids])) @ p["table.weight"].T
 
     (fault,) = compared(seeded(Tied()), port, np.arange(15).reshape(3, 5)).faults
-    assert (fault.torch, fault.explanation.partition(",")[0]) == ("out", "JAX forgets the bias out.bias")
+    assert fault.torch == "out"
+    assert_facts(fault.facts, Fact("missing", "the bias out.bias"))
 
 
 class Masked(nn.Module):
@@ -181,26 +183,31 @@ class Masked(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("fill", "shift", "scores", "explanation"),
+    ("fill", "shift", "scores", "facts"),
     [
-        (-1e4, 0, lambda s: s * 0.35, None),
-        (-inf, 0, lambda s: s * 0.35, None),
-        (-1e4, 1, lambda s: s * 0.35, "PyTorch masks 10 of 72 places that JAX does not, such as [0, 0, 1]"),
+        (-1e4, 0, lambda s: s * 0.35, []),
+        (-inf, 0, lambda s: s * 0.35, []),
+        (
+            -1e4,
+            1,
+            lambda s: s * 0.35,
+            [Fact("masks", role="PyTorch", where="10 of 72 places that JAX does not, such as [0, 0, 1]")],
+        ),
         (
             -1e4,
             0,
             lambda s: jnp.tanh(s * 0.35),
-            "JAX applies tanh more, to bmm(the result of q, the result of k), behind q and k",
+            [Fact("extra", "tanh", where="bmm(the result of q, the result of k)", near="behind q and k")],
         ),
     ],
 )
-def test_a_mask_that_jax_computes_is_applied(fill: float, shift: int, scores: Port, explanation: str | None) -> None:
+def test_a_mask_that_jax_computes_is_applied(fill: float, shift: int, scores: Port, facts: list[Fact]) -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         mask = jnp.where(jnp.tril(jnp.ones((6, 6), bool), shift), 0, fill)
         return linear(p, "out", jax.nn.softmax(scores(linear(p, "q", x) @ linear(p, "k", x).mT) + mask) @ x)
 
     faults = compared(seeded(Masked(fill)), port, X).faults
-    assert [fault.explanation.partition(";")[0] for fault in faults] == ([] if explanation is None else [explanation])
+    assert_facts([fault.facts[0] for fault in faults], *facts)
 
 
 class Positions(nn.Module):
@@ -275,4 +282,4 @@ def test_a_convolution_of_which_torch_takes_a_part_is_not_blamed_for_its_padding
 
     faults = compared(seeded(Causal()), port, X).faults
     assert len(faults) == (act is not jax.nn.silu)
-    assert not any("padding" in fault.explanation for fault in faults)
+    assert not [fact for fault in faults for fact in fault.facts if "padding" in (fact.kind, fact.role)]

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import assert_facts, has_fact
 from ports import Function, Port, X, compared, linear, norm, normal, params_of, seeded
 from torch import nn
 from torch.nn import functional as F
 
-from crosscheck import ModelsReport, compare_models
+from crosscheck import Fact, ModelsReport, compare_models
 
 pytestmark = pytest.mark.full
 
@@ -54,14 +55,15 @@ def test_rows_that_a_mask_hides_as_a_whole_are_compared(hidden: float) -> None:
     model = seeded(Masked())
     assert compared(model, lambda p, x, mask: attention(p, x, mask, hidden=hidden, rows=0.0), X, MASK, order=1).passed
     fault = only_fault(compared(model, lambda p, x, mask: attention(p, x, mask, hidden=hidden, rows=-1.0), X, MASK))
-    assert "PyTorch leaves nothing in these rows" in fault.explanation
+    assert has_fact(fault.facts, Fact("empty rows", role="PyTorch"))
 
 
 def test_the_scale_of_attention_is_named() -> None:
     def port(p: dict[str, Any], x: Any, mask: Any) -> Any:
         return attention(p, x, mask, hidden=-1e9, rows=0.0, scale=1.0)
 
-    assert "JAX divides where PyTorch multiplies" in only_fault(compared(seeded(Masked()), port, X, MASK)).explanation
+    fault = only_fault(compared(seeded(Masked()), port, X, MASK))
+    assert has_fact(fault.facts, Fact("binary", torch="multiplies", jax="divides"))
 
 
 class Layer(nn.Module):
@@ -100,22 +102,22 @@ def layer(p: dict[str, Any], name: str, x: Any, *, how: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("how", "where", "said"),
+    ("how", "where", "fact"),
     [
-        ("before", "layers.1.norm", "JAX applies it before mix, PyTorch after"),
-        ("sum later", "layers.1", "JAX adds the two after norm, PyTorch before"),
-        ("exchanged", "layers.1.norm", "JAX applies it and last in each other's place"),
-        ("reversed", "layers", "JAX applies layers.1, layers.0 in reverse order"),
+        ("before", "layers.1.norm", Fact("moved", "it", torch="after", jax="before mix")),
+        ("sum later", "layers.1", Fact("later", jax="norm")),
+        ("exchanged", "layers.1.norm", Fact("crossed", "last")),
+        ("reversed", "layers", Fact("sequence", "layers.1, layers.0", jax="in reverse order")),
     ],
 )
-def test_modules_in_another_order_are_one_fault(how: str, where: str, said: str) -> None:
+def test_modules_in_another_order_are_one_fault(how: str, where: str, fact: Fact) -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         for number in (1, 0) if how == "reversed" else (0, 1):
             x = layer(p, f"layers.{number}", x, how=how if number == 1 else "")
         return linear(p, "head", x)
 
     fault = only_fault(compared(seeded(Layers()), port, X))
-    assert (fault.torch, fault.explanation) == (where, said)
+    assert (fault.torch, fault.facts) == (where, (fact,))
 
 
 class Gated(nn.Module):
@@ -129,14 +131,14 @@ class Gated(nn.Module):
 
 @pytest.mark.parametrize("cast", [False, True])
 @pytest.mark.parametrize(
-    ("activation", "other", "said"),
+    ("activation", "other", "fact"),
     [
-        (nn.SiLU(), jax.nn.relu, "JAX computes relu, PyTorch silu"),
-        (nn.SiLU(inplace=True), jax.nn.relu, "JAX computes relu, PyTorch silu"),
-        (nn.GELU(), jax.nn.gelu, "gelu: the tanh form in JAX, exact in PyTorch"),
+        (nn.SiLU(), jax.nn.relu, Fact("other", torch="silu", jax="relu")),
+        (nn.SiLU(inplace=True), jax.nn.relu, Fact("other", torch="silu", jax="relu")),
+        (nn.GELU(), jax.nn.gelu, Fact("form", "gelu", torch="exact", jax="the tanh form")),
     ],
 )
-def test_the_activation_of_a_gate_is_named(activation: nn.Module, other: Port, said: str, cast: bool) -> None:
+def test_the_activation_of_a_gate_is_named(activation: nn.Module, other: Port, fact: Fact, cast: bool) -> None:
     def port(p: dict[str, Any], x: Any) -> Any:
         gate = linear(p, "gate", x)
         # as layers of flax do that have a dtype; also where JAX traces in float64
@@ -144,7 +146,7 @@ def test_the_activation_of_a_gate_is_named(activation: nn.Module, other: Port, s
 
     fault = only_fault(compared(seeded(Gated(activation)), port, X))
     assert fault.torch == "act"
-    assert fault.explanation.startswith(said)
+    assert_facts(fault.facts[:1], fact)
 
 
 def test_a_bias_of_other_numbers_is_named_behind_a_mask() -> None:
@@ -167,7 +169,7 @@ def test_a_bias_of_other_numbers_is_named_behind_a_mask() -> None:
     report = compare_models(model, port, [X, MASK], params={**params, "q.bias": params["q.bias"] * 0.5}, order=0)
     fault = only_fault(report)
     assert fault.torch == "q"
-    assert "q.bias holds other numbers" in fault.explanation
+    assert has_fact(fault.facts, Fact("values", "q.bias"))
 
 
 @pytest.mark.parametrize("offset", [0, 2])
@@ -270,7 +272,8 @@ def test_a_bias_relative_to_positions_that_torch_adds_in_place_is_a_landmark() -
 
     model = seeded(Relative())
     assert compared(model, lambda p, x: port(p, x, True), X).passed
-    assert "PyTorch masks" in only_fault(compared(model, lambda p, x: port(p, x, False), X)).explanation
+    fault = only_fault(compared(model, lambda p, x: port(p, x, False), X))
+    assert has_fact(fault.facts, Fact("masks", role="PyTorch"))
 
 
 def test_a_batch_norm_whose_statistics_have_each_other_s_place_is_one_fault() -> None:
@@ -297,7 +300,7 @@ def test_dropout_that_was_left_on_is_named() -> None:
         return linear(p, "3", jnp.where(jax.random.bernoulli(jax.random.key(0), 0.5, h.shape), h / 0.5, 0.0))
 
     model = seeded(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3)))
-    assert "draws random numbers" in only_fault(compared(model, port, X)).explanation
+    assert_facts(only_fault(compared(model, port, X)).facts, Fact("drawn"))
 
 
 def test_heads_of_a_mask_in_groups_are_no_cause() -> None:
@@ -324,7 +327,8 @@ def test_heads_of_a_mask_in_groups_are_no_cause() -> None:
         scores = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1)
         return linear(p, "o", jnp.einsum("btgns,bsgnh->btgnh", scores, k).reshape(2, 6, 8))
 
-    assert "mask" not in only_fault(compared(seeded(Grouped()), port, X)).explanation
+    facts = only_fault(compared(seeded(Grouped()), port, X)).facts
+    assert not [fact for fact in facts if fact.kind in ("masks", "masks of both") or fact.what == "the mask"]
 
 
 def test_a_layer_with_the_numbers_of_the_one_before_is_named() -> None:
@@ -360,4 +364,4 @@ def test_tokens_that_jax_moves_after_it_has_joined_them_are_one_fault() -> None:
     assert compared(seeded(Joined()), lambda p, x: port(p, x, back=True), X).passed
     fault = only_fault(compared(seeded(Joined()), port, X))
     assert fault.operation == "cat"
-    assert fault.explanation.startswith("JAX has the result of norm with axis -2 in reverse order")
+    assert has_fact(fault.facts, Fact("order", where="the result of norm", jax="with axis -2 in reverse order"))

@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
+from facts import assert_facts
 from jax import lax
 from ports import IMAGE, Port, X, compared, linear, normal, seeded
 from torch import nn
+
+from crosscheck import Fact
 
 pytestmark = pytest.mark.full
 
@@ -37,9 +40,9 @@ def test_the_padding_of_a_module_is_named() -> None:
         return conv(p, "1", jnp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="wrap"))[:, :, 1:-1, 1:-1]
 
     report = compared(seeded(between(nn.Conv2d(6, 5, 3, padding=1), 5)), port_with(middle), IMAGE)
-    assert [(fault.torch, fault.explanation) for fault in report.faults] == [
-        ("1", "the padding's mode: circular in JAX, zeros in PyTorch")
-    ]
+    (fault,) = report.faults
+    assert fault.torch == "1"
+    assert_facts(fault.facts, Fact("setting", "the padding", "mode", torch="zeros", jax="circular"))
 
 
 class Recurrent(nn.Module):
@@ -67,18 +70,24 @@ def lstm(p: dict[str, Any], x: Any, order: str = "ifgo", forget: float = 0.0, hi
 
 
 @pytest.mark.parametrize(
-    ("wrong", "explanation"),
+    ("wrong", "fact"),
     [
-        ({"order": "ifog"}, "JAX has parts 2 and 3 of add(the product, part 0 of the result of rnn) exchanged"),
-        ({"forget": 1.0}, "JAX applies 1 + x more, to part 1 of add(the result of rnn, part 1 of the result of rnn)"),
-        ({"hidden": 0.0}, "JAX forgets the bias rnn.bias_hh_l0"),
+        (
+            {"order": "ifog"},
+            Fact("order", where="parts 2 and 3 of add(the product, part 0 of the result of rnn)", jax="exchanged"),
+        ),
+        (
+            {"forget": 1.0},
+            Fact("extra", "1 + x", where="part 1 of add(the result of rnn, part 1 of the result of rnn)"),
+        ),
+        ({"hidden": 0.0}, Fact("missing", "the bias rnn.bias_hh_l0")),
     ],
 )
-def test_what_a_recurrent_layer_gets_wrong_is_named(wrong: dict[str, Any], explanation: str) -> None:
+def test_what_a_recurrent_layer_gets_wrong_is_named(wrong: dict[str, Any], fact: Fact) -> None:
     report = compared(seeded(Recurrent(nn.LSTM)), lambda p, x: lstm(p, x, **wrong), X)
     assert not report.passed
-    assert report.faults[0].explanation == explanation, report.story()
-    assert len({explanation.partition("(")[0] for explanation in (fault.explanation for fault in report.faults)}) == 1
+    assert_facts(report.faults[0].facts, fact)
+    assert len({(fact.kind, fact.what) for fault in report.faults for fact in fault.facts}) == 1
     assert compared(seeded(Recurrent(nn.LSTM)), lstm, X).passed
 
 
@@ -100,8 +109,10 @@ def gru(p: dict[str, Any], x: Any, *, alone: bool) -> Any:
 
 def test_each_step_of_a_recurrent_layer_is_explained() -> None:
     report = compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, alone=True), X)
-    said = "JAX adds the bias after it multiplies, PyTorch before it"
-    assert {(fault.torch, fault.explanation) for fault in report.faults} == {("rnn", said)}, report.story()
+    fact = Fact("regrouped", torch="before it", jax="adds the bias after it multiplies")
+    assert {fault.torch for fault in report.faults} == {"rnn"}, report.story()
+    for fault in report.faults:
+        assert_facts(fault.facts, fact)
     assert compared(seeded(Recurrent(nn.GRU)), lambda p, x: gru(p, x, alone=False), X).passed
 
 
@@ -112,7 +123,7 @@ def test_a_layer_that_no_setting_explains_is_not_explained_by_one() -> None:
     model = between(nn.BatchNorm2d(6))
     report = compared(seeded(model), port_with(middle), normal(2, 3, 8, 8))
     assert not report.passed
-    assert "statistics" not in report.faults[0].explanation
+    assert not [fact for fact in report.faults[0].facts if fact.what == "BatchNorm"]
 
 
 def test_a_result_that_jax_changes_before_the_next_layer_is_that_of_the_layer_before() -> None:
@@ -124,4 +135,4 @@ def test_a_result_that_jax_changes_before_the_next_layer_is_that_of_the_layer_be
 
     (fault,) = compared(seeded(Recurrent(nn.LSTM)), port, X).faults
     assert fault.torch == "rnn"
-    assert fault.explanation == "JAX has this result, and changes it before it is used"
+    assert fault.facts == (Fact("rewritten"),)

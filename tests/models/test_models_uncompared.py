@@ -12,6 +12,7 @@ from ports import floats_of, linear, normal, seeded
 from torch import nn
 
 from crosscheck import UsageError, compare_models, copy_weights
+from crosscheck._records.worded import Worded, kind_of
 
 X = normal(3, 4)
 
@@ -34,6 +35,12 @@ def inner(p: Any, x: Any, act: Any = jnp.tanh) -> Any:
     return small({name.removeprefix("inner."): weight for name, weight in p.items()}, x, act)
 
 
+def about(text: str) -> tuple[object, ...]:
+    """The kind of a message or note, and what it is about."""
+    assert isinstance(text, Worded)
+    return text.kind, *text.about
+
+
 # NaN and infinity
 
 
@@ -50,7 +57,7 @@ def test_inputs_that_are_nan_or_infinite_everywhere_compare_nothing(value: float
     report = compare_models(model, port, [np.full_like(X, value)], params=floats_of(model))
     assert not report.passed
     assert (report.layers, report.faults, report.outputs, report.cause) == ((), (), {}, None)
-    assert "both sides are NaN or infinite everywhere in output y, so nothing was compared" in report.verdict
+    assert about(report.message) == ("blank", "in output y")
     assert report.data()["summary"]["message"] in report.verdict
     assert "0 apart" not in str(report)
 
@@ -74,7 +81,7 @@ def test_an_output_that_is_nan_everywhere_is_named() -> None:
 
     report = compare_models(model, port, [X], params=floats_of(model), order=0)
     assert not report.passed
-    assert "everywhere in output y[1], so nothing was compared" in report.verdict
+    assert about(report.message) == ("blank", "in output y[1]")
     assert set(report.outputs) == {"y[0]"}
     assert report.layers
 
@@ -88,7 +95,7 @@ def test_a_fault_is_named_although_another_output_is_nan() -> None:
 
     report = compare_models(model, port, [X], params=floats_of(model), order=0)
     assert report.cause == "definition"
-    assert any("not compared: output y[1]; both sides are NaN" in note for note in report.notes)
+    assert ("blank", "output y[1]") in map(about, report.notes)
 
 
 def test_a_mask_of_minus_infinity_leaves_the_rest_to_be_compared() -> None:
@@ -130,7 +137,7 @@ def test_gradients_that_are_nan_everywhere_compare_nothing() -> None:
     report = compare_models(model, port, [X], params=floats_of(model))
     assert not report.passed
     assert not any(gradient.compared for gradient in report.gradients)
-    assert "both sides are NaN or infinite everywhere in 4 of 4 gradients" in report.verdict
+    assert about(report.message) == ("blank", "in 4 of 4 gradients")
     assert compare_models(model, port, [X], params=floats_of(model), order=0).passed
 
 
@@ -242,7 +249,7 @@ def test_layers_are_not_blamed_for_weights_that_their_names_mix_up(activation: A
     wrong = activation is jnp.sin
     assert report.passed is not wrong, report.story()
     assert [fault.torch for fault in report.faults] == ([""] if wrong else [])
-    assert ("mend the first fault, then copy again" in " ".join(report.notes)) is wrong
+    assert ("not copied" in map(kind_of, report.notes)) is wrong
 
 
 def test_weights_that_cannot_be_copied_certify_nothing() -> None:
@@ -262,5 +269,5 @@ def test_weights_that_cannot_be_copied_certify_nothing() -> None:
     report = compare_models(seeded(Twins()), port, [X], params=given, weights="copy", order=0)
     assert not report.passed
     assert report.faults == ()
-    assert report.verdict.startswith("FAILED")
-    assert "not copied: left.weight, left.bias;" in report.verdict
+    assert report.message in report.verdict
+    assert about(report.message)[:3] == ("not copied", "left.weight", "left.bias")

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from crosscheck import Fact, ModelsReport, compare, compare_models
+from crosscheck._records.worded import Worded
 
 WIDTH, STEPS, KEPT = 6, 4, 0.8
 Array = Any
@@ -59,7 +60,7 @@ def test_a_port_that_computes_a_product_twice_is_certified() -> None:
 
 def test_a_mistake_beside_a_product_that_jax_computes_twice_is_named_at_each_step() -> None:
     report = of_leaky(jax.nn.relu)
-    assert {fault.explanation.partition(",")[0] for fault in report.faults} == {"JAX computes relu"}, report
+    assert {(fact.kind, fact.jax) for fault in report.faults for fact in fault.facts} == {("other", "relu")}, report
 
 
 def test_another_step_than_the_last_is_named() -> None:
@@ -112,7 +113,8 @@ def test_the_line_at_which_jax_stops_a_gradient_is_named() -> None:
 
     report = compare_models(model, port, [np.ones((2, WIDTH), np.float32)], params=params)
     assert report.first is not None
-    assert "JAX stops the gradient at the mean, in test_edits_of_steps.py:" in report.first.explanation, report
+    assert isinstance(report.first.explanation, Worded)
+    assert (report.first.explanation.kind, report.first.explanation.about) == ("stopped", ("the mean",)), report
 
 
 class Inferring(nn.Module):

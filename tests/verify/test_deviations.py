@@ -11,7 +11,7 @@ import torch
 from catalogue import NAMES
 from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
-from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, deviation_of, failures, gradient_of
+from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, deviation_of, failures, gradient_of, subjects
 from floats import FORMATS, following, widen
 from judging import CODE
 from kept import environment
@@ -19,6 +19,7 @@ from recorded_here import Environment, examined_here, on_record, seen_here
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Seen
+from crosscheck._records.worded import kind_of
 from crosscheck._verdict.deviations import settle
 
 Run = Callable[[str], Verified]
@@ -56,15 +57,15 @@ def test_what_a_implementation_raises_is_declared_like_any_other_deviation() -> 
     assert not crosscheck.verify(dataclasses.replace(relu, deviations=()), **options, replace=planted).passed
     now = crosscheck.verify(declares, **options)
     assert not now.passed
-    assert "it does not raise" in failures(now)
+    assert failures(now) == {"does not raise"}
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"intervals": ((-1e30, 1e30),)}, "too wide"),
-        ({"anchors": (Anchor(19.5, {"torch.native": 1e-9, "jax.native": 0.0}),)}, "not the declared 1e-09"),
-        ({"intervals": ((0.5, 103.98),), "anchors": (Anchor(0.5, {}),)}, "does not occur at its anchor 0.5"),
+        ({"anchors": (Anchor(19.5, {"torch.native": 1e-9, "jax.native": 0.0}),)}, "another result"),
+        ({"intervals": ((0.5, 103.98),), "anchors": (Anchor(0.5, {}),)}, "not at its anchor"),
     ],
     ids=["a region drawn too wide", "another result", "an anchor at which it does not occur"],
 )
@@ -84,7 +85,7 @@ def test_in_another_environment_an_absence_is_a_note_and_the_region_still_covers
     region = dataclasses.replace(FLOAT32, intervals=((1.6, 103.98),), anchors=(Anchor(1.6, {}),))
     report = gradient_of(declared(region, seen=(Seen(torch="<1", jax="<0.1"),)))
     assert report.passed, str(report)
-    assert any("does not occur at its anchor" in finding.message for finding in report.findings)
+    assert "not at its anchor" in {kind_of(finding.message) for finding in report.findings}
 
 
 def test_in_another_environment_a_region_that_shows_at_few_inputs_is_a_note() -> None:
@@ -93,7 +94,7 @@ def test_in_another_environment_a_region_that_shows_at_few_inputs_is_a_note() ->
     wide = dataclasses.replace(FLOAT32, intervals=((-1e30, 1e30),), anchors=(Anchor(19.5, {}),))
     report = gradient_of(declared(wide, seen=elsewhere))
     assert report.passed, str(report)
-    assert any("too wide" in finding.message for finding in report.findings)
+    assert "too wide" in {kind_of(finding.message) for finding in report.findings}
     assert not gradient_of(declared(dataclasses.replace(FLOAT32, max_ulp=2.0**20), seen=elsewhere)).passed
 
 
@@ -102,8 +103,7 @@ def test_a_region_of_other_cpus_covers_and_is_not_examined() -> None:
     wrong = dataclasses.replace(FLOAT32, intervals=((1.6, 103.98),), anchors=(Anchor(1.6, {}),), max_ulp=2.0**20)
     assert gradient_of(declared(dataclasses.replace(wrong, capability="VSX"))).passed
     report = gradient_of(declared(dataclasses.replace(wrong, capability=HERE.capability)))
-    assert "does not occur at its anchor" in failures(report)
-    assert "more than the declared" in failures(report)
+    assert failures(report) >= {"not at its anchor", "too large"}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_region_covers_and_is_asked_for_in_its_modes_only(modes: tuple[str, ..
     assert report.passed is passed
     covered = {comparison.mode for comparison in report.comparisons if LOST_TAIL.id in comparison.deviations}
     assert covered == {"eager", "jit"} & set(modes or ("eager", "jit"))
-    assert failures(report) == ""
+    assert not failures(report)
 
 
 @pytest.mark.parametrize(("max_ulp", "passed"), [(2.0**24, True), (2.0**20, False)])
@@ -123,7 +123,7 @@ def test_a_region_without_anchors_need_not_show_and_holds_its_bound(max_ulp: flo
     report = gradient_of(declared(dataclasses.replace(FLOAT32, anchors=(), max_ulp=max_ulp)))
     assert report.passed is passed, str(report)
     elsewhere = dataclasses.replace(FLOAT32, intervals=((-1.5, -1.0),), anchors=(), max_ulp=max_ulp)
-    assert failures(gradient_of(declared(FLOAT32, elsewhere))) == ""
+    assert not failures(gradient_of(declared(FLOAT32, elsewhere)))
 
 
 @pytest.mark.parametrize("zeros", [((0.0, 0.0), (-0.0, -0.0)), ()])
@@ -285,7 +285,7 @@ def test_parameters_restrict_a_region(verified: Run) -> None:
     assert {tuple(comparison.parameters.values()) for comparison in used} == {(1.0, inf)}
     everywhere = tuple(dataclasses.replace(region, parameters={}) for region in deviation.regions)
     messages = failed(points, only("softplus", dataclasses.replace(deviation, regions=everywhere)))
-    assert any("does not occur at its anchor 20.125" in message for message in messages)
+    assert ("not at its anchor", 20.125) in subjects(messages)
 
 
 # Rows
@@ -364,14 +364,14 @@ def test_an_anchor_of_rows_must_show_in_one_of_the_lengths_only(verified: Run) -
     (length,) = shown[at]
     others = tuple(sorted(candidate for candidate in known[at] if candidate is not None and candidate != length))
     messages = in_rows(verified, deviation, dataclasses.replace(region, lengths=others), "bfloat16")[1]
-    assert any(f"does not occur at its anchor {at!r}" in message for message in messages)
+    assert ("not at its anchor", at) in subjects(messages)
 
 
 def test_an_anchor_of_rows_at_which_it_never_shows_fails(verified: Run) -> None:
     """0 is the largest entry of each row, where no difference is rounded."""
     region = dataclasses.replace(NEAR, intervals=((-104, 0),), anchors=(Anchor(0.0, {}),))
     failures = in_rows(verified, ROUNDED, region)[1]
-    assert any("does not occur at its anchor 0.0" in message for message in failures)
+    assert ("not at its anchor", 0.0) in subjects(failures)
 
 
 def test_an_anchor_that_no_row_holds_fails(verified: Run) -> None:

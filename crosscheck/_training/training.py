@@ -16,9 +16,9 @@ from crosscheck._training.training_report import TrainingFault, TrainingReport
 
 if TYPE_CHECKING:
     from crosscheck._frameworks.programs import Inputs
+    from crosscheck._training.steps.departures import StepResults
     from crosscheck._training.steps.drift import FreeRuns
     from crosscheck._training.steps.jax_steps import JaxSteps
-    from crosscheck._training.steps.steps import StepResults
     from crosscheck._training.steps.torch_steps import TorchSteps
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")

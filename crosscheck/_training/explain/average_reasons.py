@@ -6,9 +6,9 @@ import numpy as np
 
 from crosscheck._explain.facts import digits
 from crosscheck._frameworks.programs import Array
+from crosscheck._training.steps.departures import Departure, Moment, StepResults
 from crosscheck._training.steps.quantities import relative_difference, size_of
 from crosscheck._training.steps.reason import SAME_RATIO
-from crosscheck._training.steps.steps import Departure, Moment, StepResults
 
 SAME_SHARE = 1e-5
 """Shares of an average count as equal if their difference is below this: some decays are held in float32."""

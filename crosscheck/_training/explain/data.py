@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.steps.steps import Departure, StepResults, loss_of, same_loss
+from crosscheck._training.steps.departures import Departure, StepResults
+from crosscheck._training.steps.steps import loss_of, same_loss
 
 MOST_TRIED = 6
 """So many other arrays are tried, to see whether torch's loss depends on one."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck._frameworks.programs import Array, Inputs
-from crosscheck._training.steps.steps import Departure, StepResults, loss_of, same_loss
+from crosscheck._training.steps.departures import Departure, StepResults
+from crosscheck._training.steps.steps import loss_of, same_loss
 
 MOST_PARTS = 16
 """Into more parts, no batch is cut."""

@@ -15,9 +15,9 @@ from crosscheck._shadow.torch.lift import TorchLifted
 from crosscheck._training.optimizers.optimizer_calls import calls
 from crosscheck._training.optimizers.optimizer_edits import edits
 from crosscheck._training.optimizers.optimizer_judge import MOST_TRIED, fitting, options_of, other_values, words_of
+from crosscheck._training.steps.departures import Departure, Moment, StepResults
 from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, relative_difference
 from crosscheck._training.steps.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
-from crosscheck._training.steps.steps import Departure, Moment, StepResults
 
 CHOSEN = "chosen by crosscheck"
 """The key of a group of parameters whose options are changed."""

@@ -7,8 +7,8 @@ from typing import Any
 from jax.extend.core import ClosedJaxpr
 
 from crosscheck._models.backward.exchanges import CLOSE, evaluated, exchanged
+from crosscheck._training.steps.departures import StepResults
 from crosscheck._training.steps.quantities import called, quantities
-from crosscheck._training.steps.steps import StepResults
 from crosscheck._training.training_report import TrainingFault
 
 PARTS = {"update": "optimiser"}

@@ -18,10 +18,11 @@ from crosscheck._training.explain.data import ignored_data, other_data
 from crosscheck._training.explain.microbatches import of_parts
 from crosscheck._training.explain.option_reasons import of_optimizer
 from crosscheck._training.explain.update_reasons import of_clipping, of_schedule, steady
+from crosscheck._training.steps.departures import Departure, StepResults
 from crosscheck._training.steps.jax_steps import LOSS
 from crosscheck._training.steps.quantities import GRADIENTS, STATISTICS, WEIGHTS, JudgedTensor, relative_difference, size_of
 from crosscheck._training.steps.reason import AVERAGE, DATA, MODEL, OPTIMISER, SAME_RATIO, Reason, ratio_of
-from crosscheck._training.steps.steps import FLOOR, Departure, StepResults
+from crosscheck._training.steps.steps import FLOOR
 
 
 def reason(results: StepResults, departure: Departure, jax_batches: Sequence[Inputs], seed: int) -> Reason:

@@ -9,6 +9,7 @@ from torch.optim import lr_scheduler
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._training.optimizers.schedule_edits import argument_of
+from crosscheck._training.steps.departures import Departure, Moment, StepResults
 from crosscheck._training.steps.jax_steps import JaxStep
 from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, quantities, relative_difference, size_of
 from crosscheck._training.steps.reason import (
@@ -22,7 +23,7 @@ from crosscheck._training.steps.reason import (
     explained,
     ratio_of,
 )
-from crosscheck._training.steps.steps import CONSTANT, FLOOR, Departure, Moment, StepResults, with_torchs_gradients
+from crosscheck._training.steps.steps import CONSTANT, FLOOR, with_torchs_gradients
 
 LINEAR = ("exp_avg", "momentum_buffer")
 """The state of torch's optimisers that is linear in the gradients."""

@@ -10,8 +10,8 @@ import numpy as np
 from crosscheck._arithmetic.formats import FORMATS, widen
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._training.records import Drift
+from crosscheck._training.steps.departures import StepResults
 from crosscheck._training.steps.partners import Partners
-from crosscheck._training.steps.steps import StepResults
 
 MOST_KEPT = 2**28
 """The most bytes of a trajectory that are kept; of a longer one, only some steps are compared."""

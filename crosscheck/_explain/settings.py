@@ -248,7 +248,8 @@ def _other(segment: GraphSegment, operation: str, argument: str, old: Any, rank:
         among = AMONG.get(argument, ("none", "tanh"))
         yield from ((text, True) for text in among if text != old)
     elif isinstance(old, float) or (type(old) is int and argument in ("alpha", "beta", "scale", "input_scale")):
-        yield from ((number, True) for number in numbers if number != old)
+        # 0 last: it stands in most programs, as in max(0, variance), and is close to a tiny epsilon
+        yield from ((number, True) for number in sorted(numbers, key=lambda number: number == 0) if number != old)
         yield from ((1 / number, True) for number in numbers if number not in (0.0, old))
         small = argument == "eps" or operation in ("add", "sub")  # elsewhere a small number is as good as none
         yield from ((number, False) for number in USUAL if number not in {old, *numbers} and (small or number > SMALL))

@@ -108,6 +108,15 @@ def test_keys_of_random_numbers_among_the_values_are_no_floats() -> None:
     assert_facts(facts(report), Fact("setting", "LayerNorm", "epsilon", torch="1e-05", jax="1.1e-05"))
 
 
+def test_a_tiny_epsilon_is_said_and_not_the_zero_beside_it() -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        variance = jnp.maximum(0.0, x.var(-1, keepdims=True))  # as in flax
+        return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(variance + 1e-12) * p["weight"] + p["bias"]
+
+    report = compared(seeded(nn.LayerNorm(8)), port, normal(6, 8))
+    assert said(report) == "LayerNorm's epsilon: 1e-12 in JAX, 1e-05 in PyTorch"
+
+
 def test_the_size_of_a_window_is_named() -> None:
     """Attention of modules that have no names, to a few tokens before: the window is wrong by one."""
 

@@ -87,6 +87,10 @@ class CandidateSearch:
         """The arrays of JAX that contain these numbers."""
         return " ".join(name for name, *_ in self.of_run.jax_places.split(places))
 
+    def used_of(self, state: State, name: str) -> float:
+        """The share of the numbers of one of torch's weights that have a partner."""
+        return float(state.used[name].mean()) if name in state.used else 0.0
+
     def used(self, state: State, places: Array) -> float:
         """The share of torch's numbers that have a partner."""
         parts = self.of_run.torch_places.split(places)

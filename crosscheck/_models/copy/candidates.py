@@ -197,7 +197,9 @@ class Candidates(CandidateSearch):
             seen = self.of_run.torch_places.seen(product.name, product.matrix)
             if seen is None or not np.isin(sources, seen).all():
                 continue
-            columns = np.argsort(seen, axis=None)
-            at = columns[np.searchsorted(seen.reshape(-1)[columns], sources[0])] % seen.shape[1]
+            first = seen.min()
+            column = np.zeros(seen.max() - first + 1, seen.dtype)
+            column[seen - first] = np.arange(seen.shape[1], dtype=seen.dtype)
+            at = column[sources[0] - first]
             state.made[step.operation.index] = [(product, at, np.arange(len(at)))]
             return

@@ -87,6 +87,7 @@ def copied(
     from crosscheck._frameworks.torch_program import TorchProgram
     from crosscheck._models.copy.number_tracing import NumberTracer
     from crosscheck._models.pair.listing import listing
+    from crosscheck._models.record.torch_recording import held
     from crosscheck._models.run.recording import fitting, recorded
     from crosscheck._models.values.distances import blank
 
@@ -102,16 +103,16 @@ def copied(
     tracer = NumberTracer(record, model, flat, jax_inputs.leaves)
     state = tracer.find()
     tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
-    given = {name: tensor.detach().double().cpu().numpy() for name, tensor in tensors}
+    given = {name: held(tensor) for name, tensor in tensors}
     arrays, masked_matches, reasons = _results(tracer, state, given, likeliest=likeliest)
-    filled, held = _filled(jax_given, params, arrays)
-    matches = [replace(match, difference=_apart(arrays, held, str(match.jax), mask)) for match, mask in masked_matches]
+    filled, numbers = _filled(jax_given, params, arrays)
+    matches = [replace(match, difference=_apart(arrays, numbers, str(match.jax), mask)) for match, mask in masked_matches]
     return filled, listing(tracer.torch, tracer.model, tracer.flat, matches, reasons)
 
 
 def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, mask: Array | None) -> float:
     """The difference between the numbers that JAX's array now holds, in its own dtype, and torch's."""
-    apart = np.abs(held[name] - arrays[name].reshape(held[name].shape))
+    apart = np.abs(held[name].astype(np.float64) - arrays[name].reshape(held[name].shape))
     return float(apart.max(initial=0.0) if mask is None else apart[mask.reshape(apart.shape)].max(initial=0.0))
 
 
@@ -173,11 +174,11 @@ def _results(
                 reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
                 reasons |= dict.fromkeys([name, *(owner for owner, *_ in torch_places.split(first))], reason)
                 if likeliest and reason is NOT_PROVEN and (first >= 0).all():
-                    arrays[name] = values.numbers(first) + values.numbers(second)
+                    arrays[name] = values.sums(first, second)
             continue
         hows[name] = ALONE if name in state.alone else PROVEN
         summed = second >= 0
-        arrays[name] = values.numbers(first) + values.numbers(second)
+        arrays[name] = values.sums(first, second)
         if not summed.any():
             sources[name] = first
             continue
@@ -192,7 +193,7 @@ def _results(
 
 
 def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[Any, dict[str, Array]]:
-    """The model or ``params`` with these arrays, and the numbers that they then hold, in float64."""
+    """The model or ``params`` with these arrays, and the numbers that they then hold."""
     import jax
 
     from crosscheck._frameworks.jax_shardings import like
@@ -209,6 +210,6 @@ def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[A
         name = jax.tree_util.keystr(path).removesuffix(".value")
         leaves.append(like(arrays[name].reshape(leaf.shape), leaf) if name in arrays else leaf)
         if name in arrays:
-            held[name] = np.asarray(leaves[-1]).astype(np.float64)
+            held[name] = np.asarray(leaves[-1])
     filled = jax.tree.unflatten(structure, leaves)
     return (module.bind(filled) if bound else filled), held

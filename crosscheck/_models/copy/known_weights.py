@@ -67,7 +67,7 @@ class KnownWeights:
     def leaf(self, state: State, name: str) -> Array:
         """An array of JAX with torch's numbers where they are known."""
         first, second = state.sources[name]
-        return np.where(first >= 0, self.torch_places.numbers(first), self.given[name]) + self.torch_places.numbers(second)
+        return np.where(first >= 0, self.torch_places.sums(first, second), self.given[name])
 
     def operand(self, state: State, step: Step) -> Array | None:
         """The data that a weight is multiplied with, as rows times features."""
@@ -81,7 +81,9 @@ class KnownWeights:
     def distinct(self, step: int, slot: int, places: Array) -> bool:
         """Whether a weight holds each of its numbers once."""
         if (step, slot) not in self._distinct:
-            self._distinct[step, slot] = len(np.unique(places)) == places.size
+            seen = np.zeros(self.jax_places.total, bool)
+            seen[places] = True
+            self._distinct[step, slot] = np.count_nonzero(seen) == places.size
         return self._distinct[step, slot]
 
     def matters(self, state: State, name: str, number: int) -> bool:
@@ -94,7 +96,7 @@ class KnownWeights:
 
     def flat_sources(self, state: State, places: Array) -> Array:
         """The places in torch's arrays of numbers of JAX's arrays."""
-        sources = np.full(places.shape, EMPTY)
+        sources = np.full(places.shape, EMPTY, self.torch_places.dtype)
         for name, mask, own in self.jax_places.split(places):
             sources[mask] = state.sources[name][0].reshape(-1)[own]
         return sources
@@ -115,7 +117,10 @@ class KnownWeights:
 
     def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
         """Record the places in torch of some numbers of an array, and those of second numbers to add."""
-        first, other = (array.copy() for array in state.sources[name])
+        first, other = state.sources[name]
+        first = first.copy()
         first.reshape(-1)[places] = torch
-        other.reshape(-1)[places] = EMPTY if second is None else second
+        if second is not None or other.flags.writeable:  # else it is nothing, for all numbers
+            other = other.copy()
+            other.reshape(-1)[places] = EMPTY if second is None else second
         state.sources = {**state.sources, name: (first, other)}

@@ -59,6 +59,7 @@ class NumberTracer(KnownWeights):
     def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
         super().__init__(torch, model, flat, inputs)
         self.products, self.rows = products(torch), rows(torch)
+        self._of_size: dict[int, list[tuple[Array, float]]] = {}
         self.updates = updates(flat, len(torch.names))
         self._in_vain = 0
         self.candidates = Candidates(self)
@@ -72,8 +73,10 @@ class NumberTracer(KnownWeights):
             return self.finish(state)
 
     def start(self) -> State:
-        empty = {name: (np.full(value.shape, EMPTY), np.full(value.shape, EMPTY)) for name, value in self.given.items()}
-        return State(0, {}, empty)
+        nothing = {
+            name: np.broadcast_to(self.torch_places.dtype.type(EMPTY), value.shape) for name, value in self.given.items()
+        }
+        return State(0, {}, {name: (empty, empty) for name, empty in nothing.items()})
 
     # one step
 
@@ -148,7 +151,7 @@ class NumberTracer(KnownWeights):
         if not np.isfinite(matrix).all():
             return []
         length = size_of(matrix)
-        aligned = [(product, align(matrix, product.operands, length)) for product in self.products]
+        aligned = [(product, align(matrix, product.data, (length, product.length))) for product in self.products]
         return [(product, rows) for product, rows in aligned if rows is not None]
 
     def evidence(self, state: State, step: Step, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
@@ -287,9 +290,15 @@ class NumberTracer(KnownWeights):
             return bool(self.products_with(matrix)) or self.nearly(state, step) is not None
         size = size_of(value)
         return telling(value) and any(
-            array.size == value.size and isclose(size_of(array), size, rel_tol=1e-3) and alike(value, array)
-            for array in (values.wide for values in self.torch.values.values())
+            isclose(length, size, rel_tol=1e-3) and alike(value, array) for array, length in self.of_size(value.size)
         )
+
+    def of_size(self, size: int) -> list[tuple[Array, float]]:
+        """The values of torch with so many numbers, each with its root mean square."""
+        if size not in self._of_size:
+            arrays = [values.wide for values in self.torch.values.values() if values.wide.size == size]
+            self._of_size[size] = [(array, size_of(array)) for array in arrays]
+        return self._of_size[size]
 
     def force(self, state: State, step: Step) -> State:
         """Take torch's operand of the weight that this most likely is, by names, shapes, and similarity of the operands."""

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, permutations
 
 import numpy as np
@@ -58,6 +59,16 @@ class Product:
     results: list[Array]
     bias: str | None
 
+    @cached_property
+    def data(self) -> Array:
+        """All the data, one below the other."""
+        return self.operands[0] if len(self.operands) == 1 else np.concatenate(self.operands)
+
+    @cached_property
+    def length(self) -> float:
+        """The root mean square of the data."""
+        return size_of(self.data)
+
 
 def products(torch: TorchRecord) -> list[Product]:
     """Every weight that multiplies data; one that is used several times is listed once."""
@@ -71,13 +82,13 @@ def products(torch: TorchRecord) -> list[Product]:
         if use.kind not in PRODUCTS or use.operand is None or use.given is None:
             continue
         result = use.result.matrix(torch.values[use.operation.index].wide)
-        matrix, *others = (np.asarray(weight, np.float64) for weight in use.matrices)
+        matrix, *others = use.matrices
         bias = use.names[1] if others and others[0].shape[1] == result.shape[1] else None
         if bias is not None:
-            result = result - others[0]
+            result = result - others[0].astype(np.float64)
         elif len(use.names) == 1:
             bias = added.get(use.operation.index)
-        key = (use.names[0], matrix.shape[1], matrix.tobytes()[:512])
+        key = (use.names[0], matrix.shape[1], matrix.flat[:64].tobytes())
         product = by_key.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], bias))
         product.operands.append(use.operand.matrix(use.given.wide))
         product.results.append(result)
@@ -95,13 +106,12 @@ def _moved_from(torch: TorchRecord, operation: int, wanted: set[int]) -> int:
     return maker if maker in wanted else operation
 
 
-def align(matrix: Array, operands: list[Array], length: float) -> Rows | None:
-    """How the rows of a matrix of JAX, of this root mean square, are rows of torch's; None if they are not."""
-    whole = operands[0] if len(operands) == 1 else np.concatenate(operands)
+def align(matrix: Array, whole: Array, sizes: tuple[float, float]) -> Rows | None:
+    """How the rows of a matrix of JAX are rows of torch's; None if they are not. The sizes are the root mean squares."""
     if whole.shape[1] != matrix.shape[1]:
         return None
-    limit = FOUND * max(size_of(whole), 1e-30)
-    if whole.shape == matrix.shape and not math.isclose(length, size_of(whole), rel_tol=1e-3):
+    limit = FOUND * max(sizes[1], 1e-30)
+    if whole.shape == matrix.shape and not math.isclose(*sizes, rel_tol=1e-3):
         return None
     if whole.shape == matrix.shape and _close(whole, matrix, limit):
         return Rows(None, None)
@@ -164,9 +174,10 @@ def _nearest(wanted: Array, among: Array) -> Array:
 
 def near(view: AxesView, value: Array, among: Sequence[Product]) -> Array | None:
     """The operand of torch that an array of JAX nearly equals, with the axes of that array."""
+    length = size_of(value)
     for product in among:
         for operand in product.operands:
-            if operand.size != value.size or not math.isclose(size_of(operand), size_of(value), rel_tol=NEAR):
+            if operand.size != value.size or not math.isclose(size_of(operand), length, rel_tol=NEAR):
                 continue
             for order in islice(permutations(range(len(view.rows))), MOST_ORDERS):
                 matrix = view.matrix(value, order)
@@ -184,7 +195,9 @@ def convolved(view: AxesView, value: Array, given: Array, made: Sequence[tuple[P
     for product, torch_columns, jax_columns in made:
         pairs = zip(product.operands, product.results, strict=True)
         results = [
-            result[:, torch_columns] for operand, result in pairs if align(given, [operand], size_of(given)) is not None
+            result[:, torch_columns]
+            for operand, result in pairs
+            if align(given, operand, (size_of(given), size_of(operand))) is not None
         ]
         matrix = view.matrix(value)
         if len(results) != 1 or alike(matrix[:, jax_columns], results[0]) or len(matrix) != len(results[0]):

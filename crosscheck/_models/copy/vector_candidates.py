@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import isclose
+from math import isclose, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +59,9 @@ class VectorCandidates(CandidateSearch):
         name = self.names(places)
         candidates = []
         for row in self.of_run.rows:
-            seen = self.of_run.torch_places.of(row.name)
-            if row.role == "table" and seen.shape == places.shape:
-                score = likeness(row.name, name) - 4 * self.used(state, seen) - 1e-3 * row.order
+            if row.role == "table" and self.of_run.torch_places.shapes[row.name] == places.shape:
+                seen = self.of_run.torch_places.of(row.name)
+                score = likeness(row.name, name) - 4 * self.used_of(state, row.name) - 1e-3 * row.order
                 candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
         candidates.sort(key=lambda candidate: -candidate.score)
         return [candidate for candidate in candidates if self._looked_up(state, step, candidate)] or candidates
@@ -81,10 +81,10 @@ class VectorCandidates(CandidateSearch):
         data = [number for number in step.inputs if isinstance(number, int) and self.of_run.flat.kinds[number] == DATA]
         near = self._near(state, data)
         candidates = [candidate for number in data for candidate in self._biases(state, number, places)]
-        unused = [row.order for row in self.of_run.rows if self.used(state, self.of_run.torch_places.of(row.name)) < 1]
+        unused = [row.order for row in self.of_run.rows if self.used_of(state, row.name) < 1]
         following = min(unused, default=0)
         for row in self.of_run.rows:
-            size = self.of_run.torch_places.of(row.name).size
+            size = prod(self.of_run.torch_places.shapes[row.name])
             for k, seen in enumerate(self._seen(row.name, places)):
                 said = part_of(name, size // places.size, k)
                 score = 4 * likeness(row.name, name) - 8 * self.used(state, seen) - 0.01 * abs(row.order - following)
@@ -119,13 +119,15 @@ class VectorCandidates(CandidateSearch):
 
     def _seen(self, name: str, places: Array) -> Iterator[Array]:
         """The ways in which a weight of torch may fill these places."""
-        sources = self.of_run.torch_places.of(name)
-        if sources.size == places.size:
+        shape = self.of_run.torch_places.shapes[name]
+        if prod(shape) == places.size:
+            sources = self.of_run.torch_places.of(name)
             yield from (shaped(sources, places.shape) if places.ndim > 2 else [sources.reshape(places.shape)])
             if sources.ndim > 2:
                 yield np.moveaxis(sources, 0, -1).reshape(places.shape)
-        elif sources.size > places.size and sources.size % places.size == 0 and sources.ndim == 1:
-            yield from (part.reshape(places.shape) for part in sources.reshape(-1, places.size))
+        elif len(shape) == 1 and shape[0] > places.size and shape[0] % places.size == 0:
+            parts = self.of_run.torch_places.of(name).reshape(-1, places.size)
+            yield from (part.reshape(places.shape) for part in parts)
 
     def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Any weight with the same number of numbers."""
@@ -148,7 +150,7 @@ class VectorCandidates(CandidateSearch):
         candidates = []
         for group in groups.values():
             names = [own for _, own in sorted(group)]
-            size = torch_places.of(names[0]).size
+            size = prod(torch_places.shapes[names[0]])
             if len(names) < 2 or len(names) * size != places.size:
                 continue
             inner = places.shape[1:] if places.shape[0] == len(names) else (size,)

@@ -48,6 +48,8 @@ class Places:
         if not places.size:
             return
         first, last = np.searchsorted(self._starts, [places.min(), places.max()], side="right") - 1
+        if last < 0:
+            return
         if first == last >= 0:  # the usual case, which needs no search
             yield self.names[first], ..., places - self.dtype.type(self._starts[first])
             return
@@ -88,6 +90,10 @@ class TorchPlaces(Places):
                 return numbers
             values[mask] = numbers
         return values
+
+    def sums(self, first: Array, second: Array) -> Array:
+        """The numbers at places, with those at second places added."""
+        return self.numbers(first) + self.numbers(second) if (second >= 0).any() else self.numbers(first)
 
     def lookup(self, name: str) -> tuple[Array, Array] | None:
         """The numbers of a weight, sorted, and their places; None if two are equal."""

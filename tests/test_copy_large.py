@@ -1,0 +1,57 @@
+"""``copy_weights`` takes little memory for a weight of many numbers, such as a table of words."""
+
+import tracemalloc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from ports import seeded
+from torch import nn
+
+from crosscheck import copy_weights
+
+WORDS, WIDTH, LAYERS = 8192, 128, 4
+
+
+class Tied(nn.Module):
+    """A table of words that is also the last matrix, with norms between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(WORDS, WIDTH)
+        self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(LAYERS))
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        x = self.table(words)
+        for norm in self.norms:
+            x = x + torch.tanh(norm(x))
+        return x @ self.table.weight.T
+
+
+def port(p: dict[str, Any], words: Any) -> Any:
+    x = p["table"][words]
+    for k in range(LAYERS):
+        h = (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5)
+        x = x + jnp.tanh(h * p["scale"][k] + p["bias"][k])
+    return x @ p["table"].T
+
+
+def test_a_table_of_many_words_takes_little_memory() -> None:
+    model = seeded(Tied())
+    params = {
+        "table": jnp.zeros((WORDS, WIDTH)),
+        "scale": [jnp.ones(WIDTH) for _ in range(LAYERS)],
+        "bias": [jnp.zeros(WIDTH) for _ in range(LAYERS)],
+    }
+    tracemalloc.start()
+    try:
+        filled, matches = copy_weights(model, port, [np.arange(8)], params=params)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert all(match.torch and match.jax for match in matches)
+    np.testing.assert_array_equal(filled["table"], model.table.weight.detach().numpy())
+    held = params["table"].nbytes
+    assert peak < 20 * held

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
@@ -97,7 +98,10 @@ class _FixedValues(Widened):
         dtype = wide_of(dtype) if self._wide else dtype
         if number not in self._moved:
             return held
-        return widened(held, dtype) if held.size > LARGE else held.astype(dtype, copy=False)
+        if held.size <= LARGE:
+            return held.astype(dtype, copy=False)
+        with jax.enable_x64(True):  # whoever asks for it: else JAX would give float32
+            return widened(held, dtype)
 
     def as_held(self, number: int) -> Any:
         """A value as it is held: what is only moved from a weight is in the weight's dtype."""

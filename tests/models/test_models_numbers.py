@@ -114,7 +114,7 @@ def test_a_tiny_epsilon_is_said_and_not_the_zero_beside_it() -> None:
         return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(variance + 1e-12) * p["weight"] + p["bias"]
 
     report = compared(seeded(nn.LayerNorm(8)), port, normal(6, 8))
-    assert said(report) == "LayerNorm's epsilon: 1e-12 in JAX, 1e-05 in PyTorch"
+    assert_facts(facts(report), Fact("setting", "LayerNorm", "epsilon", torch="1e-05", jax="1e-12"))
 
 
 def test_the_size_of_a_window_is_named() -> None:

@@ -15,14 +15,14 @@ from crosscheck._explain.facts import Edit
 from crosscheck._explain.names import line_of
 from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, OF_ARRAYS, OF_TABLES, Rule
 from crosscheck._explain.segment import GraphSegment
-from crosscheck._explain.settings import of_functions
+from crosscheck._explain.settings import of_functions, scaled_product
 from crosscheck._explain.values import exchanged_inputs
 
 Stage = tuple[Sequence[Rule], Sequence[int]]
 """Rules, and the nodes at which they are tried."""
 Second = Callable[["MistakeSearch", Edit], list[Edit]]
 """Gives the second mistake, of a search behind the first one."""
-MOST_NUMBERS = 2**30
+MOST_NUMBERS = 2**31
 """All runs together compute at most so many numbers."""
 MOST_RUNS = 20_000
 """At most so many edits are tried."""
@@ -105,9 +105,7 @@ class MistakeSearch:
 
         with torch.no_grad():
             at_nodes = [only(rule) for rule in (*AT_NODES, *EXCHANGES, *LATE)]
-            return self._first(
-                [(at_nodes, self._segment.nodes), ([only(rule) for rule in AT_VALUES], [*self._segment.users])]
-            )
+            return self._first([(at_nodes, self._nodes), ([only(rule) for rule in AT_VALUES], [*self._segment.users])])
 
     def of_values(self) -> frozenset[tuple[str, ...]]:
         """The kinds of all edits of values that give JAX's values."""
@@ -163,14 +161,15 @@ class MistakeSearch:
 
     def _early(self) -> Iterator[Stage]:
         """The rules and where they are tried: first those that explained an earlier fault, then those at the frontier."""
-        segment, others = self._segment, [node for node in self._segment.nodes if node not in self._frontier]
+        segment, others = self._segment, [node for node in self._nodes if node not in self._frontier]
         if self._known:
             again = [self._again(rule) for rule in (*AT_NODES, *EXCHANGES, *LATE)]
-            yield again, segment.nodes
+            yield again, self._nodes
             yield [self._again(rule) for rule in AT_VALUES], [*segment.users]
         yield [exchanged_inputs], segment.inputs
         tables = [*segment.tables, *(operand for table in segment.tables for operand in segment.operands(table))]
         yield OF_TABLES, list(dict.fromkeys(tables))
+        yield OF_ARRAYS, segment.lost_arrays
         yield AT_NODES, self._frontier
         yield AT_NODES, others
         yield EXCHANGES, segment.nodes
@@ -188,12 +187,18 @@ class MistakeSearch:
         return (AT_VALUES, near), (AT_VALUES, far)
 
     @cached_property
+    def _nodes(self) -> list[int]:
+        """The operations. Two factors of one product, as attention may have them, are tried as its scale, not one by one."""
+        return [node for node in self._segment.nodes if scaled_product(self._segment, node) is None]
+
+    @cached_property
     def _frontier(self) -> list[int]:
-        return self._segment.frontier
+        products = ((node, scaled_product(self._segment, node)) for node in self._segment.frontier)
+        return list(dict.fromkeys(node if product is None else product for node, product in products))
 
     @cached_property
     def _operands(self) -> list[int]:
-        return list(dict.fromkeys(operand for node in self._frontier for operand in self._segment.operands(node)))
+        return list(dict.fromkeys(operand for node in self._segment.frontier for operand in self._segment.operands(node)))
 
     def _again(self, rule: Rule) -> Rule:
         return lambda segment, place: (edit for edit in rule(segment, place) if edit.kind in self._known)

@@ -43,7 +43,6 @@ def settings(segment: GraphSegment, node: int) -> Iterator[Edit]:
         default = argument.default_value if argument.has_default_value() else None
         old = call.args[place] if place < len(call.args) else call.kwargs.get(argument.name, default)
         scaled = argument.name == "alpha" and call.name in ("add", "sub", "rsub", "addmm") and old == 1
-        scaled = scaled or (call.name == "mul" and argument.name == "other" and _half_of_a_scale(segment, node))
         if (
             argument.name in NEVER
             or scaled
@@ -201,17 +200,19 @@ def scales(segment: GraphSegment, node: int) -> Iterator[Edit]:
             yield Edit({node: new}, fact, ("scale", _scale(factor)), 0.9)
 
 
-def _half_of_a_scale(segment: GraphSegment, node: int) -> bool:
-    """Whether a product has the factor of this multiplication in one operand, and another one in the other."""
-    left = [node]
+def scaled_product(segment: GraphSegment, node: int) -> int | None:
+    """The product that has the factor of this multiplication in one operand, and another one in the other."""
+    call = segment.call(node)
+    left = [node] if call is not None and call.name == "mul" and isinstance(call.args[1], (int, float)) else []
     while left:
         for user in segment.users.get(left.pop(), ()):
             call = segment.call(user)
             if call is not None and call.name in ("bmm", "mm"):
-                return all(isinstance(operand, Ref) and _factor(segment, operand.node) != 1.0 for operand in call.args[:2])
+                operands = [operand for operand in call.args[:2] if isinstance(operand, Ref)]
+                return user if all(_factor(segment, operand.node) != 1.0 for operand in operands) else None
             if call is not None and call.name in MOVING:
                 left.append(user)
-    return False
+    return None
 
 
 def _factor(segment: GraphSegment, node: int) -> float:

@@ -25,7 +25,7 @@ FEWEST = 8
 """Fewer different numbers may be the same by chance."""
 CLEARLY = 16.0
 """The fault must be so many times larger than what still counts as the same numbers."""
-LOOSEST = 1e-6
+LOOSEST = 1e-4
 """Constants that were rounded to the dtype make larger differences, but so do small mistakes."""
 PHASES = (0.5, 2.5)
 """Each gives other numbers."""

@@ -43,6 +43,12 @@ def constants(segment: GraphSegment, value: int) -> Iterator[Edit]:
         yield Edit(_given(segment, users, value, new), fact, ("constants",), 2.2)
 
 
+def frequencies(segment: GraphSegment, value: int) -> Iterator[Edit]:
+    """The same for the frequencies of angles alone."""
+    if _are_angles(segment, value) is not None:
+        yield from constants(segment, value)
+
+
 def rotations(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Two other arrays of constants at once: the cosines and sines of other angles."""
     there = _table(segment, value)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from crosscheck._explain.arrays import frequencies
 from crosscheck._explain.facts import Edit
 from crosscheck._explain.names import line_of
 from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, OF_ARRAYS, OF_TABLES, Rule
@@ -169,7 +170,7 @@ class MistakeSearch:
         yield [exchanged_inputs], segment.inputs
         tables = [*segment.tables, *(operand for table in segment.tables for operand in segment.operands(table))]
         yield OF_TABLES, list(dict.fromkeys(tables))
-        yield OF_ARRAYS, segment.lost_arrays
+        yield [frequencies], segment.lost_arrays
         yield AT_NODES, self._frontier
         yield AT_NODES, others
         yield EXCHANGES, segment.nodes

@@ -63,7 +63,7 @@ def test_the_scale_of_attention_is_named() -> None:
         return attention(p, x, mask, hidden=-1e9, rows=0.0, scale=1.0)
 
     fault = only_fault(compared(seeded(Masked()), port, X, MASK))
-    assert has_fact(fault.facts, Fact("binary", torch="multiplies", jax="divides"))
+    assert has_fact(fault.facts, Fact("form", "the product's scale", torch="1 / 2.82843", jax="1"))
 
 
 class Layer(nn.Module):

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from facts import kind_of
 
 from crosscheck import PairReport, UsageError, compare
-from crosscheck._records.worded import kind_of
 
 X = np.array([-1.5, -0.25, 0.5, 2.0], np.float32)
 

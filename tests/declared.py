@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from facts import Worded, kind_of
+
 import crosscheck
 from crosscheck import Activation, Deviation, Region, Report, Seen
-from crosscheck._records.worded import Worded, kind_of
 
 ANYWHERE = (Seen(torch=">=0", jax=">=0", capabilities=("AVX2", "AVX512", "AVX512_FP16")),)
 """A test of how strict a declaration is holds in every environment."""

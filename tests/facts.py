@@ -1,8 +1,11 @@
-"""What tests assert of the facts in reports."""
+"""What tests assert of the facts in reports, and of the kinds of texts: the kind of a text stands for its words."""
 
 from collections.abc import Iterable
 
 from crosscheck import Fact
+from crosscheck._records.worded import Worded, kind_of
+
+__all__ = ["Worded", "assert_facts", "has_fact", "kind_of"]
 
 
 def assert_facts(facts: Iterable[Fact], *expected: Fact) -> None:

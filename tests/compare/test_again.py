@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 import torch
+from facts import kind_of
 
 import crosscheck
 from crosscheck import Comparison
-from crosscheck._records.worded import kind_of
 
 pytestmark = pytest.mark.full
 

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from facts import assert_facts
+from facts import assert_facts, kind_of
 
 import crosscheck
 from crosscheck import Activation, Fact, PairReport, UsageError, activations, compare, identify
-from crosscheck._records.worded import kind_of
 
 pytestmark = pytest.mark.full
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from compared import X, assert_fails, noted
+from facts import Worded
 
 from crosscheck import PairReport, compare, normal
-from crosscheck._records.worded import Worded
 
 
 class Node:

@@ -13,11 +13,11 @@ import jax
 import numpy as np
 import pytest
 import torch
+from facts import kind_of
 
 import crosscheck
 from crosscheck import Translation, TranslationReport, translate
 from crosscheck._dictionary.entries import entries, families
-from crosscheck._records.worded import kind_of
 from crosscheck._translate.judge import judged
 
 FEWEST = 750

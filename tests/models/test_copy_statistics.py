@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from facts import assert_facts, has_fact
+from facts import Worded, assert_facts, has_fact, kind_of
 from ports import floats_of, linear, normal, seeded
 from torch import nn
 from zoo import ARCHITECTURES, installed
 
 from crosscheck import Fact, ModelsReport, compare_models
-from crosscheck._records.worded import Worded, kind_of
 
 X = normal(32, 4)
 STATISTICS = {f"{norm}.running_{kind}" for norm in ("bn1", "bn2") for kind in ("mean", "var")}

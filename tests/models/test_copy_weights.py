@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from facts import assert_facts
+from facts import assert_facts, kind_of
 from in_both import to_torch
 from ported import (
     IDS,
@@ -49,7 +49,6 @@ from zoo import ARCHITECTURES, Architecture, installed
 
 import crosscheck
 from crosscheck import Fact, UsageError
-from crosscheck._records.worded import kind_of
 
 
 def fresh(params: Tree) -> Tree:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from facts import has_fact
+from facts import Worded, has_fact, kind_of
 from jax import lax
 from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
@@ -21,7 +21,6 @@ from torch import nn
 
 import crosscheck
 from crosscheck import Fact, ModelsReport
-from crosscheck._records.worded import Worded, kind_of
 
 ONE = Mesh(np.array(jax.devices()[:1]), ("d",))
 SPECS = {"0.weight": P("d"), "0.bias": P("d"), "2.weight": P(None, "d"), "2.bias": P()}

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from facts import assert_facts
+from facts import Worded, assert_facts
 from torch import nn
 
 from crosscheck import Fact, ModelsReport, UsageError, compare_models
-from crosscheck._records.worded import Worded
 
 Function = Callable[[Any], Any]
 

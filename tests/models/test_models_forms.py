@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from facts import assert_facts
+from facts import Worded, assert_facts
 from ports import Port, X, compared, linear, normal, params_of, seeded
 from torch import nn
 from torch.nn import functional as F
 
 from crosscheck import Fact, ModelsReport, compare_models, copy_weights
-from crosscheck._records.worded import Worded
 
 
 def layers(report: ModelsReport) -> list[str | None]:

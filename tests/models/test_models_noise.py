@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import Worded
 from ports import Function, Port, X, compared, linear, normal, params_of, seeded
 from torch import nn
 from torch.nn import functional as F
 
 from crosscheck import compare_models
-from crosscheck._records.worded import Worded
 
 pytestmark = pytest.mark.full
 

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from facts import assert_facts
+from facts import Worded, assert_facts
 from ports import X, compared, linear, normal, seeded
 from torch import nn
 
 from crosscheck import Fact, compare_models
-from crosscheck._records.worded import Worded
 
 EPSILON = Fact("setting", role="epsilon", torch="1e-05", jax="0.001")
 FOLDED: dict[str, Any] = {

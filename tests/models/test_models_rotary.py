@@ -13,7 +13,6 @@ from ports import compared, linear, normal, seeded
 from torch import nn
 
 from crosscheck import Fact, ModelsReport
-from crosscheck._explain.search import Budget
 
 TOKENS, HEADS, SIZE, CACHE = 12, 4, 16, 20
 WIDTH = HEADS * SIZE
@@ -84,6 +83,6 @@ def test_a_forgotten_scale_is_no_division_by_half_of_it() -> None:
 
 def test_other_frequencies_are_named_before_much_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     """In models of the size in use, one run of a search computes millions of numbers."""
-    monkeypatch.setattr(Budget.__init__, "__defaults__", (200, 2**30))
+    monkeypatch.setattr("crosscheck._explain.search.Budget.__init__.__defaults__", (200, 2**30))
     report = compared(model(), lambda p, x: port(p, x, base=1e4), X)
     assert_facts(facts(report), Fact("table", "frequencies", jax="have the base 10000", torch="1e+06"))

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import Worded, kind_of
 from ports import floats_of, linear, normal, seeded
 from torch import nn
 
 from crosscheck import UsageError, compare_models, copy_weights
-from crosscheck._records.worded import Worded, kind_of
 
 X = normal(3, 4)
 

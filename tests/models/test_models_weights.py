@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import kind_of
 from ported import (
     IDS,
     IMAGE,
@@ -47,7 +48,6 @@ from ported import (
 from torch import nn
 
 import crosscheck
-from crosscheck._records.worded import kind_of
 
 
 def accounted(

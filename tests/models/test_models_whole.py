@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from facts import Worded
 from ports import X, compared, linear, normal, params_of, seeded
 from torch import nn
 
 from crosscheck import compare_models
-from crosscheck._records.worded import Worded
 
 IDS = np.random.default_rng(0).integers(0, 20, (2, 6))
 MASK = np.ones((2, 6), np.int64)

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 import torch
-from facts import assert_facts
+from facts import assert_facts, kind_of
 from ports import compared, linear, normal, seeded
 from torch import nn
 
 from crosscheck import Fact
-from crosscheck._records.worded import kind_of
 
 X = normal(2, 5, 8)
 

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from facts import assert_facts
+from facts import Worded, assert_facts
 from torch import nn
 from torch.nn import functional as F
 
 from crosscheck import Fact, ModelsReport, compare, compare_models
-from crosscheck._records.worded import Worded
 
 WIDTH, STEPS, KEPT = 6, 4, 0.8
 Array = Any

@@ -9,11 +9,11 @@ import numpy as np
 import optax
 import pytest
 import torch
+from facts import Worded
 from trained import Training
 from trained_linear import linear
 
 from crosscheck import UsageError, compare_training
-from crosscheck._records.worded import Worded
 
 
 def test_nan_in_a_step_is_said_and_the_run_goes_on() -> None:

@@ -12,6 +12,7 @@ from catalogue import NAMES
 from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
 from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, deviation_of, failures, gradient_of, subjects
+from facts import kind_of
 from floats import FORMATS, following, widen
 from judging import CODE
 from kept import environment
@@ -19,7 +20,6 @@ from recorded_here import Environment, examined_here, on_record, seen_here
 
 import crosscheck
 from crosscheck import Activation, Anchor, Comparison, Deviation, Region, Seen
-from crosscheck._records.worded import kind_of
 from crosscheck._verdict.deviations import settle
 
 Run = Callable[[str], Verified]

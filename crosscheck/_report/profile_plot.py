@@ -39,7 +39,7 @@ def draw(panels: Mapping[str, Mapping[str, Profile]]) -> Figure:
         _over_inputs(axes[0, column], title, profiles)
         _sizes(axes[1, column], profiles)
     for panel in axes.flat:
-        _in_grey(panel)
+        in_grey(panel)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     if len(labels) > 1:
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False)
@@ -97,7 +97,7 @@ def _styles(labels: Iterable[str]) -> list[dict[str, Any]]:
     return [own.get(label) or next(others) for label in labels]
 
 
-def _in_grey(axes: Axes) -> None:
+def in_grey(axes: Axes) -> None:
     """Draw in grey what is not a curve."""
     axes.set_facecolor("none")
     axes.tick_params(colors=GREY, which="both", labelsize=8)

@@ -1,14 +1,14 @@
 """The README's example prints what it says, and pages say what their examples show."""
 
+import ast
 import contextlib
+import importlib
 import io
 import re
 from pathlib import Path
 
 import pytest
 from contract import budget
-
-pytestmark = pytest.mark.full
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -19,6 +19,28 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
+def missing(code: str) -> list[str]:
+    """What a program imports from crosscheck that is not there."""
+    wanted = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "crosscheck"
+        for alias in node.names
+    ]
+    return [f"{module}.{name}" for module, name in wanted if not hasattr(importlib.import_module(module), name)]
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda path: path.stem)
+def test_what_the_examples_of_a_page_import_is_there(page: Path) -> None:
+    """A renamed name is seen here in seconds, not when all pages are made."""
+    examples = re.findall(r'^```python exec="true".*?\n(.*?)^```', page.read_text("utf-8"), re.M | re.S)
+    assert missing("\n".join(examples)) == []
+
+
+def test_an_import_of_what_is_not_there_is_seen() -> None:
+    assert missing("from crosscheck import compare, no_such_name") == ["crosscheck.no_such_name"]
+
+
 def run(text: str, names: dict[str, object]) -> str:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -26,6 +48,7 @@ def run(text: str, names: dict[str, object]) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.full
 def test_the_steps_of_adding_an_activation_work() -> None:
     """The page's plain record shows the two faults that it tells of, and its mended one passes everything."""
     steps = re.findall(
@@ -40,6 +63,7 @@ def test_the_steps_of_adding_an_activation_work() -> None:
     assert mended.startswith("PASSED: bent_identity:")
 
 
+@pytest.mark.full
 def test_the_readme_is_short_and_its_example_prints_what_it_says() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 80
     (_, example), (_, shown) = blocks("README.md")
@@ -47,6 +71,7 @@ def test_the_readme_is_short_and_its_example_prints_what_it_says() -> None:
     assert shown.startswith("DISAGREE (inaccurate): the JAX function loses digits")
 
 
+@pytest.mark.full
 def test_the_changelog_of_the_first_release_says_what_it_does() -> None:
     """What was wrong before anybody got it is no news."""
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
@@ -63,6 +88,7 @@ PROMISE = (
 )
 
 
+@pytest.mark.full
 def test_the_promise_is_the_budget_and_home_has_the_readme_s() -> None:
     assert f"\n{PROMISE}\n" in (ROOT / "README.md").read_text("utf-8")
     assert '--8<-- "README.md:promise"' in (ROOT / "docs/index.md").read_text("utf-8")
@@ -70,5 +96,6 @@ def test_the_promise_is_the_budget_and_home_has_the_readme_s() -> None:
     assert numbers == list(map(int, re.findall(r"\b(\d+) (?:ULP|in)\b", PROMISE)))
 
 
+@pytest.mark.full
 def test_a_page_that_says_something_else_is_seen() -> None:
     assert run("print(1 + 1)", {}) != "3\n"

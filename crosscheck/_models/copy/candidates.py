@@ -191,15 +191,18 @@ class Candidates(CandidateSearch):
         if places is None:
             return
         sources = self.of_run.flat_sources(state, places)
+        (name, *_), *others = [*self.of_run.torch_places.split(sources), ("",)]
         for product in self.of_run.products:
-            if "+" in product.name or (sources < 0).any():
+            if product.name != name or len(others) > 1 or (sources < 0).any():
                 continue
             seen = self.of_run.torch_places.seen(product.name, product.matrix)
-            if seen is None or not np.isin(sources, seen).all():
+            if seen is None:
                 continue
-            first = seen.min()
-            column = np.zeros(seen.max() - first + 1, seen.dtype)
-            column[seen - first] = np.arange(seen.shape[1], dtype=seen.dtype)
-            at = column[sources[0] - first]
+            columns = np.full(self.of_run.torch_places.shapes[name], -1, seen.dtype).reshape(-1)
+            start = self.of_run.torch_places.start(name)
+            columns[seen - start] = np.arange(seen.shape[1], dtype=seen.dtype)
+            if (columns[sources - start] < 0).any():
+                continue
+            at = columns[sources[0] - start]
             state.made[step.operation.index] = [(product, at, np.arange(len(at)))]
             return

@@ -17,7 +17,6 @@ from crosscheck._records.worded import Worded
 
 if TYPE_CHECKING:
     from crosscheck._models.copy.number_tracing import NumberTracer
-    from crosscheck._models.copy.state import State
 
 PROVEN = Worded("a run with random weights", "run")
 ALONE = Worded("a run with random weights, by its own operation; what follows differs", "run alone")
@@ -100,14 +99,15 @@ def copied(
             "inputs: torch_model returns nothing but NaN or infinity for them, which proves no match; expected inputs with "
             "finite outputs"
         )
-    tracer = NumberTracer(record, model, flat, jax_inputs.leaves)
-    state = tracer.find()
     tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
     given = {name: held(tensor) for name, tensor in tensors}
-    arrays, masked_matches, reasons = _results(tracer, state, given, likeliest=likeliest)
+    # The search is larger than its results, and ends before they are written.
+    arrays, masked_matches, reasons = _results(
+        NumberTracer(record, model, flat, jax_inputs.leaves), given, likeliest=likeliest
+    )
     filled, numbers = _filled(jax_given, params, arrays)
     matches = [replace(match, difference=_apart(arrays, numbers, str(match.jax), mask)) for match, mask in masked_matches]
-    return filled, listing(tracer.torch, tracer.model, tracer.flat, matches, reasons)
+    return filled, listing(record, model, flat, matches, reasons)
 
 
 def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, mask: Array | None) -> float:
@@ -155,12 +155,12 @@ def with_random_weights(module: Any, seed: int) -> Any:
 
 
 def _results(
-    tracer: NumberTracer, state: State, given: Mapping[str, Array], *, likeliest: bool
+    tracer: NumberTracer, given: Mapping[str, Array], *, likeliest: bool
 ) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, Worded]]:
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
     from crosscheck._models.run.places import TorchPlaces, regions
 
-    torch_places = tracer.torch_places
+    torch_places, state = tracer.torch_places, tracer.find()
     values = TorchPlaces({name: given[name] for name in torch_places.names})
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}

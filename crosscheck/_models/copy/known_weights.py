@@ -35,11 +35,12 @@ class KnownWeights:
             step.operation.index: (use, position, places)
             for step, use, position, places in jax_places(model, flat, self.jax_places)
         }
-        self.run = ModelRun(flat, wide=True)
-        self.run(model.weights, inputs, only=CONSTANT)
         self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
+        self.run = ModelRun(flat, wide=True, known=dict.fromkeys(self._leaves))  # no constant depends on them
+        self.run(model.weights, inputs, only=CONSTANT)
         self._fixed = {number: value for number, value in self.run.values.each() if number not in self._leaves}
         self._weights: dict[int, Any] = {}
+        self._last_uses = flat.last_uses(flat.steps)
         self._weights_of: object = None
         self._distinct: dict[tuple[int, int], bool] = {}
 
@@ -57,17 +58,24 @@ class KnownWeights:
             self._weights, self._weights_of = {}, state.sources
         if number not in self._weights:
             if number in self._leaves:
-                self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]))
+                self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]), np.float64)
             else:
                 step = self.flat.steps[self.flat.maker[number]]
                 given = [self.value(state, operand) for operand in step.inputs]
                 self._weights.update(zip(step.outputs, self.run.results(step, given), strict=True))
+                self.release(step)
         return self._weights[number]
+
+    def release(self, step: Step) -> None:
+        """Drop the values of weights that no later step needs; where one is needed after all, it is computed again."""
+        for number in self._last_uses.get(step.operation.index, ()):
+            self._weights.pop(number, None)
 
     def leaf(self, state: State, name: str) -> Array:
         """An array of JAX with torch's numbers where they are known."""
         first, second = state.sources[name]
-        return np.where(first >= 0, self.torch_places.sums(first, second), self.given[name])
+        sums = self.torch_places.sums(first, second)
+        return sums if (first >= 0).all() else np.where(first >= 0, sums, self.given[name])
 
     def operand(self, state: State, step: Step) -> Array | None:
         """The data that a weight is multiplied with, as rows times features."""

@@ -92,6 +92,7 @@ class NumberTracer(KnownWeights):
         given = [self.value(state, operand) for operand in step.inputs]
         for number, value in zip(step.outputs, self.run.results(step, given), strict=True):
             state.values[number] = value
+        self.release(step)
         if step.operation.name == "conv_general_dilated":
             self.correct(state, step)
         state.at += 1

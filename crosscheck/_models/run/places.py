@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -83,17 +84,21 @@ class TorchPlaces(Places):
 
     def numbers(self, places: Array) -> Array:
         """The numbers at places, in float64; 0 without a place."""
+        return self._held(places).astype(np.float64, copy=False)
+
+    def _held(self, places: Array) -> Array:
+        """The same, in the dtype of the array that has them, if it is only one."""
         values = np.zeros(places.shape)
         for name, mask, own in self.split(places):
-            numbers = self._weights[name].reshape(-1)[own].astype(np.float64)
+            numbers = self._weights[name].reshape(-1)[own]
             if mask is ...:
                 return numbers
             values[mask] = numbers
         return values
 
     def sums(self, first: Array, second: Array) -> Array:
-        """The numbers at places, with those at second places added."""
-        return self.numbers(first) + self.numbers(second) if (second >= 0).any() else self.numbers(first)
+        """The numbers at places; in float64, if those at second places are added to any."""
+        return self.numbers(first) + self.numbers(second) if (second >= 0).any() else self._held(first)
 
     def lookup(self, name: str) -> tuple[Array, Array] | None:
         """The numbers of a weight, sorted, and their places; None if two are equal."""
@@ -133,6 +138,7 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
     """The uses, and the places in JAX's arrays of the numbers of their weights; None for computed numbers."""
     leaves = {number: name for number, name in zip(flat.weights, model.names, strict=True) if name in places.shapes}
 
+    @cache  # a table that several operations use is large
     def places_of(number: int) -> Array:
         if number in leaves:
             return places.of(leaves[number])

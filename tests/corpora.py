@@ -6,17 +6,19 @@ Each WORD keeps the cases whose names hold it. Exit 1: a row is not as it must b
 import argparse
 import importlib
 import json
-import multiprocessing
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from kept import environment, write_json
+
+from crosscheck._workers import Workers, none_left
 
 Row = dict[str, Any]
 MODULES = {
@@ -95,15 +97,18 @@ def corpus_of(name: str) -> Corpus:
     return importlib.import_module(MODULES[name]).CORPUS
 
 
-def begin(name: str) -> None:
-    """Get a process ready to judge."""
+@cache
+def begun(name: str) -> Corpus:
+    """The corpus of a name, once this process is ready to judge its cases."""
     warnings.simplefilter("ignore")
-    corpus_of(name).begun()
+    corpus = corpus_of(name)
+    corpus.begun()
+    return corpus
 
 
 def judged(name: str, case: str) -> Row:
     """The row of a case of a corpus."""
-    corpus = corpus_of(name)
+    corpus = begun(name)
     return corpus.judged(next(candidate for candidate in corpus.cases if candidate.name == case))
 
 
@@ -112,9 +117,11 @@ def rows_of(corpus: Corpus, cases: Sequence[Named], processes: int) -> Iterator[
     # the threads of several processes wait for each other, which would count as their time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.update(corpus.variables)
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, partial(begin, corpus.name), maxtasksperchild=PER_PROCESS) as pool:
-        yield from pool.imap(partial(judged, corpus.name), [case.name for case in cases])
+    size = PER_PROCESS * processes
+    for start in range(0, len(cases), size):
+        with none_left(), Workers(processes) as pool:
+            for case in [pool.submit(judged, corpus.name, case.name) for case in cases[start : start + size]]:
+                yield case.result()
 
 
 def main(arguments: Sequence[str], rows: Callable[..., Iterator[Row]] = rows_of) -> int:
@@ -137,11 +144,16 @@ def main(arguments: Sequence[str], rows: Callable[..., Iterator[Row]] = rows_of)
         return 0
     results: list[Row] = []
     print(corpus.head)
-    for row in rows(corpus, left, asked.processes):
-        results.append(row)
-        print(corpus.line(row), flush=True)
-        if asked.json:
-            write_rows(corpus, asked.json, row)
+    try:
+        for row in rows(corpus, left, asked.processes):
+            results.append(row)
+            print(corpus.line(row), flush=True)
+            if asked.json:
+                write_rows(corpus, asked.json, row)
+    except BrokenProcessPool:
+        first = left[len(results)].name
+        print(f"a process died, of a crash or for lack of memory; the first {corpus.case} without a row is {first}")
+        return 1
     for line in (*corpus.left_out, *corpus.sums(results)):
         print(line)
     kept = corpus.kept

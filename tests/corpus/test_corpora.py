@@ -1,6 +1,7 @@
 """The runner of the corpora: it judges the cases that are asked for, keeps their rows, and fails where one is wrong."""
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,21 @@ def test_rows_take_the_place_of_older_ones_and_a_wrong_one_is_a_failure(
     assert f"not as they must be: {PAIR}" in capsys.readouterr().out
     assert main(["pairs", "optax", "--missing", str(path)], made("definition")) == 0
     assert "nothing is left to judge" in capsys.readouterr().out
+
+
+def test_a_process_that_dies_ends_the_run_and_the_rows_before_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rows(corpus: Any, cases: Any, processes: int) -> Any:
+        first, *_ = cases
+        yield {"pair": first.name, "expected": "agree", "got": "agree", "seconds": 0.1}
+        raise BrokenProcessPool
+
+    path = tmp_path / "pairs.json"
+    assert main(["pairs", "optax", "--json", str(path)], rows) == 1
+    kept, (_, second, *_) = (
+        json.loads(path.read_text())["pairs"],
+        [case.name for case in corpus_of("pairs").cases if "optax" in case.name],
+    )
+    assert len(kept) == 1
+    assert f"the first pair without a row is {second}" in capsys.readouterr().out

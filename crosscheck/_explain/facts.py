@@ -25,13 +25,16 @@ class Fact:
             another ``input``, ``random``, ``nan`` that one passes on, ``nans`` of both, ``unused`` inputs, positions that
             are ``alone`` or not ``seen``, or a ``cast``. Of models, also what a weight, a mask, a row, a statistic or the
             order of modules shows; of one side that is inaccurate, its ``precision``, that it ``rounds`` or how it ``errs``.
+            Of trainings, what differs in the data, the loss, the gradients, what the optimiser is given, its options, the
+            learning rate, the statistics or an average.
         what: The operation, in words.
         role: The argument, in words, such as ``epsilon``; of results, the side that the fact is about, such as ``JAX``.
         torch: What PyTorch has.
         jax: What JAX has.
         where: The value, or the operation that uses it.
         source: The line of PyTorch's program, as ``file:line``; empty if it is not known.
-        near: The layers next to it, as ``behind`` or ``before`` them, in a module that has others inside.
+        near: What its words end with: the layers next to it, as ``behind`` or ``before`` them, in a module that has others
+            inside; the parameters that have an option; what a factor is like.
     """
 
     kind: str
@@ -139,6 +142,59 @@ _WORDS = {
     "precision": "{role} computes {what} in {own}, {other} in {others}",
     "rounds": "{role} rounds {what}, {other} does not",
     "errs": "{role} errs by {what}, {where}",
+    "start": "JAX starts from other weights; the steps are judged from PyTorch's, as if copy_weights had carried them over",
+    "no partner": "{what} of JAX: no partner in PyTorch, so only the first step is judged from the same state",
+    "batch": "JAX would have PyTorch's loss with {what} {where}",
+    "batch numbers": "JAX would have PyTorch's loss with {what} as PyTorch has it: {role}, first {jax} for PyTorch's {torch}"
+    "{where}",
+    "batch ignored": "JAX's loss does not depend on {what} of the batch, on which PyTorch's depends",
+    "loss times": "JAX's loss is {jax} times PyTorch's",
+    "loss divided": "JAX's loss is PyTorch's divided by {jax}",
+    "microbatches": "JAX's loss is the {what} of those of {jax} microbatches ({where}), PyTorch's is that of the batch",
+    "first": "first in {where}",
+    "more": "and in {what} more places",
+    "zero gradients": "{role}'s are zero in {what} parameters, as with {where}, and {other}'s are not",
+    "gradients times": "JAX's are {jax} times PyTorch's",
+    "other gradients": "in {what} parameters, though the loss is the same",
+    "untied": "JAX trains {jax} apart, PyTorch {torch} in both places, as tied weights: its gradient is the sum of theirs",
+    "summed": "JAX trains the sum of {what}, PyTorch both of them: together they move twice as far",
+    "frozen": "JAX changes {what}, which PyTorch does not train",
+    "still statistics": "{role} leaves them as they are, as in evaluation, and {other} changes them",
+    "statistics times": "JAX's move {jax} times as far as PyTorch's: the momentum is another",
+    "each statistic": "JAX's move by another factor in each, from {what} to {jax}",
+    "variance": "JAX divides the variance by n, PyTorch by n - 1, with {what}",
+    "statistics kept": "{where}the momentum: JAX keeps {jax} of the statistics, PyTorch {torch}",
+    "still average": "{role} leaves the average of the weights as it is, {other} changes it",
+    "average kept": "JAX keeps {jax} of the average of the weights, PyTorch {torch}",
+    "averaged": "JAX averages the weights {jax} the step, PyTorch those {torch} it",
+    "accumulated": "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step",
+    "given": "JAX gives its optimiser {jax} times PyTorch's",
+    "clipped": "JAX gives its optimiser {jax} times PyTorch's gradients, as clipping does",
+    "clipped otherwise": "the gradients that JAX gives its optimiser are {jax} times PyTorch's",
+    "clipped in PyTorch": "PyTorch gives its optimiser {torch} times the gradients, as clipping does, and JAX those "
+    "themselves",
+    "not reset": "PyTorch gives its optimiser other gradients than those of this step's backward passes, as without "
+    "zero_grad(), and JAX those themselves",
+    "cut off": "JAX cuts each number of the gradients off at {jax}, PyTorch does not",
+    "norm": "JAX clips the gradients to a norm of {jax}, PyTorch to {torch}",
+    "added to the norm": "PyTorch adds {torch} to the norm that it divides by",
+    "no step": "JAX takes no step with these gradients",
+    "option": "{role}: {jax} in JAX, {torch} in PyTorch",
+    "call": "{jax} in JAX, {torch} in PyTorch: {what} in PyTorch's `{where}` ({source})",
+    "forgotten call": "JAX forgets {what} in PyTorch's `{where}` ({source})",
+    "epsilon in the root": "JAX adds its epsilon inside the square root, PyTorch outside",
+    "uncorrected": "JAX forgets the correction of the bias of both averages",
+    "maximum": "JAX takes AMSGrad's maximum of averages whose bias is corrected, PyTorch corrects the maximum",
+    "decay without rate": "JAX does not multiply the weight decay with the learning rate, PyTorch does",
+    "rate": "JAX's learning rate is {jax}, PyTorch's {torch}{where}",
+    "rate of": "JAX's learning rate of {what} is {jax}, PyTorch's {torch}",
+    "rates": "the rates are {jax}",
+    "no rate": "PyTorch's learning rate is 0, and JAX moves the parameters",
+    "warm-up": "it grows by {jax} a step, PyTorch's by {torch}: JAX's warm-up is {what}",
+    "moves": "JAX moves {jax} times as far as PyTorch at each step",
+    "moves at": "the learning rates differ: at step {where} JAX moves {jax} times as far as PyTorch",
+    "rate at": "the learning rates differ: at step {where} JAX's is {jax}, PyTorch's {torch}",
+    "schedule": "JAX's schedule is one step {jax}",
 }
 _SIDES = {"own": ("torch", "jax"), "others": (), "other": ()}
 _SAID = {

@@ -7,6 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from crosscheck import _arguments
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._records.errors import UsageError
@@ -227,15 +228,12 @@ def _faults(
     for departure in sorted(results.departures if exchange is None else (), key=lambda departure: departure.step):
         why = reason(results, departure, jax_batches, seed)
         tensor = called(results.partners, departure.tensor)
-        yield TrainingFault(
-            why.stage, departure.step, departure.steps, tensor, departure.error, departure.cause, departure.side, why.words
-        )
+        where = departure.step, departure.steps, tensor, departure.error, departure.cause, departure.side
+        yield TrainingFault(why.stage, *where, why.words, why.facts)
     if results.lost:
         more = f" and {len(results.lost) - 1} more" if len(results.lost) > 1 else ""
-        words = (
-            f"{results.lost[0]}{more} of JAX: no partner in PyTorch, so only the first step is judged from the same state"
-        )
-        yield TrainingFault("parameters", 1, 1, results.lost[0], inf, "missing", None, words)
+        fact = Fact("no partner", f"{results.lost[0]}{more}")
+        yield TrainingFault("parameters", 1, 1, results.lost[0], inf, "missing", None, fact.words(), (fact,))
 
 
 def _other_start(results: StepResults) -> Iterator[TrainingFault]:
@@ -245,11 +243,9 @@ def _other_start(results: StepResults) -> Iterator[TrainingFault]:
     starts = results.partners.starts
     if starts:
         furthest = max(starts, key=starts.__getitem__)
-        words = (
-            "JAX starts from other weights; the steps are judged from PyTorch's, as if copy_weights had carried them over"
-        )
+        fact = Fact("start")
         tensor = called(results.partners, (WEIGHTS, furthest))
-        yield TrainingFault("start", 1, 1, tensor, starts[furthest], "definition", None, words)
+        yield TrainingFault("start", 1, 1, tensor, starts[furthest], "definition", None, fact.words(), (fact,))
 
 
 def _name(torch: TorchSteps) -> str:

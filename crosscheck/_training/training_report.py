@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crosscheck._explain.facts import Fact
 from crosscheck._models.report.records import WeightMatch
 from crosscheck._models.report.weights import every_weight, of_weights
 from crosscheck._report.blocks import Block, Drawing, Heading, Table
@@ -38,6 +39,7 @@ class TrainingFault:
         side: The side that is inaccurate in the dtype; None if the sides compute different things, since it is unknown which
             one is meant.
         explanation: What differs, as far as that was found; otherwise empty.
+        facts: The same as facts; none of what devices exchange.
     """
 
     part: str
@@ -48,6 +50,7 @@ class TrainingFault:
     cause: str
     side: str | None
     explanation: str
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from crosscheck._explain.facts import digits
+from crosscheck._explain.facts import Fact, digits
 from crosscheck._frameworks.programs import Array
 from crosscheck._training.steps.departures import Departure, Moment, StepResults
 from crosscheck._training.steps.quantities import relative_difference, size_of
@@ -14,36 +16,32 @@ SAME_SHARE = 1e-5
 """Shares of an average count as equal if their difference is below this: some decays are held in float32."""
 
 
-def of_average(results: StepResults, departure: Departure) -> str:
-    """What JAX does otherwise than PyTorch; empty if neither average is a sum of itself and of the weights.
+def of_average(results: StepResults, departure: Departure) -> tuple[Fact, ...]:
+    """What JAX does otherwise than PyTorch; nothing if neither average is a sum of itself and of the weights.
 
     At the first step, the average often equals the weights of before, and shows less: later steps are looked at before it.
     """
     known = [shares for moment in departure.moments if (shares := _shares(results, moment)) is not None]
     known.sort(key=lambda shares: shares[2], reverse=True)
     if not known or (known[0][2] == 1 and not all(side.any() for side in known[0][:2])):
-        return ""
+        return ()
     torch_shares, jax_shares, _ = known[0]
-    return _said(torch_shares, jax_shares)
+    return tuple(_facts(torch_shares, jax_shares))
 
 
-def _said(torch_shares: Array, jax_shares: Array) -> str:
-    """Words for the shares that the weights after the step and those before it have in the new averages."""
+def _facts(torch_shares: Array, jax_shares: Array) -> Iterator[Fact]:
+    """What differs in the shares that the weights after the step and those before it have in the new averages."""
     # what is left of 1 has the digits of a number near 1; adding 0 makes 0 of -0
     kept = [round(1 - float(shares.sum()), 12) + 0.0 for shares in (torch_shares, jax_shares)]
-    if abs(kept[1] - 1) <= SAME_SHARE:
-        return "JAX leaves the average of the weights as it is, PyTorch changes it"
-    if abs(kept[0] - 1) <= SAME_SHARE:
-        return "PyTorch leaves the average of the weights as it is, JAX changes it"
-    words = []
+    for side, share in (("JAX", kept[1]), ("PyTorch", kept[0])):
+        if abs(share - 1) <= SAME_SHARE:
+            yield Fact("still average", role=side)
+            return
     sources = [_source(shares) for shares in (torch_shares, jax_shares)]
     if sources[0] != sources[1]:
-        words.append(f"JAX averages the weights {sources[1]} the step, PyTorch those {sources[0]} it")
+        yield Fact("averaged", torch=sources[0], jax=sources[1])
     if abs(kept[0] - kept[1]) > SAME_SHARE:
-        words.append(
-            f"JAX keeps {digits(kept[1], kept[0])} of the average of the weights, PyTorch {digits(kept[0], kept[1])}"
-        )
-    return "; ".join(words)
+        yield Fact("average kept", torch=digits(*kept), jax=digits(kept[1], kept[0]))
 
 
 def _source(shares: Array) -> str:

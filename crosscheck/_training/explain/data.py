@@ -8,28 +8,29 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._training.steps.departures import Departure, StepResults
 from crosscheck._training.steps.steps import loss_of, same_loss
 
 MOST_TRIED = 6
 """So many other arrays are tried, to see whether torch's loss depends on one."""
-Other = tuple[str, Sequence[Array]]
-"""A description of another batch, and its arrays."""
+Other = tuple[Fact, Sequence[Array]]
+"""That JAX would have torch's loss with another batch, and its arrays."""
 
 
-def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> str:
-    """The batch with which JAX would have torch's loss at the first step that differs; empty if none is found."""
+def other_data(departure: Departure, jax_batches: Sequence[Inputs]) -> tuple[Fact, ...]:
+    """The batch with which JAX would have torch's loss at the first step that differs; nothing if none is found."""
     context = departure.context
-    for words, leaves in _others(context.number - 1, context.batch, context.jax_batch, jax_batches):
+    for fact, leaves in _others(context.number - 1, context.batch, context.jax_batch, jax_batches):
         other = context.program.wide(context.state, leaves)
         if same_loss(other.loss, context.torch.loss[1]):
-            return f"JAX would have PyTorch's loss with {words}"
-    return ""
+            return (fact,)
+    return ()
 
 
-def ignored_data(results: StepResults, departure: Departure, jax_batches: Sequence[Inputs]) -> str:
-    """The array of the batch on which torch's loss depends, and JAX's does not; empty if there is none.
+def ignored_data(results: StepResults, departure: Departure, jax_batches: Sequence[Inputs]) -> tuple[Fact, ...]:
+    """The array of the batch on which torch's loss depends, and JAX's does not; nothing if there is none.
 
     JAX may have read it when it traced the step, as Python's conditions do, or may never read it.
     """
@@ -37,7 +38,7 @@ def ignored_data(results: StepResults, departure: Departure, jax_batches: Sequen
     flat, torch_batch = context.program.flat, context.batch
     reached = flat.ancestors([number for number in flat.results[:1] if isinstance(number, int)])
     if len(torch_batch.leaves) != len(flat.inputs):  # JAX's own pipeline may give another number of arrays
-        return ""
+        return ()
     for k in (k for k, number in enumerate(flat.inputs) if number not in reached):
         alike = (batch.leaves[k] for batch in jax_batches if batch.leaves[k].shape == torch_batch.leaves[k].shape)
         others = (
@@ -46,9 +47,8 @@ def ignored_data(results: StepResults, departure: Departure, jax_batches: Sequen
         )
         for other in islice((leaf for leaf in others if not np.array_equal(leaf, torch_batch.leaves[k])), MOST_TRIED):
             if not same_loss(context.torch.loss[1], loss_of(results, context, torch_batch.with_leaf(k, other))):
-                name = context.jax_batch.names[k]
-                return f"JAX's loss does not depend on {name} of the batch, on which PyTorch's depends"
-    return ""
+                return (Fact("batch ignored", context.jax_batch.names[k]),)
+    return ()
 
 
 def _others(number: int, torch_batch: Inputs, batch: Inputs, batches: Sequence[Inputs]) -> Iterator[Other]:
@@ -57,16 +57,18 @@ def _others(number: int, torch_batch: Inputs, batch: Inputs, batches: Sequence[I
     shapes = [leaf.shape for leaf in batch.leaves]
     for other, words in near:
         if [leaf.shape for leaf in other.leaves] == shapes:
-            yield f"the batch of the step {words}", other.leaves
+            yield Fact("batch", "the batch", where=f"of the step {words}"), other.leaves
     for k, leaf in enumerate(batch.leaves):
-        changed = list(_turned(leaf))
+        changed = [(Fact("batch", batch.names[k], where=words), array) for words, array in _turned(leaf)]
         for own in torch_batch.leaves[k : k + 1]:  # JAX's own pipeline may give another number of arrays
-            changed += _as_in_torch(own, leaf)
+            changed += [(fact, own) for fact in _as_in_torch(batch.names[k], own, leaf)]
         changed += [
-            (f"of the step {words}", other.leaves[k]) for other, words in near if other.leaves[k].shape == leaf.shape
+            (Fact("batch", batch.names[k], where=f"of the step {words}"), other.leaves[k])
+            for other, words in near
+            if other.leaves[k].shape == leaf.shape
         ]
-        for words, array in changed:
-            yield f"{batch.names[k]} {words}", [*batch.leaves[:k], array, *batch.leaves[k + 1 :]]
+        for fact, array in changed:
+            yield fact, [*batch.leaves[:k], array, *batch.leaves[k + 1 :]]
 
 
 def _turned(leaf: Array) -> Iterator[tuple[str, Array]]:
@@ -78,8 +80,8 @@ def _turned(leaf: Array) -> Iterator[tuple[str, Array]]:
         yield "with 1 for 0 and 0 for 1", (1 - leaf).astype(leaf.dtype)
 
 
-def _as_in_torch(own: Array, leaf: Array) -> Iterator[tuple[str, Array]]:
-    """torch's array, if it has the shape of JAX's and other numbers."""
+def _as_in_torch(name: str, own: Array, leaf: Array) -> Iterator[Fact]:
+    """How torch's array differs, if it has the shape of JAX's and other numbers."""
     if own.shape != leaf.shape:
         return
     places = np.argwhere(~np.isclose(leaf, own, rtol=0, atol=0, equal_nan=True))
@@ -88,7 +90,7 @@ def _as_in_torch(own: Array, leaf: Array) -> Iterator[tuple[str, Array]]:
     first = tuple(int(k) for k in places[0])
     count = f"{len(places):,} of its {leaf.size:,} numbers {'differ' if len(places) > 1 else 'differs'}"
     where = f" at {list(first)}" if first else ""
-    yield f"as PyTorch has it: {count}, first {_shown(leaf[first])} for PyTorch's {_shown(own[first])}{where}", own
+    yield Fact("batch numbers", name, count, _shown(own[first]), _shown(leaf[first]), where)
 
 
 def _shown(number: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._training.steps.departures import Departure, StepResults
 from crosscheck._training.steps.steps import loss_of, same_loss
@@ -17,8 +18,8 @@ MADE: Mapping[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum}
 """What is made of the losses."""
 
 
-def of_parts(results: StepResults, departure: Departure) -> str:
-    """Of how many parts of the batch JAX's loss is the mean, or the sum; empty if of none."""
+def of_parts(results: StepResults, departure: Departure) -> tuple[Fact, ...]:
+    """Of how many parts of the batch JAX's loss is the mean, or the sum; nothing if of none."""
     context = departure.context
     for words, parts in _cuts(context.batch):
         try:
@@ -27,9 +28,8 @@ def of_parts(results: StepResults, departure: Departure) -> str:
             continue
         for name, make in MADE.items():
             if same_loss(make(np.array(losses)), context.jax.loss):
-                what = f"the {name} of those of {len(parts)} microbatches ({words})"
-                return f"JAX's loss is {what}, PyTorch's is that of the batch"
-    return ""
+                return (Fact("microbatches", name, jax=str(len(parts)), where=words),)
+    return ()
 
 
 def _cuts(batch: Inputs) -> Iterator[tuple[str, list[slice]]]:

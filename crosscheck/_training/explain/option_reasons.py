@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from crosscheck._explain.facts import Fact
 from crosscheck._explain.names import first_of
 from crosscheck._frameworks.programs import Array
 from crosscheck._shadow.torch.lift import TorchLifted
 from crosscheck._training.optimizers.optimizer_calls import calls
 from crosscheck._training.optimizers.optimizer_edits import edits
-from crosscheck._training.optimizers.optimizer_judge import MOST_TRIED, fitting, options_of, other_values, words_of
+from crosscheck._training.optimizers.optimizer_judge import MOST_TRIED, fitting, options_of, other_values, said
 from crosscheck._training.steps.departures import Departure, Moment, StepResults
 from crosscheck._training.steps.quantities import GRADIENTS, SLOTS, WEIGHTS, Context, relative_difference
 from crosscheck._training.steps.reason import CLIPPING, OPTIMISER, SAME_RATIO, Reason, as_sum, explained, ratio_of
@@ -28,19 +29,19 @@ FEW = 3
 def of_optimizer(results: StepResults, departure: Departure) -> Reason:
     """The options of torch's optimiser that would give JAX's results, changed one or two at a time."""
     if len(results.torch.optimizers) != 1 or departure.cause == "special":
-        return Reason(OPTIMISER, "")
+        return Reason(OPTIMISER)
     with results.torch.unchanged():
         trial = _Trial(results, departure)
         if trial.sums():
-            return Reason(CLIPPING, "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step")
+            return Reason(CLIPPING, (Fact("accumulated"),))
         times = trial.times()
         # a factor that is no whole number may be that of an option, such as dampening
-        words = "" if times and as_sum(times) else trial.words()
-        if times is not None and not words and abs(times) <= SAME_RATIO:
-            return Reason(OPTIMISER, "JAX takes no step with these gradients")
-        if times is not None and not words:
-            return Reason(GRADIENTS, f"JAX gives its optimiser {times:.6g} times PyTorch's{as_sum(times)}")
-        return Reason(OPTIMISER, words)
+        facts = () if times and as_sum(times) else trial.facts()
+        if times is not None and not facts and abs(times) <= SAME_RATIO:
+            return Reason(OPTIMISER, (Fact("no step"),))
+        if times is not None and not facts:
+            return Reason(GRADIENTS, (Fact("given", jax=f"{times:.6g}", near=as_sum(times)),))
+        return Reason(OPTIMISER, facts)
 
 
 class _Trial:
@@ -87,11 +88,11 @@ class _Trial:
         finally:
             self.factor = 1.0
 
-    def words(self) -> str:
-        """The change that would make both agree; empty if none does."""
-        for said, edit in edits(self.optimizer):
+    def facts(self) -> tuple[Fact, ...]:
+        """The change that would make both agree; nothing if none does."""
+        for facts, edit in edits(self.optimizer):
             if self.error((), self.moments, edit=edit) <= self.limit:
-                return said
+                return facts
         few = self._few()
         changes = fitting(
             dict(options_of(self.optimizer)),
@@ -99,7 +100,7 @@ class _Trial:
             lambda changes: self.error(changes, self.moments[:1], few=few),
             lambda changes: self.error(changes, self.moments) <= self.limit,
         )
-        return self._said(changes) if changes else self._in_one_group()
+        return said(changes, self.optimizer.param_groups[0]) if changes else self._in_one_group()
 
     def _few(self) -> list[str]:
         """The smallest of JAX's parameters that are wrong, or whose state is."""
@@ -107,17 +108,17 @@ class _Trial:
         wrong = {partners.parameter(name) for kind, name in self.moments[0].wrong if kind in (WEIGHTS, SLOTS)}
         return sorted(wrong, key=lambda leaf: (partners.places[leaf].size, leaf))[:FEW]
 
-    def _in_one_group(self) -> str:
+    def _in_one_group(self) -> tuple[Fact, ...]:
         """The same for an option of one group of parameters, if there are several."""
         groups = self.optimizer.param_groups
         for number in range(len(groups) if len(groups) > 1 else 0):
             options = {name: groups[number][name] for name, _ in options_of(self.optimizer)}
             for change in other_values(options):
                 if self.error([change], self.moments, number) <= self.limit:
-                    return self._said([change], number)
+                    return said([change], groups[number], f"for its group {number + 1} of parameters")
         return self._of_wrong() or self._of_calls()
 
-    def _of_wrong(self) -> str:
+    def _of_wrong(self) -> tuple[Fact, ...]:
         """The same for those parameters alone that are wrong, as where JAX's weight decay leaves out biases."""
         partners = self.results.partners
         # a bias that begins at 0 is not decayed at the first step
@@ -125,7 +126,7 @@ class _Trial:
         wrong = {partners.parameter(name) for kind, name in every if kind in (WEIGHTS, SLOTS)}
         names = [name for leaf in sorted(wrong) for name in partners.owners(leaf)]
         if not 0 < len(names) < len(self.steps.parameters):
-            return ""
+            return ()
         few, groups = self._few(), self.optimizer.param_groups
         chosen = {self.steps.parameters[name] for name in names}
         number = next((k for k, group in enumerate(groups) if chosen & set(group["params"])), 0)
@@ -133,15 +134,15 @@ class _Trial:
         others = [(name, group[name]) for group in groups for name in options if group[name] != options[name]]
         for change in dict.fromkeys((*others, *other_values(options))):
             if self._fits(few, [change], frozenset(names)):
-                return f"{self._said([change], number, whole=False)}, for {first_of(names)}"
-        return ""
+                return said([change], groups[number], f"for {first_of(names)}")
+        return ()
 
-    def _of_calls(self) -> str:
+    def _of_calls(self) -> tuple[Fact, ...]:
         """A call in the step of PyTorch's optimiser that JAX forgets, or one of its numbers."""
         context, few = self.moments[0].context, self._few()
         owners = {name for leaf in few for name in self.results.partners.owners(leaf)}
         every = calls(self.optimizer, lambda edit: self._made(context, (), None, owners, edit))
-        return next((said for said, edit in islice(every, MOST_TRIED) if self._fits(few, edit=edit)), "")
+        return next(((fact,) for fact, edit in islice(every, MOST_TRIED) if self._fits(few, edit=edit)), ())
 
     def _fits(
         self,
@@ -153,10 +154,6 @@ class _Trial:
         """Whether both would agree: for a few arrays at the first step, then for all."""
         screened = self.error(changes, self.moments[:1], group, few, edit) <= self.limit
         return screened and self.error(changes, self.moments, group, edit=edit) <= self.limit
-
-    def _said(self, changes: Sequence[tuple[str, Any]], group: int | None = None, *, whole: bool = True) -> str:
-        said = words_of(tuple(changes), self.optimizer.param_groups[group or 0])
-        return said if group is None or not whole else f"{said}, for its group {group + 1} of parameters"
 
     def error(
         self,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crosscheck._explain.facts import digits
+from crosscheck._explain.facts import Fact, digits
 from crosscheck._explain.names import first_of, listed
 from crosscheck._frameworks.programs import Array, Inputs
 from crosscheck._models import engine
@@ -19,7 +19,7 @@ from crosscheck._training.explain.microbatches import of_parts
 from crosscheck._training.explain.option_reasons import of_optimizer
 from crosscheck._training.explain.update_reasons import of_clipping, of_schedule, steady
 from crosscheck._training.steps.departures import Departure, StepResults
-from crosscheck._training.steps.jax_steps import LOSS
+from crosscheck._training.steps.jax_steps import LOSS, Named
 from crosscheck._training.steps.quantities import GRADIENTS, STATISTICS, WEIGHTS, JudgedTensor, relative_difference, size_of
 from crosscheck._training.steps.reason import AVERAGE, DATA, MODEL, OPTIMISER, SAME_RATIO, Reason, ratio_of
 from crosscheck._training.steps.steps import FLOOR
@@ -29,7 +29,7 @@ def reason(results: StepResults, departure: Departure, jax_batches: Sequence[Inp
     """Find out why the two differ."""
     if departure.cause == "inaccurate":
         by_itself = departure.stage in (LOSS, GRADIENTS, STATISTICS, AVERAGE)
-        return Reason(departure.stage if by_itself else OPTIMISER, "")
+        return Reason(departure.stage if by_itself else OPTIMISER)
     if departure.stage == LOSS:
         other = other_data(departure, jax_batches)
         if other:
@@ -42,26 +42,26 @@ def reason(results: StepResults, departure: Departure, jax_batches: Sequence[Inp
             return Reason(LOSS, parts)
         return _of_model(results, departure, seed)
     if departure.stage == GRADIENTS:
-        return Reason(GRADIENTS, _of_gradients(results, departure))
+        return Reason(GRADIENTS, (_of_gradients(results, departure),))
     if departure.stage == STATISTICS:
         return Reason(STATISTICS, _of_statistics(results, departure))
     if departure.stage == AVERAGE:
         return Reason(AVERAGE, of_average(results, departure))
     if frozen := _frozen(results, departure):
-        return Reason(OPTIMISER, frozen)
+        return Reason(OPTIMISER, (frozen,))
     sums = [results.partners.sums.get(results.partners.parameter(name)) for _, name in departure.wrong]
     if all(sums):
         names = " + ".join(next(addition for addition in sums if addition is not None).names)
-        return Reason(OPTIMISER, f"JAX trains the sum of {names}, PyTorch both of them: together they move twice as far")
+        return Reason(OPTIMISER, (Fact("summed", names),))
     clipping = of_clipping(results, departure)
     if clipping is not None:
         # an option, such as dampening, may change gradients as clipping does, but by the same factor at each step
         option = of_optimizer(results, departure) if steady(results, departure) else None
-        return option if option is not None and option.words else clipping
+        return option if option is not None and option.facts else clipping
     return of_schedule(results, departure) or of_optimizer(results, departure)
 
 
-def _frozen(results: StepResults, departure: Departure) -> str:
+def _frozen(results: StepResults, departure: Departure) -> Fact | None:
     """That JAX changes parameters which PyTorch leaves as they are, if it changes no others otherwise."""
     wrong = [name for kind, name in departure.wrong if kind == WEIGHTS]
     if (
@@ -69,9 +69,8 @@ def _frozen(results: StepResults, departure: Departure) -> str:
         or len(wrong) < len(departure.wrong)
         or any(results.partners.is_trained(leaf, results.trained) for leaf in wrong)
     ):
-        return ""
-    names = [owner for leaf in wrong for owner in results.partners.owners(leaf)]
-    return f"JAX changes {first_of(names)}, which PyTorch does not train"
+        return None
+    return Fact("frozen", first_of([owner for leaf in wrong for owner in results.partners.owners(leaf)]))
 
 
 # the loss and the model
@@ -80,13 +79,12 @@ def _frozen(results: StepResults, departure: Departure) -> str:
 def _of_loss(departure: Departure) -> Reason | None:
     context = departure.context
     ratio = context.jax.loss / context.torch.loss[1] if context.torch.loss[1] else 0.0
-    for value, words in ((ratio, "{} times PyTorch's"), (1 / ratio if ratio else 0.0, "PyTorch's divided by {}")):
+    for value, kind in ((ratio, "loss times"), (1 / ratio if ratio else 0.0, "loss divided")):
         whole = round(value) if np.isfinite(value) else 0
         if whole > 1 and abs(value / whole - 1) <= FLOOR:
             sizes = [leaf.shape[0] for leaf in context.jax_batch.leaves if leaf.ndim]
             sizes += [leaf.size for leaf in context.jax_batch.leaves]
-            as_sum = ", as a sum is of a mean" if whole in sizes else ""
-            return Reason(LOSS, f"JAX's loss is {words.format(whole)}{as_sum}")
+            return Reason(LOSS, (Fact(kind, jax=str(whole), near="as a sum is of a mean" if whole in sizes else ""),))
     return None
 
 
@@ -95,7 +93,7 @@ def _of_model(results: StepResults, departure: Departure, seed: int) -> Reason:
     context = departure.context
     module = results.torch.forward()
     used = results.jax.loss_program(context.jax_batch)[0].names
-    params = {name: context.state[name] for name in used}
+    params = Named({name: context.state[name] for name in used})
     loss = results.jax.loss(context.state)
     task = engine.ModelTask(module, loss, params, context.batch, context.jax_batch, order=0, seed=seed)
     try:
@@ -103,48 +101,39 @@ def _of_model(results: StepResults, departure: Departure, seed: int) -> Reason:
             results.torch.restore(context.torch_state)
             located = faults(engine.run(task))
     except UsageError:
-        return Reason(MODEL, "")
+        return Reason(MODEL)
     if not located:
-        return Reason(MODEL, "")
-    first = replace(located[0], explanation=_named(located[0].explanation, used))
-    where = first.torch
-    more = f"; and in {len(located) - 1} more places" if len(located) > 1 else ""
-    if not where:
-        return Reason(LOSS, f"{first.explanation} ({first.operation}){more}")
-    return Reason(MODEL, f"first in {where}: {first.explanation}{more}")
-
-
-def _named(words: str, names: Sequence[str]) -> str:
-    """The text with JAX's names of arrays: in the compared tree they are keys, in brackets."""
-    for name in names:
-        words = words.replace(f"[{name!r}]", name)
-    return words
+        return Reason(MODEL)
+    first = located[0]
+    place = Fact("first", where=first.torch or first.operation)
+    more = tuple(Fact("more", str(len(located) - 1)) for _ in located[1:2])
+    words = f"{place.words()}: {first.explanation}" if first.torch else f"{first.explanation} ({first.operation})"
+    text = "; ".join([words, *(fact.words() for fact in more)])
+    return Reason(MODEL if first.torch else LOSS, (place, *first.facts, *more), text)
 
 
 # gradients and statistics
 
 
-def _of_gradients(results: StepResults, departure: Departure) -> str:
+def _of_gradients(results: StepResults, departure: Departure) -> Fact:
     wrong = {name: tensor for (kind, name), tensor in departure.wrong.items() if kind == GRADIENTS}
     nothing = [name for name, tensor in wrong.items() if not tensor.jax.any()]
     if nothing and len(nothing) == len(wrong):
-        return f"JAX's are zero in {len(nothing)} parameters, as with stop_gradient, and PyTorch's are not"
+        return Fact("zero gradients", str(len(nothing)), "JAX", where="stop_gradient")
     if wrong and all(not tensor.torch.any() for tensor in wrong.values()):
-        return f"PyTorch's are zero in {len(wrong)} parameters, as with detach(), and JAX's are not"
+        return Fact("zero gradients", str(len(wrong)), "PyTorch", where="detach()")
     ratio = ratio_of([(tensor.torch, tensor.jax) for tensor in wrong.values()])
     if ratio is not None and abs(ratio - 1) > SAME_RATIO:
-        return f"JAX's are {ratio:.6g} times PyTorch's"
-    if untied := _untied(results, wrong):
-        return untied
-    return f"in {len(wrong)} parameters, though the loss is the same"
+        return Fact("gradients times", jax=f"{ratio:.6g}")
+    return _untied(results, wrong) or Fact("other gradients", str(len(wrong)))
 
 
-def _untied(results: StepResults, wrong: Mapping[str, JudgedTensor]) -> str:
+def _untied(results: StepResults, wrong: Mapping[str, JudgedTensor]) -> Fact | None:
     """That JAX has parameters of its own where PyTorch has one tensor in several places, if that explains the gradients."""
     tied = {owner: [leaf for leaf in wrong if results.partners.owners(leaf) == (owner,)] for owner in results.trained}
     tied = {owner: leaves for owner, leaves in tied.items() if len(leaves) > 1}
     if sum(map(len, tied.values())) < len(wrong) or not wrong:
-        return ""
+        return None
     for owner, leaves in tied.items():
         alone = [replace(results.partners, places={leaf: results.partners.places[leaf]}, sums={}) for leaf in leaves]
         torch_gradient = alone[0].in_torch({leaves[0]: wrong[leaves[0]].torch})[owner]
@@ -152,38 +141,36 @@ def _untied(results: StepResults, wrong: Mapping[str, JudgedTensor]) -> str:
             partners.in_torch({leaf: wrong[leaf].jax})[owner] for partners, leaf in zip(alone, leaves, strict=True)
         ]
         if relative_difference(np.sum(jax_gradients, axis=0), torch_gradient, size_of(torch_gradient)) > FLOOR:
-            return ""
+            return None
     owner, leaves = next(iter(tied.items()))
-    as_tied = f"PyTorch {owner} in both places, as tied weights: its gradient is the sum of theirs"
-    return f"JAX trains {listed(leaves)} apart, {as_tied}"
+    return Fact("untied", torch=owner, jax=listed(leaves))
 
 
-def _of_statistics(results: StepResults, departure: Departure) -> str:
+def _of_statistics(results: StepResults, departure: Departure) -> tuple[Fact, ...]:
     """The momentum, or another variance, that would give JAX's numbers."""
     context = departure.context
     before = results.partners.of_weights(context.before)
     pairs = [(tensor.torch - before[name], tensor.jax - before[name]) for (_, name), tensor in departure.wrong.items()]
-    if all(not jax_move.any() for _, jax_move in pairs):
-        return "JAX leaves them as they are, as in evaluation, and PyTorch changes them"
-    if all(not torch_move.any() for torch_move, _ in pairs):
-        return "PyTorch leaves them as they are, as in evaluation, and JAX changes them"
+    for side, moves in (("JAX", [jax_move for _, jax_move in pairs]), ("PyTorch", [torch_move for torch_move, _ in pairs])):
+        if not any(move.any() for move in moves):
+            return (Fact("still statistics", role=side),)
     if (ratio := ratio_of(pairs)) is not None:
-        return _of_momentum(results, departure, ratio)
+        return (_of_momentum(results, departure, ratio),)
     if ratios := _per_tensor(pairs):
-        return f"JAX's move by another factor in each, from {min(ratios):.6g} to {max(ratios):.6g}"
+        return (Fact("each statistic", f"{min(ratios):.6g}", jax=f"{max(ratios):.6g}"),)
     return _of_variance(results, departure)
 
 
-def _of_momentum(results: StepResults, departure: Departure, ratio: float) -> str:
+def _of_momentum(results: StepResults, departure: Departure, ratio: float) -> Fact:
     """What JAX keeps of the statistics, where it moves them ``ratio`` times as far towards those of the batch."""
     moved = {_momentum(results, leaf) for _, leaf in departure.wrong}
     momentum = moved.pop() if len(moved) == 1 else None
     if momentum is None or not 0 <= (kept := 1 - momentum * ratio) <= 1:
-        return f"JAX's move {ratio:.6g} times as far as PyTorch's: the momentum is another"
+        return Fact("statistics times", jax=f"{ratio:.6g}")
     modules = {results.partners.owners(leaf)[0].rpartition(".")[0] for _, leaf in departure.wrong}
     where = f"{modules.pop()}: " if len(modules) == 1 else ""
     usual = 1 - momentum
-    return f"{where}the momentum: JAX keeps {digits(kept, usual)} of the statistics, PyTorch {digits(usual, kept)}"
+    return Fact("statistics kept", torch=digits(usual, kept), jax=digits(kept, usual), where=where)
 
 
 def _momentum(results: StepResults, leaf: str) -> float | None:
@@ -193,23 +180,23 @@ def _momentum(results: StepResults, leaf: str) -> float | None:
     return momentum if isinstance(momentum, float) else None
 
 
-def _of_variance(results: StepResults, departure: Departure) -> str:
+def _of_variance(results: StepResults, departure: Departure) -> tuple[Fact, ...]:
     """Whether JAX divides by n, where PyTorch divides by n - 1."""
     counts = set()
     for (_, leaf), tensor in departure.wrong.items():
         momentum = _momentum(results, leaf)
         if momentum is None:
-            return ""
+            return ()
         kept = (1 - momentum) * results.partners.of_weights(departure.context.before)[leaf]
         ratio = ratio_of([(tensor.torch - kept, tensor.jax - kept)])
         if ratio is None or not 0 < ratio < 1:
-            return ""
+            return ()
         count = 1 / (1 - ratio)
         if abs(count / round(count) - 1) > SAME_RATIO:
-            return ""
+            return ()
         counts.add(round(count))
     which = ", ".join(f"n = {count:,}" for count in sorted(counts))
-    return f"JAX divides the variance by n, PyTorch by n - 1, with {which}"
+    return (Fact("variance", which),)
 
 
 def _per_tensor(pairs: Sequence[tuple[Array, Array]]) -> list[float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch.optim import lr_scheduler
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._training.optimizers.schedule_edits import argument_of
 from crosscheck._training.steps.departures import Departure, Moment, StepResults
@@ -47,28 +48,26 @@ def of_clipping(results: StepResults, departure: Departure) -> Reason | None:
     if factor is not None and abs(factor - 1) <= CONSTANT:
         return None
     if factor is None and (most := _cut(results, departure, optax_pairs)) is not None:
-        return Reason(CLIPPING, f"JAX cuts each number of the gradients off at {most:.6g}, PyTorch does not")
+        return Reason(CLIPPING, (Fact("cut off", jax=f"{most:.6g}"),))
     # torch gives its optimiser unchanged gradients
     if not any(relative_difference(gradient, other, size_of(gradient)) > FLOOR for gradient, other in pairs):
         if factor is None:
             return None
         if steady(results, departure) and (why := as_sum(factor)):
-            return Reason(GRADIENTS, f"JAX gives its optimiser {factor:.6g} times PyTorch's{why}")
-        return Reason(CLIPPING, f"JAX gives its optimiser {factor:.6g} times PyTorch's gradients, as clipping does")
+            return Reason(GRADIENTS, (Fact("given", jax=f"{factor:.6g}", near=why),))
+        return Reason(CLIPPING, (Fact("clipped", jax=f"{factor:.6g}"),))
     if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
-        words = f"the gradients that JAX gives its optimiser are {factor:.9g} times PyTorch's"
         if (norms := _norms(results, departure)) is not None:
             jax_norm, torch_norm = norms
-            return Reason(CLIPPING, f"JAX clips the gradients to a norm of {jax_norm:.4g}, PyTorch to {torch_norm:.4g}")
+            return Reason(CLIPPING, (Fact("norm", torch=f"{torch_norm:.4g}", jax=f"{jax_norm:.4g}"),))
         added = abs((factor - 1) * _norm(context.torch.gradients.wide) / ADDED - 1) <= ROUGHLY
-        return Reason(CLIPPING, f"PyTorch adds {ADDED:g} to the norm that it divides by: {words}" if added else words)
+        facts = (Fact("added to the norm", torch=f"{ADDED:g}"), Fact("clipped otherwise", jax=f"{factor:.9g}"))
+        return Reason(CLIPPING, facts if added else facts[1:])
     other = with_torchs_gradients(results, context, torch_step.given.wide)
     if other is None or not _right(departure, other):
         return None
-    what = "other gradients than those of this step's backward passes, as without zero_grad()"
-    if ratio is not None:
-        what = f"{ratio:.6g} times the gradients, as clipping does"
-    return Reason(CLIPPING, f"PyTorch gives its optimiser {what}, and JAX those themselves")
+    fact = Fact("not reset") if ratio is None else Fact("clipped in PyTorch", torch=f"{ratio:.6g}")
+    return Reason(CLIPPING, (fact,))
 
 
 def _right(departure: Departure, other: JaxStep) -> bool:
@@ -169,18 +168,18 @@ def of_schedule(results: StepResults, departure: Departure) -> Reason | None:
             return _of_rates(results, departure)
         ratios.append((moment.context.number, ratio))
     if not ratios:
-        return Reason(SCHEDULE, "PyTorch's learning rate is 0, and JAX moves the parameters")
+        return Reason(SCHEDULE, (Fact("no rate"),))
     jax_rates = {step: max(results.rates[step - 1].values()) * ratio for step, ratio in ratios}
     why = _of_scheduler(results, jax_rates) or _of_warm_up(results, ratios)
-    return Reason(SCHEDULE, _of_rate(results, *ratios[0]) + why)
+    return Reason(SCHEDULE, (_of_rate(results, *ratios[0]), *why))
 
 
-def _of_scheduler(results: StepResults, jax_rates: Mapping[int, float]) -> str:
+def _of_scheduler(results: StepResults, jax_rates: Mapping[int, float]) -> tuple[Fact, ...]:
     """The argument with which PyTorch's schedule gives JAX's rates at these steps, and its own at the steps before."""
     schedulers = [scheduler for scheduler in results.torch.objects if isinstance(scheduler, lr_scheduler.LRScheduler)]
     torch_rates = [max(rates.values(), default=0.0) for rates in results.rates[: max(jax_rates)]]
     wanted = np.array([jax_rates.get(step + 1, rate) for step, rate in enumerate(torch_rates)])
-    return argument_of(schedulers[0], torch_rates, wanted, min(jax_rates) - 1) if len(schedulers) == 1 else ""
+    return argument_of(schedulers[0], torch_rates, wanted, min(jax_rates) - 1) if len(schedulers) == 1 else ()
 
 
 def _of_rates(results: StepResults, departure: Departure) -> Reason | None:
@@ -207,47 +206,45 @@ def _of_rates(results: StepResults, departure: Departure) -> Reason | None:
     owner, (torch_rate, jax_rate) = next(iter(wrong.items()))
     alike = [name for name, pair in wrong.items() if np.allclose(pair, (torch_rate, jax_rate), rtol=SAME_RATIO)]
     named = " and ".join(alike[:2]) + (f" and {len(alike) - 2} more" if len(alike) > 2 else "")
-    words = f"JAX's learning rate of {named} is {jax_rate:.6g}, PyTorch's {torch_rate:.6g}"
-    return Reason(OPTIMISER, words + _of_order(list(both.values())))
+    fact = Fact("rate of", named, torch=f"{torch_rate:.6g}", jax=f"{jax_rate:.6g}")
+    return Reason(OPTIMISER, (fact, *_of_order(list(both.values()))))
 
 
-def _of_order(rates: Sequence[tuple[float, float]]) -> str:
-    """What it means that both sides have the same learning rates for other parameters; empty if they do not."""
+def _of_order(rates: Sequence[tuple[float, float]]) -> tuple[Fact, ...]:
+    """What it means that both sides have the same learning rates for other parameters; nothing if they do not."""
     pairs = sorted({(float(f"{torch_rate:.4g}"), float(f"{jax_rate:.4g}")) for torch_rate, jax_rate in rates})
     torch_rates, jax_rates = zip(*pairs, strict=True)
     if len(set(torch_rates)) < len(torch_rates) or sorted(torch_rates) != sorted(jax_rates):
-        return ""
-    return (
-        ": the rates are in reverse order" if list(jax_rates) == sorted(jax_rates, reverse=True) else ": rates are exchanged"
-    )
+        return ()
+    return (Fact("rates", jax="in reverse order" if list(jax_rates) == sorted(jax_rates, reverse=True) else "exchanged"),)
 
 
-def _of_warm_up(results: StepResults, ratios: Sequence[tuple[int, float]]) -> str:
+def _of_warm_up(results: StepResults, ratios: Sequence[tuple[int, float]]) -> tuple[Fact, ...]:
     """What it means that one side's rate grows by the same number at each step, and the other's by another one."""
     first = ratios[0][0]
     if first < 2 or [step for step, _ in ratios] != list(range(first, first + len(ratios))) or len(ratios) < FEWEST_RATES:
-        return ""
+        return ()
     torch_rates = [max(results.rates[step - 1].values()) for step in range(first - 1, first + len(ratios))]
     jax_rates = [torch_rates[0], *(rate * ratio for rate, (_, ratio) in zip(torch_rates[1:], ratios, strict=True))]
     grows = [np.diff(rates) for rates in (torch_rates, jax_rates)]
     steady = [bool(growth[0] > 0 and np.allclose(growth, growth[0], rtol=1e-3)) for growth in grows]
     apart = float(grows[1][0] - grows[0][0])
     if not (grows[0][0] > 0 and grows[1][0] > 0) or abs(apart) <= 1e-3 * grows[0][0] or not steady[apart < 0]:
-        return ""
+        return ()
     which = "longer" if apart < 0 else "shorter"
-    return f"; it grows by {grows[1][0]:.6g} a step, PyTorch's by {grows[0][0]:.6g}: JAX's warm-up is {which}"
+    return (Fact("warm-up", which, torch=f"{grows[0][0]:.6g}", jax=f"{grows[1][0]:.6g}"),)
 
 
-def _of_rate(results: StepResults, step: int, ratio: float) -> str:
-    """Words for a learning rate of JAX that is ``ratio`` times PyTorch's at a step."""
+def _of_rate(results: StepResults, step: int, ratio: float) -> Fact:
+    """A learning rate of JAX that is ``ratio`` times PyTorch's at a step."""
     rate = max(results.rates[step - 1].values())
     other = rate * ratio
     digits = 6 if abs(ratio - 1) > SAME_RATIO else 9
-    words = f"JAX's learning rate is {other:.{digits}g}, PyTorch's {rate:.{digits}g}"
+    where = ""
     for by, which in ((-1, "before"), (1, "after")):
         number = step - 1 + by
         if 0 <= number < len(results.rates) and results.rates[number]:
             near = max(results.rates[number].values())
             if abs(other - near) <= SAME_RATIO * near and abs(near - rate) > SAME_RATIO * rate:
-                words += f": that of the step {which}"
-    return words
+                where += f": that of the step {which}"
+    return Fact("rate", torch=f"{rate:.{digits}g}", jax=f"{other:.{digits}g}", where=where)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from crosscheck._explain.facts import Fact
 from crosscheck._training.optimizers.optimizer_edits import OTHERS, within
 
 MOST = 60
@@ -29,14 +30,13 @@ class CallSite:
     line: int
     name: str
 
-    def words(self, args: Any = (), kwargs: Any = None) -> str:
-        """The call, with its numbers, and the line."""
-        numbers = [f"{argument:g}" for argument in args if isinstance(argument, (int, float))]
-        numbers += [
-            f"{name}={argument:g}" for name, argument in (kwargs or {}).items() if isinstance(argument, (int, float))
-        ]
+    def fact(self, args: Any, kwargs: Any, kind: str, torch: str = "", jax: str = "") -> Fact:
+        """A fact of the call with these numbers, and of its line."""
+        numbers = [f"{argument:g}" for argument in args if argument is not None]
+        numbers += [f"{name}={argument:g}" for name, argument in kwargs.items()]
         text = linecache.getline(self.file, self.line).strip()
-        return f"{self.name.strip('_')}({', '.join(numbers)}) in PyTorch's `{text}` ({Path(self.file).name}:{self.line})"
+        call, line = f"{self.name.strip('_')}({', '.join(numbers)})", f"{Path(self.file).name}:{self.line}"
+        return Fact(kind, call, torch=torch, jax=jax, where=text, source=line)
 
 
 class _Calls(TorchFunctionMode):
@@ -66,7 +66,7 @@ class _Calls(TorchFunctionMode):
         return result
 
 
-def calls(optimizer: Any, run: Callable[[Callable[[Any], None]], Any]) -> Iterator[tuple[str, Callable[[Any], None]]]:
+def calls(optimizer: Any, run: Callable[[Callable[[Any], None]], Any]) -> Iterator[tuple[Fact, Callable[[Any], None]]]:
     """What each edit of a call means of JAX's optimiser, and the edit. ``run`` runs steps with an edit of the optimiser.
 
     There is none for an optimiser that PyTorch ships: its options say what others do.
@@ -81,17 +81,17 @@ def calls(optimizer: Any, run: Callable[[Callable[[Any], None]], Any]) -> Iterat
     if len(sites) > MOST:
         return
     for site, (numbers, named) in sites.items():
-        yield f"JAX forgets {site.words(numbers, named)}", _edit(site, _forgotten)
+        yield site.fact(numbers, named, "forgotten call"), _edit(site, _forgotten)
     for site, (numbers, named) in sites.items():
         if len(numbers) == 3 and isinstance(numbers[1], float) and numbers[1] == -numbers[2]:  # the ends of what is cut off
             for new in (value for value in OTHERS if value not in (0.0, numbers[2])):
-                said = f"{new:g} in JAX, {numbers[2]:g} in PyTorch: {site.words(numbers, named)}"
-                yield said, _edit(site, partial(_cut, new))
+                fact = site.fact(numbers, named, "call", f"{numbers[2]:g}", f"{new:g}")
+                yield fact, _edit(site, partial(_cut, new))
         for place, old in [*enumerate(numbers), *named.items()]:
             for new in OTHERS if isinstance(old, float) else ():
                 if new != old:
-                    said = f"{new:g} in JAX, {old:g} in PyTorch: {site.words(numbers, named)}"
-                    yield said, _edit(site, partial(_replaced, place, new))
+                    fact = site.fact(numbers, named, "call", f"{old:g}", f"{new:g}")
+                    yield fact, _edit(site, partial(_replaced, place, new))
 
 
 def _edit(site: CallSite, change: Callable[[CallSite, Any, Any], Any]) -> Callable[[Any], None]:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from crosscheck._explain.facts import Fact
+
 EPSILON, DECAY, STEP = "eps", "weight_decay", "step"
 OTHERS = (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1.0)
 """Values that people often give to options."""
@@ -92,12 +94,12 @@ def _decay_without_rate(optimizer: Any) -> None:
         group[DECAY] = group[DECAY] / group["lr"] if group["lr"] else 0.0
 
 
-def edits(optimizer: Any) -> Iterator[tuple[str, Callable[[Any], None]]]:
+def edits(optimizer: Any) -> Iterator[tuple[tuple[Fact, ...], Callable[[Any], None]]]:
     """What each edit that fits an optimiser, and then each two of them, would mean of optax, and the edit."""
     single = list(_single(optimizer))
-    yield from single
-    for (said, first), (also, second) in combinations(single, 2):
-        yield f"{said}; {also}", partial(_both, first, second)
+    yield from (((fact,), edit) for fact, edit in single)
+    for (fact, first), (also, second) in combinations(single, 2):
+        yield (fact, also), partial(_both, first, second)
 
 
 def _both(first: Callable[[Any], None], second: Callable[[Any], None], optimizer: Any) -> None:
@@ -105,15 +107,14 @@ def _both(first: Callable[[Any], None], second: Callable[[Any], None], optimizer
     second(optimizer)
 
 
-def _single(optimizer: Any) -> Iterator[tuple[str, Callable[[Any], None]]]:
+def _single(optimizer: Any) -> Iterator[tuple[Fact, Callable[[Any], None]]]:
     options = optimizer.defaults
     if isinstance(options.get(EPSILON), float) and options[EPSILON] > 0:
-        yield "JAX adds its epsilon inside the square root, PyTorch outside", within(_epsilon_in_root)
+        yield Fact("epsilon in the root"), within(_epsilon_in_root)
     if "betas" in options:
-        yield "JAX forgets the correction of the bias of both averages", within(_WithoutCorrection)
+        yield Fact("uncorrected"), within(_WithoutCorrection)
     if options.get("amsgrad"):
-        words = "JAX takes AMSGrad's maximum of averages whose bias is corrected, PyTorch corrects the maximum"
-        yield words, within(_MaximumOfCorrected)
+        yield Fact("maximum"), within(_MaximumOfCorrected)
     # the decay of a gradient has no rate of its own
     if any(group.get(DECAY) for group in optimizer.param_groups) and options.get("decoupled_weight_decay"):
-        yield "JAX does not multiply the weight decay with the learning rate, PyTorch does", _decay_without_rate
+        yield Fact("decay without rate"), _decay_without_rate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
+from crosscheck._explain.facts import Fact
 from crosscheck._training.optimizers.optimizer_calls import calls
 from crosscheck._training.optimizers.optimizer_edits import OTHERS, edits
 from crosscheck._training.optimizers.optimizer_rates import rates
@@ -130,8 +131,8 @@ def _size(trajectory: Trajectory, moved: FloatArray) -> float:
 # why
 
 
-def explanation(pair: OptimizerSides, wrong: Sequence[OptimizerRun], seed: int) -> str:
-    """The change that would make both the same in these runs; empty if none is found."""
+def explained(pair: OptimizerSides, wrong: Sequence[OptimizerRun], seed: int) -> tuple[Fact, ...]:
+    """The change that would make both the same in these runs; nothing if none is found."""
     steps = min(wrong[0].steps, max(12, *((run.first or 0) + 6 for run in wrong)))
     tried_on = [
         (given, in_optax(pair, given, steps, "float64"))
@@ -154,20 +155,20 @@ def explanation(pair: OptimizerSides, wrong: Sequence[OptimizerRun], seed: int) 
         return error(change, tried_on) <= CONSTANT
 
     options = dict(options_of(made(pair)))
-    for said, edit in edits(made(pair)):
+    for facts, edit in edits(made(pair)):
         if fits(edit):
-            return said
+            return facts
     given, optax_trajectory = tried_on[0]
-    if said := rates(pair, given, optax_trajectory, fits):
-        return said
+    if facts := rates(pair, given, optax_trajectory, fits):
+        return facts
     if changes := fitting(
         options, CONSTANT, lambda changes: error(partial(_change, changes)), lambda changes: fits(partial(_change, changes))
     ):
-        return words_of(changes, options)
-    for said, edit in islice(calls(made(pair), lambda edit: in_torch(pair, given, steps, "float64", edit)), MOST_TRIED):
+        return said(changes, options)
+    for fact, edit in islice(calls(made(pair), lambda edit: in_torch(pair, given, steps, "float64", edit)), MOST_TRIED):
         if error(edit) <= CONSTANT and fits(edit):
-            return said
-    return ""
+            return (fact,)
+    return ()
 
 
 def fitting(
@@ -188,9 +189,9 @@ def fitting(
     return ()
 
 
-def words_of(changes: Changes, options: Mapping[str, Any]) -> str:
-    """What these changes say of JAX's optimiser; the options are PyTorch's."""
-    return "; ".join(f"{name}: {value!r} in JAX, {options[name]!r} in PyTorch" for name, value in changes)
+def said(changes: Iterable[tuple[str, Any]], options: Mapping[str, Any], near: str = "") -> tuple[Fact, ...]:
+    """What these changes say of JAX's optimiser; the options are PyTorch's, ``near`` those parameters that have them."""
+    return tuple(Fact("option", role=name, torch=repr(options[name]), jax=repr(value), near=near) for name, value in changes)
 
 
 def _change(changes: Changes, optimizer: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crosscheck._explain.facts import Fact
 from crosscheck._training.optimizers.optimizer_runs import Gradients, OptimizerSides, Trajectory, in_torch, with_schedulers
 from crosscheck._training.optimizers.schedule_edits import argument_of
 
@@ -21,8 +22,8 @@ def rates(
     given: Gradients | None,
     optax_trajectory: Trajectory,
     fits: Callable[[Callable[[Any], None]], bool],
-) -> str:
-    """What optax's learning rates are, if with them PyTorch moves as optax does; empty if no rates make that so.
+) -> tuple[Fact, ...]:
+    """What optax's learning rates are, if with them PyTorch moves as optax does; nothing if no rates make that so.
 
     Args:
         pair: Both optimisers.
@@ -38,15 +39,15 @@ def rates(
         before = (moved[step - pair.every], optax_trajectory[step - pair.every]) if factors else (pair.leaves, pair.leaves)
         ratio = _ratio(moved[step], optax_trajectory[step], *before)
         if ratio is None:
-            return ""
+            return ()
         factors.append(ratio)
     others = [k for k, factor in enumerate(factors) if abs(factor - (torch_rates[k] != 0)) > MOVING]
     if not others or not fits(_scaled(factors, [])):
-        return ""
+        return ()
     first = factors[others[0]]
     if len(others) == len(factors) and all(torch_rates) and np.allclose(factors, first, rtol=ALIKE):
-        return f"JAX moves {first:.6g} times as far as PyTorch at each step"
-    return _words(pair, np.array(factors), np.array(torch_rates), others[0])
+        return (Fact("moves", jax=f"{first:.6g}"),)
+    return _facts(pair, np.array(factors), np.array(torch_rates), others[0])
 
 
 def _scaled(factors: Sequence[float], seen: list[float]) -> Callable[[Any], None]:
@@ -86,20 +87,20 @@ def _ratio(torch_after: Any, optax_after: Any, torch_before: Any, optax_before: 
     return float(ratio[np.argmax(np.abs(a[moving]))]) if alike else None
 
 
-def _words(pair: OptimizerSides, factors: Any, torch_rates: Any, first: int) -> str:
+def _facts(pair: OptimizerSides, factors: Any, torch_rates: Any, first: int) -> tuple[Fact, ...]:
     """Where the rates differ first, and which change of PyTorch's schedule gives JAX's."""
     optimizer, schedulers = with_schedulers(pair, [torch.nn.Parameter(torch.tensor(leaf)) for leaf in pair.leaves])
     optax_rates = factors * np.where(torch_rates == 0, optimizer.defaults["lr"], torch_rates)
-    at = f"at step {(first + 1) * pair.every}"
-    words = f"{at} JAX moves {factors[first]:.6g} times as far as PyTorch"
+    at = str((first + 1) * pair.every)
+    differ = Fact("moves at", jax=f"{factors[first]:.6g}", where=at)
     if torch_rates[first] == 0:
-        words = f"{at} JAX's is {optax_rates[first]:.6g}, PyTorch's 0"
-    why = argument_of(schedulers[0], list(torch_rates), optax_rates, first) if len(schedulers) == 1 else ""
-    return f"the learning rates differ: {words}{why or _shifted(torch_rates, optax_rates)}"
+        differ = Fact("rate at", torch="0", jax=f"{optax_rates[first]:.6g}", where=at)
+    why = argument_of(schedulers[0], list(torch_rates), optax_rates, first) if len(schedulers) == 1 else ()
+    return differ, *(why or _shifted(torch_rates, optax_rates))
 
 
-def _shifted(torch_rates: Any, optax_rates: Any) -> str:
+def _shifted(torch_rates: Any, optax_rates: Any) -> tuple[Fact, ...]:
     """That one side is a step behind the other."""
     if np.allclose(optax_rates[1:], torch_rates[:-1], rtol=ALIKE):
-        return "; JAX's schedule is one step behind"
-    return "; JAX's schedule is one step ahead" if np.allclose(optax_rates[:-1], torch_rates[1:], rtol=ALIKE) else ""
+        return (Fact("schedule", jax="behind"),)
+    return (Fact("schedule", jax="ahead"),) if np.allclose(optax_rates[:-1], torch_rates[1:], rtol=ALIKE) else ()

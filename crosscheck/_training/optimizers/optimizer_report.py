@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from crosscheck._explain.facts import Fact, clause
 from crosscheck._report.blocks import Block, Paragraph, Table
 from crosscheck._report.document import Document
 from crosscheck._report.headline import Verdict
@@ -29,6 +30,7 @@ class OptimizerPair:
     cause: str | None
     side: str | None
     explanation: str
+    facts: tuple[Fact, ...]
     settings: Mapping[str, object]
     runs: tuple[OptimizerRun, ...]
 
@@ -41,7 +43,7 @@ class OptimizerReport(TwoSidedReport, schema=SCHEMA, written=("environment", "pa
         torch: The optimiser of PyTorch.
         jax: The transformation of optax.
         runs: One result for each kind of gradients.
-        explanation: Why they differ, as far as that was found; empty if they agree.
+        facts: Why they differ, as facts; none if they agree, or if that was not found.
         settings: Steps, dtype and seed.
         environment: Versions, devices and settings on which the results may depend.
     """
@@ -49,9 +51,14 @@ class OptimizerReport(TwoSidedReport, schema=SCHEMA, written=("environment", "pa
     torch: str
     jax: str
     runs: tuple[OptimizerRun, ...]
-    explanation: str
+    facts: tuple[Fact, ...]
     settings: Mapping[str, object]
     environment: Mapping[str, object]
+
+    @property
+    def explanation(self) -> str:
+        """The facts in words; empty if there are none."""
+        return clause(self.facts)
 
     @property
     def judged(self) -> tuple[OptimizerRun, ...]:
@@ -108,7 +115,7 @@ class OptimizerReport(TwoSidedReport, schema=SCHEMA, written=("environment", "pa
     def pair(self) -> OptimizerPair:
         """The report without its environment, as JSON has it."""
         verdict = self.passed, self.skips, self.cause, self.side
-        return OptimizerPair(self.torch, self.jax, *verdict, self.explanation, self.settings, self.runs)
+        return OptimizerPair(self.torch, self.jax, *verdict, self.explanation, self.facts, self.settings, self.runs)
 
     @property
     def pairs(self) -> tuple[OptimizerPair, ...]:

@@ -99,16 +99,16 @@ def _compared(
     described: Mapping[str, object],
     names: tuple[str, str] | None = None,
 ) -> OptimizerReport:
-    from crosscheck._training.optimizers.optimizer_judge import explanation, judge
+    from crosscheck._training.optimizers.optimizer_judge import explained, judge
     from crosscheck._training.optimizers.optimizer_runs import OptimizerSides, made
 
     steps, dtype, seed = settings
     pair = OptimizerSides(make, transform, params, clip, every)
     runs = judge(pair, steps, dtype, seed)
     names = names or (type(made(pair)).__name__, "optax")
-    report = OptimizerReport(*names, runs, "", {"steps": steps, "dtype": dtype, "seed": seed}, described)
+    report = OptimizerReport(*names, runs, (), {"steps": steps, "dtype": dtype, "seed": seed}, described)
     wrong = [run for run in report.judged if not run.passed]
-    return replace(report, explanation=explanation(pair, wrong, seed)) if wrong else report
+    return replace(report, facts=explained(pair, wrong, seed)) if wrong else report
 
 
 @undisturbed(alone=True)

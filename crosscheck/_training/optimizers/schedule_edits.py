@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.optim import lr_scheduler
 
-from crosscheck._explain.facts import digits
+from crosscheck._explain.facts import Fact, digits
 from crosscheck._training.optimizers.optimizer_edits import OTHERS
 from crosscheck._training.steps.reason import SAME_RATIO
 
@@ -22,13 +22,13 @@ FITS, NEAR = 12, 1e-12
 """So often a number is improved to fit; nearer, it fits."""
 
 
-def argument_of(scheduler: Any, rates: Sequence[float], wanted: Any, at: int) -> str:
+def argument_of(scheduler: Any, rates: Sequence[float], wanted: Any, at: int) -> tuple[Fact, ...]:
     """The argument with which a schedule that gives these rates would give the wanted ones; ``at`` a step that differs."""
     try:
         if not _same(_rates(scheduler, {}, len(rates)), np.array(rates)):
-            return ""
+            return ()
     except Exception:  # a schedule of the user cannot be made again in any way
-        return ""
+        return ()
 
     def run(argument: Argument, value: Any) -> Any:
         try:
@@ -44,8 +44,8 @@ def argument_of(scheduler: Any, rates: Sequence[float], wanted: Any, at: int) ->
             if new != old and _same(run(argument, new), wanted):
                 name = type(_parts(scheduler)[argument[0]]).__name__
                 sides = [digits(*pair) if isinstance(new, float) else str(pair[0]) for pair in ((new, old), (old, new))]
-                return f": {name}'s {argument[1]}: {sides[0]} in JAX, {sides[1]} in PyTorch"
-    return ""
+                return (Fact("setting", name, argument[1], torch=sides[1], jax=sides[0]),)
+    return ()
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -46,6 +46,18 @@ class JaxStep:
     gradients: Mapping[str, Array]
     values: Mapping[str, Array]
     without: frozenset[str] = frozenset()
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Named(dict[str, Array]):
+    """Arrays that JAX calls by these names, and not by keys in brackets."""
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[str, Array]], tuple[str, ...]]:
+        return list(self.items()), tuple(self)
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], arrays: Iterable[Array]) -> Named:
+        return cls(zip(names, arrays, strict=True))
 
 
 @dataclass

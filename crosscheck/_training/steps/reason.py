@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crosscheck._explain.facts import Fact, clause
 from crosscheck._frameworks.programs import Array
 from crosscheck._training.steps.quantities import relative_difference, size_of
 
@@ -20,10 +21,16 @@ NEARLY = 1e-5
 
 @dataclass(frozen=True)
 class Reason:
-    """The part of a training that is at fault, and what differs; empty if that was not found."""
+    """The part of a training that is at fault, and what differs; no facts if that was not found."""
 
     stage: str
-    words: str
+    facts: tuple[Fact, ...] = ()
+    text: str = ""
+    """The words, where they are those of a report on models."""
+
+    @property
+    def words(self) -> str:
+        return self.text or clause(self.facts)
 
 
 def explained(error: float) -> float:
@@ -44,8 +51,8 @@ def ratio_of(pairs: Sequence[tuple[Array, Array]]) -> float | None:
 
 
 def as_sum(ratio: float) -> str:
-    """What a factor of gradients may come from, as the end of a clause: empty if it is no whole number."""
+    """What a factor of gradients may come from; empty if it is no whole number."""
     whole = round(ratio if ratio > 1 else 1 / ratio) if ratio > 0 else 0
     if whole < 2 or abs((ratio if ratio > 1 else 1 / ratio) / whole - 1) > SAME_RATIO:
         return ""
-    return f", as a sum of {whole} is of a mean" if ratio > 1 else f", as a mean of {whole} is of a sum"
+    return f"as a sum of {whole} is of a mean" if ratio > 1 else f"as a mean of {whole} is of a sum"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from crosscheck import Fact
+from crosscheck import Fact, TrainingReport
 from crosscheck._records.worded import Worded, kind_of
 
-__all__ = ["Worded", "assert_facts", "has_fact", "kind_of"]
+__all__ = ["Worded", "assert_facts", "facts_of", "has_fact", "kind_of"]
 
 
 def assert_facts(facts: Iterable[Fact], *expected: Fact) -> None:
@@ -18,6 +18,11 @@ def assert_facts(facts: Iterable[Fact], *expected: Fact) -> None:
 def has_fact(facts: Iterable[Fact], expected: Fact) -> bool:
     """Whether one of the facts is the expected one, in each field that it has."""
     return any(_part(fact, expected) == expected for fact in facts)
+
+
+def facts_of(report: TrainingReport) -> tuple[Fact, ...]:
+    """The facts of all faults."""
+    return tuple(fact for fault in report.faults for fact in fault.facts)
 
 
 def _part(fact: Fact, like: Fact) -> Fact:

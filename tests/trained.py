@@ -16,7 +16,7 @@ from zoo.architecture import channels_last
 from zoo.decoder import VOCABULARY
 from zoo.plain import Array, batch_norm_train, gelu, rms_norm
 
-from crosscheck import TrainingReport, compare_training
+from crosscheck import Fact, TrainingReport, compare_training
 
 RATE, WARM_UP, NORM, DECAY, MOMENTUM = 0.01, 5, 1.0, 0.1, 0.9
 EPOCH = 4
@@ -229,7 +229,7 @@ class Mistake:
         kind: What people do.
         training: Makes both sides.
         part: The part of the training that is at fault.
-        words: What the explanation says, at least.
+        fact: What is said of it, in the fields that are given.
         step: The first step at which it shows.
         tensor: What the tensor's name has in it.
         beside: Other parts in which it shows by itself.
@@ -238,7 +238,7 @@ class Mistake:
     kind: str
     training: Callable[[], Training]
     part: str
-    words: str = ""
+    fact: Fact | None = None
     step: int = 1
     tensor: str = ""
     beside: tuple[str, ...] = ()
@@ -313,100 +313,161 @@ MISTAKES = (
         "labels shifted by one",
         partial(transformer, labels=partial(jnp.roll, shift=1, axis=1)),
         "data",
-        "shifted by -1 along axis 1",
+        Fact("batch", "x1", where="shifted by -1 along axis 1"),
     ),
     Mistake(
         "batches one step late",
         partial(transformer, jax_batches=lambda batches: [batches[-1], *batches[:-1]]),
         "data",
-        "the batch of the step after",
+        Fact("batch", "the batch", where="of the step after"),
     ),
     Mistake(
         "one label is another",
         partial(transformer, jax_batches=other_label),
         "data",
-        "x1 as PyTorch has it: 1 of its 36 numbers differs",
+        Fact("batch numbers", "x1", "1 of its 36 numbers differs", "13", "14", " at [0, 0]"),
         step=3,
     ),
-    Mistake("sum for mean", partial(transformer, loss=sum_loss), "loss", "36 times PyTorch's, as a sum is of a mean"),
-    Mistake("half the loss", partial(transformer, loss=half_loss), "loss", "divided by 2"),
-    Mistake("label smoothing on one side", partial(transformer, loss=smooth_loss), "loss"),
-    Mistake("another activation", partial(transformer, act=gelu), "model", "first in blocks.0.act"),
-    Mistake("another epsilon", partial(transformer, norm=partial(rms_norm, eps=1e-5)), "model", "first in norm"),
+    Mistake(
+        "sum for mean",
+        partial(transformer, loss=sum_loss),
+        "loss",
+        Fact("loss times", jax="36", near="as a sum is of a mean"),
+    ),
+    Mistake("half the loss", partial(transformer, loss=half_loss), "loss", Fact("loss divided", jax="2")),
+    Mistake(
+        "label smoothing on one side",
+        partial(transformer, loss=smooth_loss),
+        "loss",
+        Fact("setting", "cross_entropy", "label smoothing", "0", "0.1"),
+    ),
+    Mistake("another activation", partial(transformer, act=gelu), "model", Fact("first", where="blocks.0.act")),
+    Mistake("another epsilon", partial(transformer, norm=partial(rms_norm, eps=1e-5)), "model", Fact("first", where="norm")),
     Mistake(
         "mask by one",
         partial(transformer, mask=lambda n: jnp.tril(jnp.ones((n, n), bool), 1)),
         "model",
-        "blocks.0.attention",
+        Fact("first", where="blocks.0.attention"),
     ),
-    Mistake("gradient stopped", partial(transformer, **{"1.norm2": stopped}), "gradients", tensor="blocks"),
-    Mistake("layer frozen", partial(transformer, grads=without("'gate'")), "gradients", tensor="gate"),
-    Mistake("no clipping", partial(transformer, clip=optax.identity()), "clipping", "JAX those themselves"),
-    Mistake("clipping by value", partial(transformer, clip=optax.clip(0.01)), "clipping"),
-    Mistake("another norm", partial(transformer, clip=clip_exactly(0.5)), "clipping", "0.5"),
-    Mistake("no zero_grad", partial(transformer, zero=False), "clipping", "zero_grad", step=2),
-    Mistake("clipped before they are averaged", partial(transformer, parts=2, each=clipped), "gradients"),
+    Mistake(
+        "gradient stopped",
+        partial(transformer, **{"1.norm2": stopped}),
+        "gradients",
+        Fact("other gradients", "16"),
+        tensor="blocks",
+    ),
+    Mistake(
+        "layer frozen",
+        partial(transformer, grads=without("'gate'")),
+        "gradients",
+        Fact("zero gradients", "2", "JAX"),
+        tensor="gate",
+    ),
+    Mistake("no clipping", partial(transformer, clip=optax.identity()), "clipping", Fact("clipped in PyTorch")),
+    Mistake("clipping by value", partial(transformer, clip=optax.clip(0.01)), "clipping", Fact("cut off", jax="0.01")),
+    Mistake("another norm", partial(transformer, clip=clip_exactly(0.5)), "clipping", Fact("norm", torch="1", jax="0.5")),
+    Mistake("no zero_grad", partial(transformer, zero=False), "clipping", Fact("not reset"), step=2),
+    Mistake(
+        "clipped before they are averaged", partial(transformer, parts=2, each=clipped), "gradients", Fact("other gradients")
+    ),
     Mistake(
         "summed over parts, not averaged",
         partial(transformer, parts=2, grads=doubled, clip=optax.identity(), torch_clip=lambda _: None),
         "gradients",
-        "2 times",
+        Fact("gradients times", jax="2"),
     ),
-    Mistake("weight decay coupled", partial(transformer, tx=COUPLED), "optimiser", "decoupled_weight_decay: False in JAX"),
     Mistake(
-        "weight decay's default", partial(transformer, tx=optax.adamw(warmed_up)), "optimiser", "weight_decay: 0.0001 in JAX"
+        "weight decay coupled",
+        partial(transformer, tx=COUPLED),
+        "optimiser",
+        Fact("option", role="decoupled_weight_decay", jax="False"),
     ),
-    Mistake("epsilon's place", partial(transformer, tx=adamw(eps=0.0, eps_root=1e-8)), "optimiser"),
-    Mistake("another epsilon of Adam", partial(transformer, tx=adamw(eps=1e-6)), "optimiser", "eps: 1e-06 in JAX"),
-    Mistake("another beta", partial(transformer, tx=adamw(b2=0.95)), "optimiser", "betas: (0.9, 0.95) in JAX"),
+    Mistake(
+        "weight decay's default",
+        partial(transformer, tx=optax.adamw(warmed_up)),
+        "optimiser",
+        Fact("option", role="weight_decay", jax="0.0001"),
+    ),
+    Mistake(
+        "epsilon's place", partial(transformer, tx=adamw(eps=0.0, eps_root=1e-8)), "optimiser", Fact("epsilon in the root")
+    ),
+    Mistake(
+        "another epsilon of Adam",
+        partial(transformer, tx=adamw(eps=1e-6)),
+        "optimiser",
+        Fact("option", role="eps", jax="1e-06"),
+    ),
+    Mistake(
+        "another beta", partial(transformer, tx=adamw(b2=0.95)), "optimiser", Fact("option", role="betas", jax="(0.9, 0.95)")
+    ),
     Mistake("no bias correction", partial(transformer, tx=UNCORRECTED), "optimiser"),
     Mistake(
         "learning rate one step early",
         partial(transformer, rate=lambda step: warmed_up(step + 1)),
         "schedule",
-        "that of the step after",
+        Fact("rate", where=": that of the step after"),
     ),
-    Mistake("no warm-up", partial(transformer, rate=RATE), "schedule", "learning rate is 0.01, PyTorch's 0.002"),
-    Mistake("schedule by epoch", partial(transformer, every=3), "schedule", step=2),
+    Mistake("no warm-up", partial(transformer, rate=RATE), "schedule", Fact("rate", torch="0.002", jax="0.01")),
+    Mistake(
+        "schedule by epoch", partial(transformer, every=3), "schedule", Fact("rate", torch="0.002", jax="0.004"), step=2
+    ),
     Mistake(
         "momentum of statistics",
         partial(images, bn1=partial(batch_norm_train, momentum=0.9)),
         "statistics",
-        "momentum",
+        Fact("statistics kept", torch="0.9", jax="0.1", where="bn1: "),
         tensor="running",
     ),
     Mistake(
         "biased variance",
         partial(images, bn2=partial(batch_norm_train, unbiased=False)),
         "statistics",
-        "divides the variance by n, PyTorch by n - 1",
+        Fact("variance", "n = 32"),
         tensor="running_var",
     ),
-    Mistake("statistics of evaluation", partial(images, bn2=running), "model", "bn2", beside=("statistics",)),
-    Mistake("PyTorch in evaluation", partial(images, train=False), "model", "bn1", beside=("statistics",)),
-    Mistake("dampening", partial(images, torch_options={"dampening": 0.1}), "optimiser", "dampening", step=2),
+    Mistake(
+        "statistics of evaluation", partial(images, bn2=running), "model", Fact("first", where="bn2"), beside=("statistics",)
+    ),
+    Mistake(
+        "PyTorch in evaluation", partial(images, train=False), "model", Fact("first", where="bn1"), beside=("statistics",)
+    ),
+    Mistake(
+        "dampening",
+        partial(images, torch_options={"dampening": 0.1}),
+        "optimiser",
+        Fact("option", role="dampening", jax="0.0"),
+        step=2,
+    ),
     Mistake(
         "nesterov on one side",
         partial(images, tx=partial(optax.sgd, momentum=MOMENTUM, nesterov=True)),
         "optimiser",
-        "nesterov: True in JAX",
+        Fact("option", role="nesterov", jax="True"),
     ),
     Mistake(
         "another momentum",
         partial(images, tx=partial(optax.sgd, momentum=0.95)),
         "optimiser",
-        "momentum: 0.95 in JAX",
+        Fact("option", role="momentum", jax="0.95"),
         step=2,
     ),
     Mistake(
-        "twice the learning rate", partial(images, rate=lambda step: 2 * halved(step)), "schedule", "0.1, PyTorch's 0.05"
+        "twice the learning rate",
+        partial(images, rate=lambda step: 2 * halved(step)),
+        "schedule",
+        Fact("rate", torch="0.05", jax="0.1"),
     ),
     Mistake(
         "rate halved one step late",
         partial(images, rate=lambda step: halved(jnp.maximum(step - 1, 0))),
         "schedule",
-        "that of the step before",
+        Fact("rate", torch="0.025", jax="0.05", where=": that of the step before"),
         step=5,
     ),
-    Mistake("other direction", partial(images, updates=partial(jax.tree.map, jnp.negative)), "schedule", "-0.05"),
+    Mistake(
+        "other direction",
+        partial(images, updates=partial(jax.tree.map, jnp.negative)),
+        "schedule",
+        Fact("rate", jax="-0.05"),
+    ),
 )

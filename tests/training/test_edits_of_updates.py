@@ -1,8 +1,8 @@
 """The mistake in an update named: schedules, rates of some parameters, gradients, and calls of a user's own optimiser."""
 
-import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import optax
 import pytest
 import torch
+from facts import assert_facts, facts_of
 from torch.optim import lr_scheduler
 from trained import Training
 from trained_linear import RATE, linear
 
-from crosscheck import compare_optimizers
+from crosscheck import Fact, compare_optimizers
 
 WEIGHT, DECAY = 0.4, 0.1
 
@@ -42,23 +43,33 @@ def warm(step: Any, kept: float = 0.8) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("make", "rate", "said"),
+    ("make", "rate", "fact"),
     [
-        (lambda rule: lr_scheduler.StepLR(rule, 2, 0.5), lambda step: RATE * 0.1 ** (step // 2), "gamma: 0.1 in JAX, 0.5"),
-        (lambda rule: lr_scheduler.StepLR(rule, 2, 0.5), lambda step: RATE * 0.5 ** (step // 3), "step_size: 3 in JAX, 2"),
+        (
+            lambda rule: lr_scheduler.StepLR(rule, 2, 0.5),
+            lambda step: RATE * 0.1 ** (step // 2),
+            Fact("setting", "StepLR", "gamma", "0.5", "0.1"),
+        ),
+        (
+            lambda rule: lr_scheduler.StepLR(rule, 2, 0.5),
+            lambda step: RATE * 0.5 ** (step // 3),
+            Fact("setting", "StepLR", "step_size", "2", "3"),
+        ),
         (
             lambda rule: lr_scheduler.CosineAnnealingLR(rule, 7, eta_min=0.01),
             lambda step: RATE * (1 + jnp.cos(jnp.pi * step / 7)) / 2,
-            "CosineAnnealingLR's eta_min: 0 in JAX, 0.01 in PyTorch",
+            Fact("setting", "CosineAnnealingLR", "eta_min", "0.01", "0"),
         ),
-        (warmed, partial(warm, kept=0.7), "ExponentialLR's gamma: 0.7 in JAX, 0.8 in PyTorch"),
-        (warmed, warm, ""),
+        (warmed, partial(warm, kept=0.7), Fact("setting", "ExponentialLR", "gamma", "0.8", "0.7")),
+        (warmed, warm, None),
     ],
 )
-def test_the_argument_of_a_schedule_is_named(make: Callable[[Any], Any], rate: Callable[[Any], Any], said: str) -> None:
+def test_the_argument_of_a_schedule_is_named(
+    make: Callable[[Any], Any], rate: Callable[[Any], Any], fact: Fact | None
+) -> None:
     report = scheduled(make, rate).compared()
-    assert report.passed == (not said), report
-    assert said in report.verdict, report
+    assert report.passed == (fact is None), report
+    assert_facts(facts_of(report), *([Fact("rate"), fact] if fact else []))
 
 
 def in_groups(rates: tuple[float, float], parameters: Any) -> torch.optim.Optimizer:
@@ -73,17 +84,17 @@ DECAYED = optax.chain(optax.add_decayed_weights(DECAY), optax.sgd(RATE))
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "tx", "said"),
+    ("optimizer", "tx", "facts"),
     [
-        (partial(in_groups, (0.1, 0.02)), each(0.1, 0.02), ""),
-        (partial(in_groups, (0.1, 0.1)), each(0.1, 0.02), "JAX's learning rate of bias is 0.02, PyTorch's 0.1"),
-        (partial(torch.optim.SGD, lr=RATE, weight_decay=DECAY), DECAYED, ""),
+        (partial(in_groups, (0.1, 0.02)), each(0.1, 0.02), ()),
+        (partial(in_groups, (0.1, 0.1)), each(0.1, 0.02), (Fact("rate of", "bias", torch="0.1", jax="0.02"),)),
+        (partial(torch.optim.SGD, lr=RATE, weight_decay=DECAY), DECAYED, ()),
     ],
 )
-def test_what_is_another_for_some_parameters_or_all_gradients_is_named(optimizer: Any, tx: Any, said: str) -> None:
+def test_what_is_another_for_some_parameters_or_all_gradients_is_named(optimizer: Any, tx: Any, facts: Any) -> None:
     report = linear(optimizer=optimizer, tx=tx).compared()
-    assert report.passed == (not said), report
-    assert re.search(said, report.verdict), report
+    assert report.passed == (not facts), report
+    assert_facts(facts_of(report), *facts)
 
 
 class Own(torch.optim.Optimizer):
@@ -116,18 +127,16 @@ def own(root: Callable[[Any], Any] = jnp.sqrt, cut: float = 1.0, kept: float = 0
 
 
 @pytest.mark.parametrize(
-    ("mistake", "said"),
+    ("mistake", "facts"),
     [
-        ({}, ""),
-        (
-            {"root": lambda squares: squares},
-            r"JAX forgets sqrt\(\) in PyTorch's `update = .*` \(test_edits_of_updates.py:\d+\)",
-        ),
-        ({"cut": 0.5}, r"0.5 in JAX, 1 in PyTorch: clamp\(-1, 1\)"),
-        ({"kept": 1.0}, r"JAX forgets mul\(0.999\)"),
+        ({}, ()),
+        ({"root": lambda squares: squares}, (Fact("forgotten call", "sqrt()"),)),
+        ({"cut": 0.5}, (Fact("call", "clamp(-1, 1)", torch="1", jax="0.5"),)),
+        ({"kept": 1.0}, (Fact("forgotten call", "mul(0.999)", where="parameter.mul_(0.999)"),)),
     ],
 )
-def test_a_call_in_a_step_of_ones_own_is_named(mistake: dict[str, Any], said: str) -> None:
+def test_a_call_in_a_step_of_ones_own_is_named(mistake: dict[str, Any], facts: tuple[Fact, ...]) -> None:
     report = compare_optimizers(Own, own(**mistake))
-    assert report.passed == (not said), report
-    assert re.match(said, report.explanation), report.explanation
+    assert report.passed == (not facts), report
+    assert_facts(report.facts, *facts)
+    assert all(fact.source.startswith(f"{Path(__file__).name}:") for fact in report.facts)

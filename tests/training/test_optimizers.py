@@ -12,11 +12,13 @@ import numpy as np
 import optax
 import pytest
 import torch
+from facts import assert_facts, has_fact
 
 import crosscheck
-from crosscheck import OptimizerReport, UsageError, compare_optimizers
+from crosscheck import Fact, OptimizerReport, UsageError, compare_optimizers
 
 SGD = partial(torch.optim.SGD, lr=0.1)
+OTHER_DECAY = Fact("option", role="weight_decay", torch="0.01", jax="0.0001")
 
 
 def test_the_same_optimiser_is_the_same_for_all_kinds_of_gradients() -> None:
@@ -27,22 +29,18 @@ def test_the_same_optimiser_is_the_same_for_all_kinds_of_gradients() -> None:
     assert {run.cause for run in report.judged} <= {"exact", "rounding"}
 
 
-EPSILON_IN_ROOT = "JAX adds its epsilon inside the square root, PyTorch outside"
-MAXIMUM = "JAX takes AMSGrad's maximum of averages whose bias is corrected, PyTorch corrects the maximum"
-
-
 @pytest.mark.parametrize(
-    ("of_torch", "of_optax", "explanation"),
+    ("of_torch", "of_optax", "facts"),
     [
         (
             partial(torch.optim.Adam, weight_decay=0.01),
             optax.adamw(1e-3),
-            "weight_decay: 0.0001 in JAX, 0.01 in PyTorch; decoupled_weight_decay: True in JAX, False in PyTorch",
+            (OTHER_DECAY, Fact("option", role="decoupled_weight_decay", torch="False", jax="True")),
         ),
-        (SGD, optax.sgd(0.05), "JAX moves 0.5 times as far as PyTorch at each step"),
-        (SGD, optax.chain(optax.scale(-1.0), optax.sgd(0.1)), "JAX moves -1 times as far as PyTorch at each step"),
-        (partial(torch.optim.Adam, betas=(0.9, 0.99)), optax.adam(1e-3, b1=0.8), ""),
-        (partial(torch.optim.Adam, eps=1e-4), optax.adam(1e-3, eps=0.0, eps_root=1e-4), EPSILON_IN_ROOT),
+        (SGD, optax.sgd(0.05), (Fact("moves", jax="0.5"),)),
+        (SGD, optax.chain(optax.scale(-1.0), optax.sgd(0.1)), (Fact("moves", jax="-1"),)),
+        (partial(torch.optim.Adam, betas=(0.9, 0.99)), optax.adam(1e-3, b1=0.8), ()),
+        (partial(torch.optim.Adam, eps=1e-4), optax.adam(1e-3, eps=0.0, eps_root=1e-4), (Fact("epsilon in the root"),)),
         (
             partial(torch.optim.AdamW, amsgrad=True, eps=1e-4, weight_decay=0.1),
             optax.chain(
@@ -50,15 +48,15 @@ MAXIMUM = "JAX takes AMSGrad's maximum of averages whose bias is corrected, PyTo
                 optax.add_decayed_weights(0.1),
                 optax.scale_by_learning_rate(1e-3),
             ),
-            f"{EPSILON_IN_ROOT}; {MAXIMUM}",
+            (Fact("epsilon in the root"), Fact("maximum")),
         ),
     ],
 )
-def test_what_would_make_them_the_same_is_named(of_torch: Any, of_optax: Any, explanation: str) -> None:
+def test_what_would_make_them_the_same_is_named(of_torch: Any, of_optax: Any, facts: tuple[Fact, ...]) -> None:
     report = compare_optimizers(of_torch, of_optax, steps=20)
     assert not report.passed
     assert report.cause == "definition"
-    assert report.explanation == explanation
+    assert report.facts == facts
     assert report.first is not None
     assert report.verdict.startswith("DISAGREE (definition): ")
 
@@ -79,12 +77,12 @@ def scheduled(params: list[Any]) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("late", "explanation"), [(0, ""), (1, "the learning rates differ: at step 6 JAX moves 2 times as far")]
+    ("late", "facts"), [(0, ()), (1, (Fact("moves at", jax="2", where="6"), Fact("schedule", jax="behind")))]
 )
-def test_a_schedule_that_is_a_step_late_is_told(late: int, explanation: str) -> None:
+def test_a_schedule_that_is_a_step_late_is_told(late: int, facts: tuple[Fact, ...]) -> None:
     report = compare_optimizers(scheduled, optax.sgd(lambda step: 0.1 * 0.5 ** (jnp.maximum(step - late, 0) // 5)), steps=20)
     assert report.passed == (not late)
-    assert report.explanation.startswith(explanation)
+    assert_facts(report.facts, *facts)
     if report.first:
         assert report.first.first == 6
 
@@ -100,24 +98,24 @@ def warmed(params: list[Any]) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("of_torch", "schedule", "explanation"),
+    ("of_torch", "schedule", "fact"),
     [
-        (cosine, optax.cosine_decay_schedule(0.01, 30), ""),
-        (cosine, optax.cosine_decay_schedule(0.01, 29), "CosineAnnealingLR's T_max: 29 in JAX, 30 in PyTorch"),
-        (cosine, 0.01, "the learning rates differ: at step 2 JAX moves 1.00275 times as far as PyTorch"),
-        (cosine, optax.cosine_decay_schedule(0.02, 30), "JAX moves 2 times as far as PyTorch at each step"),
+        (cosine, optax.cosine_decay_schedule(0.01, 30), None),
+        (cosine, optax.cosine_decay_schedule(0.01, 29), Fact("setting", "CosineAnnealingLR", "T_max", "30", "29")),
+        (cosine, 0.01, Fact("moves at", jax="1.00275", where="2")),
+        (cosine, optax.cosine_decay_schedule(0.02, 30), Fact("moves", jax="2")),
         (
             warmed,
             lambda step: 0.01 * jnp.minimum((step + 1) / 8, 1.0),
-            "at step 1 JAX's is 0.00125, PyTorch's 0; JAX's schedule is one step ahead",
+            Fact("schedule", jax="ahead"),
         ),
-        (warmed, lambda step: 0.01 * jnp.minimum(jnp.maximum(step - 1, 0) / 8, 1.0), "schedule is one step behind"),
+        (warmed, lambda step: 0.01 * jnp.minimum(jnp.maximum(step - 1, 0) / 8, 1.0), Fact("schedule", jax="behind")),
     ],
 )
-def test_learning_rates_are_found_beside_a_weight_decay(of_torch: Any, schedule: Any, explanation: str) -> None:
+def test_learning_rates_are_found_beside_a_weight_decay(of_torch: Any, schedule: Any, fact: Fact | None) -> None:
     report = compare_optimizers(of_torch, optax.adamw(schedule, weight_decay=0.1), steps=20)
-    assert report.passed == (not explanation)
-    assert explanation in report.explanation
+    assert report.passed == (fact is None)
+    assert fact is None or has_fact(report.facts, fact)
 
 
 def test_gradients_that_are_none_are_told_and_do_not_decide() -> None:
@@ -205,8 +203,9 @@ def test_the_report_is_written(tmp_path: Path) -> None:
     assert data["schema"] == "crosscheck.optimizers/1"
     assert data["environment"]["packages"]["optax"] == optax.__version__
     assert data["pairs"][0]["runs"][0]["gradients"] == "usual"
+    assert data["pairs"][0]["facts"][0]["role"] == "weight_decay"
     for text in (str(report), report.markdown()):
-        assert "weight_decay: 0.0001 in JAX, 0.01 in PyTorch" in " ".join(text.replace("\\", "").split())
+        assert OTHER_DECAY.words() in " ".join(text.replace("\\", "").split())
 
 
 @pytest.mark.parametrize(

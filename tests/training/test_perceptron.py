@@ -10,9 +10,10 @@ import optax
 import pytest
 import torch
 from detection.trained import trainer
+from facts import assert_facts, facts_of, has_fact
 
 import crosscheck
-from crosscheck import Perceptron, PerceptronReport
+from crosscheck import Fact, Perceptron, PerceptronReport
 
 SIDES = ("torch", "jax")
 SHORT = 20
@@ -177,9 +178,10 @@ def test_bit_equal_trainings_are_exact() -> None:
 
 def test_the_label_and_the_learning_rate_of_a_fault_are_told() -> None:
     rate = crosscheck.perceptron("or", epochs=SHORT, plant={"jax": "learning-rate"})
-    assert rate.findings[0].message == "JAX's learning rate is 0.2, PyTorch's 0.1"
+    assert_facts(facts_of(rate.comparisons["jax"]), Fact("rate", torch="0.1", jax="0.2"))
     label = crosscheck.perceptron("or", epochs=SHORT, plant={"jax": "flipped-label"})
-    assert "1 of its 4 numbers differs, first 1 for PyTorch's 0 at [0, 0]" in label.findings[0].message
+    (fact,) = facts_of(label.comparisons["jax"])
+    assert fact == Fact("batch numbers", fact.what, "1 of its 4 numbers differs", "0", "1", " at [0, 0]")
 
 
 def test_faults_on_both_sides_are_both_named() -> None:
@@ -194,7 +196,7 @@ def test_a_transposed_weight_matrix_is_named() -> None:
     x = np.random.default_rng(0).normal(size=(6, 2))
     report = crosscheck.perceptron(data=(x, x > 0), epochs=5, replace={"jax": turned})
     assert (report.findings[0].framework, report.findings[0].part) == ("jax", "model")
-    assert "transposed" in report.findings[0].message
+    assert has_fact(facts_of(report.comparisons["jax"]), Fact("order", jax="transposed", where="linear.weight"))
 
 
 def test_a_training_of_another_kind_is_judged() -> None:
@@ -234,7 +236,7 @@ def test_a_training_of_another_kind_is_judged() -> None:
     wrong = crosscheck.perceptron("or", epochs=SHORT, replace={"torch": module})
     (finding,) = wrong.findings
     assert (finding.framework, finding.part, finding.epoch) == ("torch", "optimiser", 2)
-    assert finding.message == "momentum: 0.0 in JAX, 0.9 in PyTorch"
+    assert_facts(facts_of(wrong.comparisons["torch"]), Fact("option", role="momentum", torch="0.9", jax="0.0"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -255,7 +257,7 @@ def test_a_learning_rate_is_named_when_it_differs_in_the_sixth_digit(dtype: str)
             return step, (weights, tx.init(weights))
 
     report = crosscheck.perceptron("or", dtype=dtype, epochs=5, replace={"jax": faster})
-    assert report.findings[0].message.startswith("JAX's learning rate is 0.100001, PyTorch's 0.1")
+    assert_facts(facts_of(report.comparisons["jax"]), Fact("rate", torch="0.1", jax="0.100001"))
 
 
 @pytest.mark.full

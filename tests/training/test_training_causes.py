@@ -1,6 +1,5 @@
 """A loss that is made of those of parts of the batch."""
 
-import re
 from typing import Any
 
 import jax
@@ -9,8 +8,11 @@ import numpy as np
 import optax
 import pytest
 import torch
+from facts import assert_facts, facts_of
 from torch import nn
 from trained import Training
+
+from crosscheck import Fact
 
 RATE = 0.1
 
@@ -46,20 +48,21 @@ def accumulated(cut: Any) -> Training:
 
 
 @pytest.mark.parametrize(
-    ("cut", "words"),
+    ("cut", "facts"),
     [
-        (lambda of, batch: of(*batch), ""),
+        (lambda of, batch: of(*batch), ()),
         (
             lambda of, batch: sum(of(*(array[4 * k : 4 * k + 4] for array in batch)) for k in range(3)) / 3,
-            r"the loss, from step 1 on: JAX's loss is the mean of those of 3 microbatches \(4 rows each\)",
+            (Fact("microbatches", "mean", jax="3", where="4 rows each"),),
         ),
         (
             lambda of, batch: of(*(array[::2] for array in batch)) + of(*(array[1::2] for array in batch)),
-            r"JAX's loss is the sum of those of 2 microbatches \(every second row in one\), PyTorch's is that of the batch",
+            (Fact("microbatches", "sum", jax="2", where="every second row in one"),),
         ),
     ],
 )
-def test_a_loss_of_parts_of_the_batch_is_named(cut: Any, words: str) -> None:
+def test_a_loss_of_parts_of_the_batch_is_named(cut: Any, facts: tuple[Fact, ...]) -> None:
     report = accumulated(cut).compared()
-    assert report.passed == (not words), report
-    assert re.search(words, report.verdict), report.verdict
+    assert report.passed == (not facts), report
+    assert_facts(facts_of(report), *facts)
+    assert [(fault.part, fault.step) for fault in report.faults] == [("loss", 1)] * len(facts)

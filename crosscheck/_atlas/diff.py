@@ -10,6 +10,7 @@ from crosscheck._atlas.report import Atlas
 from crosscheck._frameworks.lacking import Lacking
 from crosscheck._records.implementations import FRAMEWORKS, on_screen
 from crosscheck._records.names import ORDER_NAMES
+from crosscheck._records.worded import Worded
 from crosscheck._verdict.judged import ALONE, EXACT
 
 Setting = tuple[int, str, tuple[str, ...], str]
@@ -25,15 +26,16 @@ def compare(old: Atlas, new: Atlas) -> tuple[tuple[Change, ...], tuple[str, ...]
     shared = Shared({*before.dtypes} & {*after.dtypes}, {*before.modes} & {*after.modes}, lacking)
     same_inputs = (before.seed, before.quick) == (after.seed, after.quick)
     notes = [
-        f"only in the {which} atlas, so not compared: {', '.join(more)}"
+        Worded(f"only in the {which} atlas, so not compared: {', '.join(more)}", "only in one atlas", which, *more)
         for which, coverage, other, (here, there) in (("old", before, after, lacking), ("new", after, before, lacking[::-1]))
         if (more := _beyond(coverage, other, here, there))
     ]
     if not same_inputs:
-        notes.append(
+        words = (
             f"the old atlas has {_sampling(before)}, the new one {_sampling(after)}: how many inputs show a disagreement, "
             "and its largest error, are not compared"
         )
+        notes.append(Worded(words, "other inputs"))
     functions = {*before.functions} & {*after.functions}
     olds, news = ({row.id: row for row in atlas.rows if row.function in functions} for atlas in (old, new))
     changes: list[Change] = []

@@ -1,10 +1,9 @@
 """sigmoid's lost tail as a deviation that is declared as a test wishes, and what the run then says of it."""
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
-from facts import Worded, kind_of
+from facts import kind_of
 
 import crosscheck
 from crosscheck import Activation, Deviation, Region, Report, Seen
@@ -41,8 +40,3 @@ def declared(*regions: Region, **changes: Any) -> Activation:
 def failures(report: Report) -> set[str]:
     """The kinds of the findings that fail a run."""
     return {kind_of(finding.message) for finding in report.findings if finding.failed}
-
-
-def subjects(messages: Iterable[str]) -> set[tuple[object, ...]]:
-    """What messages of findings say: the kind of each, and what it is about, such as an anchor or a mode."""
-    return {(message.kind, *message.about) for message in messages if isinstance(message, Worded)}

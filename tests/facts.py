@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from crosscheck import Fact, TrainingReport
 from crosscheck._records.worded import Worded, kind_of
 
-__all__ = ["Worded", "assert_facts", "facts_of", "has_fact", "kind_of"]
+__all__ = ["Worded", "assert_facts", "facts_of", "has_fact", "kind_of", "subjects"]
 
 
 def assert_facts(facts: Iterable[Fact], *expected: Fact) -> None:
@@ -23,6 +23,11 @@ def has_fact(facts: Iterable[Fact], expected: Fact) -> bool:
 def facts_of(report: TrainingReport) -> tuple[Fact, ...]:
     """The facts of all faults."""
     return tuple(fact for fault in report.faults for fact in fault.facts)
+
+
+def subjects(texts: Iterable[str]) -> set[tuple[object, ...]]:
+    """The kind of each text, and what it is about, such as an anchor or a mode."""
+    return {(text.kind, *text.about) for text in texts if isinstance(text, Worded)}
 
 
 def _part(fact: Fact, like: Fact) -> Fact:

@@ -1,6 +1,7 @@
 """What compare tells beyond the verdict: which function each side is, the worst and the simplest input, a snippet."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import itertools
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from facts import assert_facts, kind_of
 
 import crosscheck
-from crosscheck import Activation, Fact, PairReport, UsageError, activations, compare, identify
+from crosscheck import Activation, Fact, Identity, PairReport, UsageError, activations, compare, identify
 
 pytestmark = pytest.mark.full
 
@@ -61,30 +62,57 @@ def test_every_function_of_the_catalogue_is_identified_from_its_natives(
 @pytest.mark.parametrize(
     ("function", "side", "dtype", "expected"),
     [
-        (lambda x: F.leaky_relu(x, 0.02), "torch", "float32", "leaky_relu with negative_slope 0.02 (also prelu)"),
-        (lambda x: jnp.where(x < 0, x * 0.3, x), "jax", "float32", "leaky_relu with negative_slope 0.3 (also prelu)"),
-        (lambda x: F.elu(x, 0.7), "torch", "float64", "elu with alpha 0.7"),
-        (lambda x: F.softplus(x, 0.7, 3), "torch", "float64", "softplus with beta 0.7, threshold 3.0"),
-        (lambda x: jax.nn.elu(x, 2.5), "jax", "bfloat16", "elu with alpha 2.5"),
-        (jax.nn.elu, "jax", "float32", "elu with alpha 1.0 (also celu)"),
-        (lambda x: F.hardshrink(x, 0.1), "torch", "float32", "hardshrink with lambd 0.1"),
-        (lambda x: jnp.where(jnp.abs(x) < 3, 0, x), "jax", "float32", "hardshrink with lambd 2.9999999999999996"),
-        (lambda x: F.threshold(x, -2.3, 7.1), "torch", "float64", "threshold with threshold -2.3, value 7.1"),
-        (lambda x: jnp.where(x > 0.75, x, 0), "jax", "float16", "threshold with threshold 0.75, value 0.0"),
-        (lambda x: x / (1 + jnp.exp(-x)), "jax", "float32", "silu"),
-        (lambda x: x * torch.sigmoid(1.702 * x), "torch", "float32", "quick_gelu"),
-        (lambda x: x * jax.nn.sigmoid(1.702 * x), "jax", "float16", "quick_gelu"),
-        (lambda x: (torch.exp(x) - torch.exp(-x)) / (torch.exp(x) + torch.exp(-x)), "torch", "float32", "tanh"),
-        (torch.nn.LeakyReLU(0.1), "torch", "float16", "leaky_relu with negative_slope 0.1 (also prelu)"),
-        (lambda x: torch.softmax(x, 0), "torch", "float32", "softmax with axis 0"),
-        (lambda x: jnp.exp(x) / jnp.exp(x).sum(-1, keepdims=True), "jax", "float32", "softmax with axis -1"),
-        (lambda x: F.layer_norm(x, x.shape[-1:], eps=1e-6), "torch", "float32", "standardize with axis -1, epsilon 1e-06"),
-        (lambda x: jax.nn.standardize(x, 0, epsilon=0.003), "jax", "float64", "standardize with axis 0, epsilon 0.003"),
-        (lambda x: F.layer_norm(x, x.shape[-1:], eps=1e-6), "torch", "bfloat16", "standardize with axis -1, epsilon 1e-05"),
+        (
+            lambda x: F.leaky_relu(x, 0.02),
+            "torch",
+            "float32",
+            Identity("leaky_relu", {"negative_slope": 0.02}, also=("prelu",)),
+        ),
+        (
+            lambda x: jnp.where(x < 0, x * 0.3, x),
+            "jax",
+            "float32",
+            Identity("leaky_relu", {"negative_slope": 0.3}, also=("prelu",)),
+        ),
+        (lambda x: F.elu(x, 0.7), "torch", "float64", Identity("elu", {"alpha": 0.7})),
+        (lambda x: F.softplus(x, 0.7, 3), "torch", "float64", Identity("softplus", {"beta": 0.7, "threshold": 3.0})),
+        (lambda x: jax.nn.elu(x, 2.5), "jax", "bfloat16", Identity("elu", {"alpha": 2.5})),
+        (jax.nn.elu, "jax", "float32", Identity("elu", {"alpha": 1.0}, also=("celu",))),
+        (lambda x: F.hardshrink(x, 0.1), "torch", "float32", Identity("hardshrink", {"lambd": 0.1})),
+        (lambda x: jnp.where(jnp.abs(x) < 3, 0, x), "jax", "float32", Identity("hardshrink", {"lambd": 2.9999999999999996})),
+        (lambda x: F.threshold(x, -2.3, 7.1), "torch", "float64", Identity("threshold", {"threshold": -2.3, "value": 7.1})),
+        (lambda x: jnp.where(x > 0.75, x, 0), "jax", "float16", Identity("threshold", {"threshold": 0.75, "value": 0.0})),
+        (lambda x: x / (1 + jnp.exp(-x)), "jax", "float32", Identity("silu")),
+        (lambda x: x * torch.sigmoid(1.702 * x), "torch", "float32", Identity("quick_gelu")),
+        (lambda x: x * jax.nn.sigmoid(1.702 * x), "jax", "float16", Identity("quick_gelu")),
+        (lambda x: (torch.exp(x) - torch.exp(-x)) / (torch.exp(x) + torch.exp(-x)), "torch", "float32", Identity("tanh")),
+        (torch.nn.LeakyReLU(0.1), "torch", "float16", Identity("leaky_relu", {"negative_slope": 0.1}, also=("prelu",))),
+        (lambda x: torch.softmax(x, 0), "torch", "float32", Identity("softmax", {"axis": 0})),
+        (lambda x: jnp.exp(x) / jnp.exp(x).sum(-1, keepdims=True), "jax", "float32", Identity("softmax", {"axis": -1})),
+        (
+            lambda x: F.layer_norm(x, x.shape[-1:], eps=1e-6),
+            "torch",
+            "float32",
+            Identity("standardize", {"axis": -1, "epsilon": 1e-06}),
+        ),
+        (
+            lambda x: jax.nn.standardize(x, 0, epsilon=0.003),
+            "jax",
+            "float64",
+            Identity("standardize", {"axis": 0, "epsilon": 0.003}),
+        ),
+        (
+            lambda x: F.layer_norm(x, x.shape[-1:], eps=1e-6),
+            "torch",
+            "bfloat16",
+            Identity("standardize", {"axis": -1, "epsilon": 1e-05}),
+        ),
     ],
 )
-def test_a_function_is_identified_by_what_it_computes(function: Any, side: str, dtype: str, expected: str) -> None:
-    assert str(identify(function, side, dtype=dtype)) == expected
+def test_a_function_is_identified_by_what_it_computes(function: Any, side: str, dtype: str, expected: Identity) -> None:
+    identity = identify(function, side, dtype=dtype)
+    assert identity is not None
+    assert dataclasses.replace(identity, inputs=0, exceptions=0) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,7 +152,8 @@ def test_identify_refuses_what_it_does_not_know(arguments: Any, options: Any, pa
 
 def test_the_report_says_which_function_each_side_is() -> None:
     report = compare(lambda x: F.elu(x, 0.7), jax.nn.elu)
-    said = "the PyTorch function is elu with alpha 0.7, the JAX function is elu with alpha 1.0 (also celu)"
+    torch_identity, jax_identity = (report.diagnosis.identities[side] for side in ("torch", "jax"))
+    said = f"the PyTorch function is {torch_identity}, the JAX function is {jax_identity}"
     assert said in report.verdict
     assert f"identity  {said}" in report.story()
     none = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x))

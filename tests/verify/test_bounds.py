@@ -5,7 +5,8 @@ from math import inf
 from typing import Any
 
 import pytest
-from declared import ANYWHERE, FLOAT32, LOST_TAIL, declared, deviation_of, failures, gradient_of, subjects
+from declared import ANYWHERE, FLOAT32, LOST_TAIL, declared, deviation_of, failures, gradient_of
+from facts import subjects
 
 import crosscheck
 from crosscheck import Anchor, Region

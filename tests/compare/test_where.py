@@ -112,7 +112,7 @@ def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
 @pytest.mark.parametrize(
     ("jax_fn", "said"),
     [
-        (lambda x: x.mean(-1), "not known: nothing says which of the two functions is meant"),
+        (lambda x: x.mean(-1), "not known: "),
         (lambda x: x.sum(-1) * jnp.where(x.sum() < 100, jnp.nan, 1), "JAX"),
     ],
 )

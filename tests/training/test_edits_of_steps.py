@@ -63,8 +63,8 @@ def test_a_mistake_beside_a_product_that_jax_computes_twice_is_named_at_each_ste
 
 
 def test_another_step_than_the_last_is_named() -> None:
-    said = "JAX computes the first of the steps, PyTorch the last of 4"
-    assert said in of_leaky(place=0, twice=False).verdict
+    (fault,) = of_leaky(place=0, twice=False).faults
+    assert_facts(fault.facts, Fact("other", torch="the last of 4", jax="the first of the steps"))
 
 
 def in_place(x: Any) -> Any:

@@ -39,7 +39,7 @@ def segments(results: ModelResults, faults: Sequence[Fault]) -> tuple[list[Segme
     if not results.located.faults:
         return [], []
     graph = TorchCode(results.torch, results.inputs)
-    made, notes, forms = [], [], dict[object, Form]()
+    made, notes, forms = [], list[str](), dict[object, Form]()
     for number, fault in enumerate(faults[: len(results.located.faults)]):
         try:
             made.append(_segment(results, number, fault, results.kept, graph, forms))

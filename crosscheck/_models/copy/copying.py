@@ -158,6 +158,7 @@ def _results(
     tracer: NumberTracer, given: Mapping[str, Array], *, likeliest: bool
 ) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, Worded]]:
     """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
+    from crosscheck._models.run.index_maps import in_words
     from crosscheck._models.run.places import TorchPlaces, regions
 
     torch_places, state = tracer.torch_places, tracer.find()
@@ -186,7 +187,7 @@ def _results(
         words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
         matches += [(WeightMatch(owner, name, words, hows[name]), None) for owner in names]
     matches += [
-        (WeightMatch(region.torch, region.jax, region.layout, hows[region.jax]), region.mask)
+        (WeightMatch(region.torch, region.jax, in_words(region.steps), hows[region.jax]), region.mask)
         for region in regions(sources, torch_places)
     ]
     return arrays, matches, reasons

@@ -10,6 +10,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.pair.pairing import SAME
 from crosscheck._models.run.places import TorchPlaces
+from crosscheck._records.worded import Worded
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class Sum:
     apart: float
 
     @property
-    def said(self) -> str:
+    def said(self) -> Worded:
         added = self.second >= 0
-        return f"summed: {' + '.join(self.names)}" + ("" if added.all() else f", in {added.sum()} of {added.size} numbers")
+        words = f"summed: {' + '.join(self.names)}" + ("" if added.all() else f", in {added.sum()} of {added.size} numbers")
+        return Worded(words, "summed", *self.names)
 
 
 @dataclass(frozen=True)

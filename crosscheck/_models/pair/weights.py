@@ -21,6 +21,7 @@ from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.report.records import UNIDENTIFIABLE, WeightMatch, unmatched
+from crosscheck._models.run.index_maps import USED_TRANSPOSED, in_words
 from crosscheck._models.run.places import Places, TorchPlaces, float_arrays, jax_places, orders, regions, shaped
 from crosscheck._models.values.names import best, layer_of
 from crosscheck._models.values.uses import Use, digest
@@ -332,8 +333,8 @@ class _Account:
         alike = self._alike()
         matches: list[WeightMatch] = []
         for name, form in self.whole.items():
-            words = form.layout + ", used transposed" * ((form.torch, name) in self.transposed)
-            matches.append(WeightMatch(form.torch, name, words, BY_VALUES, 0.0))
+            used = [USED_TRANSPOSED] * ((form.torch, name) in self.transposed)
+            matches.append(WeightMatch(form.torch, name, in_words(form.steps, *used), BY_VALUES, 0.0))
         reasons = dict.fromkeys(alike, UNIDENTIFIABLE)
         sources = {name: self.source(name) for name in self.jax.names}
         for region in regions(sources, self.places):
@@ -348,7 +349,7 @@ class _Account:
                 self.jax_weights[place] - torch_numbers if whole else (self.jax_weights[place] - torch_numbers)[region.mask]
             )
             largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
-            words = region.layout + (", used transposed" if (name, place) in self.transposed else "")
+            words = in_words(region.steps, *[USED_TRANSPOSED] * ((name, place) in self.transposed))
             how = self.how.get((name, place), BY_VALUES)
             matches.append(WeightMatch(name, place, words, how, float(largest)))
         for name, places in sources.items():

@@ -9,8 +9,9 @@ from math import prod
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
-from crosscheck._models.run.index_maps import in_words, layout
+from crosscheck._models.run.index_maps import layout
 from crosscheck._models.run.places import TorchPlaces
+from crosscheck._records.worded import Worded
 
 FEW = 3
 """The layout of an array shows in one whose axes have at most so many numbers."""
@@ -51,13 +52,13 @@ class Whole:
         return moved.transpose(tuple(self.order.index(axis) for axis in range(len(self.order))))
 
     @property
-    def layout(self) -> str:
-        """The layout in words."""
+    def steps(self) -> list[Worded]:
+        """The layout in steps."""
         if tuple(self.shape[axis] for axis in self.order) != self.there:
-            return in_words(layout(self.seen(np.arange(prod(self.shape)).reshape(self.shape)), self.shape))
+            return layout(self.seen(np.arange(prod(self.shape)).reshape(self.shape)), self.shape)
         # where no axis is folded, a smaller array shows the same
         few = tuple(min(size, FEW) for size in self.shape)
-        return in_words(layout(np.arange(prod(few)).reshape(few).transpose(self.order), few))
+        return layout(np.arange(prod(few)).reshape(few).transpose(self.order), few)
 
 
 class Sources(Mapping[str, Array]):

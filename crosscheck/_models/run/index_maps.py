@@ -9,7 +9,10 @@ from math import prod
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._records.worded import Worded
 
+SAME, PERMUTED = Worded("the same", "same"), Worded("permuted", "permuted")
+TRANSPOSED, USED_TRANSPOSED = Worded("transposed", "transposed"), Worded("used transposed", "used transposed")
 Digit = tuple[int, int]
 """The size and the stride of a part of an axis: an axis of 6 may be 2 x 3, each with its own stride."""
 _ORDINALS = ("first", "second", "third", "fourth")
@@ -21,12 +24,13 @@ def ordinal(number: int) -> str:
     return _ORDINALS[number] if number < len(_ORDINALS) else f"{number + 1}th"
 
 
-def in_words(steps: Sequence[str]) -> str:
-    """A layout in words."""
-    return ", ".join(steps) or "the same"
+def in_words(steps: Sequence[Worded], *more: Worded) -> Worded:
+    """A layout in words, about its steps, and more of it."""
+    every = [*(steps or [SAME]), *more]
+    return Worded(", ".join(every), "layout", *((step.kind, *step.about) for step in every))
 
 
-def layout(places: Array, shape: tuple[int, ...]) -> list[str]:
+def layout(places: Array, shape: tuple[int, ...]) -> list[Worded]:
     """Describe how an array is made from another array of a given shape: in some steps, or in none if it is the same.
 
     Args:
@@ -37,22 +41,25 @@ def layout(places: Array, shape: tuple[int, ...]) -> list[str]:
         return []
     vectors = _separated(places)
     if vectors is None:
-        return ["permuted"]
-    words: list[str] = []
+        return [PERMUTED]
+    words: list[Worded] = []
     digits: list[list[Digit]] = []
     for vector in vectors:
         factors = _factored(vector)
         if factors is None:
             blocks = _blocks(vector)
             if blocks is None:
-                words.append(f"its {len(vector)} rows permuted" if len(vectors) > 1 else "permuted")
+                words.append(
+                    Worded(f"its {len(vector)} rows permuted", "rows", len(vector)) if len(vectors) > 1 else PERMUTED
+                )
                 factors = _factored(np.sort(vector) - vector.min())
             else:
                 order, ordered = blocks
-                words.append(f"its {len(order)} parts in the order {', '.join(str(k + 1) for k in order)}")
+                said = f"its {len(order)} parts in the order {', '.join(str(k + 1) for k in order)}"
+                words.append(Worded(said, "parts", *order))
                 factors = _factored(ordered)
         if factors is None:
-            return ["permuted"]
+            return [PERMUTED]
         digits.append(factors)
     return [*_axes(digits, places, shape), *words]
 
@@ -100,7 +107,7 @@ def _blocks(vector: Array) -> tuple[list[int], Array] | None:
     return [int(rank) for rank in ranks], np.sort(vector) - vector.min()
 
 
-def _axes(digits: list[list[Digit]], places: Array, shape: tuple[int, ...]) -> list[str]:
+def _axes(digits: list[list[Digit]], places: Array, shape: tuple[int, ...]) -> list[Worded]:
     """The permutation of the axes, and which are split or folded."""
     strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
@@ -123,35 +130,36 @@ def _axes(digits: list[list[Digit]], places: Array, shape: tuple[int, ...]) -> l
     }
     if flipped:
         in_space = len(shape) > 2 and flipped == {axis for axis in range(2, len(shape)) if shape[axis] > 1}
-        words.append("flipped in space" if in_space else f"flipped along {', '.join(map(str, sorted(flipped)))}")
+        where = "in space" if in_space else f"along {', '.join(map(str, sorted(flipped)))}"
+        words.append(Worded(f"flipped {where}", "flipped", *sorted(flipped)))
     words += _split(every, places, shape, strides)
     words += _folded(digits, owners, every, shape)
     return words
 
 
-def _permutation(order: list[int], shape: tuple[int, ...], result: tuple[int, ...]) -> list[str]:
+def _permutation(order: list[int], shape: tuple[int, ...], result: tuple[int, ...]) -> list[Worded]:
     several = [axis for axis, size in enumerate(shape) if size > 1]
     if len(set(order)) != len(order):
         return []  # an axis in several places is described as folded
     if order == sorted(order):
         return []
     if len(order) == 2 and len(shape) == 2:
-        return ["transposed"]
+        return [TRANSPOSED]
     if len(shape) in _SPACE and len(result) == len(shape):
         space = _SPACE[len(shape)]
         inside = list(range(2, len(shape)))
         for names, last in (("OI", (1, 0)), ("IO", (0, 1))):
             axes = [*inside, *last]
             if [axis for axis in axes if axis in several] == order and tuple(shape[axis] for axis in axes) == result:
-                return [f"{names}{space} to {space}IO"]
+                return [Worded(f"{names}{space} to {space}IO", "axes", *axes)]
     if len(order) == 2:
-        return ["transposed"]
-    return [f"its axes in the order {', '.join(map(str, order))}"]
+        return [TRANSPOSED]
+    return [Worded(f"its axes in the order {', '.join(map(str, order))}", "axes", *order)]
 
 
-def _split(every: list[tuple[int, int, int]], places: Array, shape: tuple[int, ...], strides: list[int]) -> list[str]:
+def _split(every: list[tuple[int, int, int]], places: Array, shape: tuple[int, ...], strides: list[int]) -> list[Worded]:
     """Which part of the other array this is."""
-    words = []
+    words: list[Worded] = []
     start = int(places.min())
     for axis, size in enumerate(shape):
         own = [(count, stride) for count, stride, owner in every if owner == axis]
@@ -161,27 +169,29 @@ def _split(every: list[tuple[int, int, int]], places: Array, shape: tuple[int, .
         first = start // strides[axis] % size
         nearest = min((abs(stride) for _, stride in own), default=strides[axis])
         if size % covered == 0 and nearest == strides[axis] and first % covered == 0:
-            words.append(f"split in {size // covered}: this is the {ordinal(first // covered)}")
+            parts, number = size // covered, first // covered
+            words.append(Worded(f"split in {parts}: this is the {ordinal(number)}", "split", parts, number))
         else:
-            words.append(f"{covered} of {size} along {axis}, from {first} on")
+            said = f"{covered} of {size} along {axis}, from {first} on"
+            words.append(Worded(said, "some", covered, size, axis, first))
     return words
 
 
 def _folded(
     digits: list[list[Digit]], owners: list[list[int]], every: list[tuple[int, int, int]], shape: tuple[int, ...]
-) -> list[str]:
+) -> list[Worded]:
     """Axes that one side holds as one axis and the other side as several."""
-    words = []
+    words: list[Worded] = []
     for axis in range(len(shape)):
         if sum(axis in row for row in owners) > 1:
             sizes = [count for count, _, owner in every if owner == axis]
-            words.append(f"heads folded: {prod(sizes)} as {' x '.join(map(str, sizes))}")
+            words.append(Worded(f"heads folded: {prod(sizes)} as {' x '.join(map(str, sizes))}", "folded", *sizes))
     for row, names in zip(digits, owners, strict=True):
         if any(abs(left[1]) < abs(right[1]) for left, right in pairwise(row)):
             was = sorted(row, key=lambda digit: -abs(digit[1]))
-            words.append(f"the flattened {_sizes(was)} in the order {_sizes(row)}")
+            words.append(Worded(f"the flattened {_sizes(was)} in the order {_sizes(row)}", "reordered", *row))
         elif len(set(names)) > 1:
-            words.append(f"{_sizes(row)} flattened")
+            words.append(Worded(f"{_sizes(row)} flattened", "flattened", *row))
     return words
 
 

@@ -15,10 +15,11 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.jax_uses import uses as uses_of
-from crosscheck._models.run.index_maps import in_words, layout, ordinal
+from crosscheck._models.run.index_maps import PERMUTED, layout, ordinal
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
+from crosscheck._records.worded import Worded
 
 Seen = tuple[Array | None, ...]
 """For each weight of a use, the places of its numbers."""
@@ -194,13 +195,8 @@ class ArrayPart:
 
     torch: str
     jax: str
-    steps: list[str]
+    steps: list[Worded]
     mask: Array
-
-    @property
-    def layout(self) -> str:
-        """The steps in words."""
-        return in_words(self.steps)
 
 
 def regions(sources: Mapping[str, Array], torch: Places) -> list[ArrayPart]:
@@ -214,21 +210,23 @@ def regions(sources: Mapping[str, Array], torch: Places) -> list[ArrayPart]:
     return parts
 
 
-def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> list[str]:
+def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> list[Worded]:
     whole = bool(mask.all())
     where = [np.arange(size) for size in mask.shape] if whole else [np.unique(axis) for axis in np.nonzero(mask)]
     if not whole and not mask[np.ix_(*where)].all():
-        return ["permuted"]
+        return [PERMUTED]
     inside = places if whole else places[np.ix_(*where)]
     cut = [axis for axis, own in enumerate(where) if len(own) < mask.shape[axis]]
     shape = torch.shapes[owner]
     if len(cut) == 1 and len(where[cut[0]]) == 1 and inside.ndim > len(shape):
         axis = cut[0]
         steps = layout(inside.reshape([n for k, n in enumerate(inside.shape) if k != axis]), shape)
-        return [*steps, f"stacked: slice {int(where[axis][0]) + 1} of {mask.shape[axis]}"]
+        number, count = int(where[axis][0]), mask.shape[axis]
+        return [*steps, Worded(f"stacked: slice {number + 1} of {count}", "stacked", number, count)]
     steps = layout(inside, shape)
     if len(present) > 1:
-        steps.append(f"joined of {', '.join(present)}: this is the {ordinal(present.index(owner))}")
+        number = present.index(owner)
+        steps.append(Worded(f"joined of {', '.join(present)}: this is the {ordinal(number)}", "joined", number, *present))
     return steps
 
 

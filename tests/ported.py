@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from facts import Worded
 from torch import nn
 
 from crosscheck import WeightMatch
@@ -39,6 +40,11 @@ def weights_of(model: nn.Module) -> dict[str, np.ndarray]:
 def told(matches: Matches) -> dict[tuple[str | None, str | None], str | None]:
     """By the names on both sides: the layout, or why there is no partner."""
     return {(match.torch, match.jax): match.layout or match.reason for match in matches}
+
+
+def steps(matches: Matches) -> dict[tuple[str | None, str | None], tuple[Any, ...]]:
+    """By the names on both sides: the steps of the layout, each of a kind, with its numbers."""
+    return {(match.torch, match.jax): match.layout.about for match in matches if isinstance(match.layout, Worded)}
 
 
 def linear(p: Mapping[str, Any], x: Any) -> Any:

@@ -39,6 +39,7 @@ from ported import (
     randomised,
     scanned,
     stacked_params,
+    steps,
     told,
     twin_params,
     twins,
@@ -108,7 +109,7 @@ def test_joined_projections_in_another_order_are_carried_in_the_order_that_jax_u
 
     expected = joined_params(weights_of(model), (2, 0, 1))
     tree, matches = crosscheck.copy_weights(model, port, [X], params=fresh(expected))
-    assert told(matches)["qkv.weight", "['qkv']['w']"] == "transposed, its 3 parts in the order 3, 1, 2"
+    assert steps(matches)["qkv.weight", "['qkv']['w']"] == (("transposed",), ("parts", 2, 0, 1))
     # a bias of the keys changes no attention: only where it stands follows from the product
     assert apart(tree, expected) == set()
 

@@ -168,8 +168,7 @@ _WORDS = {
     "average kept": "JAX keeps {jax} of the average of the weights, PyTorch {torch}",
     "averaged": "JAX averages the weights {jax} the step, PyTorch those {torch} it",
     "accumulated": "JAX gives its optimiser the sum of all gradients so far, PyTorch those of this step",
-    "given": "JAX gives its optimiser {jax} times PyTorch's",
-    "clipped": "JAX gives its optimiser {jax} times PyTorch's gradients, as clipping does",
+    "given": "JAX gives its optimiser {jax} times PyTorch's gradients",
     "clipped otherwise": "the gradients that JAX gives its optimiser are {jax} times PyTorch's",
     "clipped in PyTorch": "PyTorch gives its optimiser {torch} times the gradients, as clipping does, and JAX those "
     "themselves",

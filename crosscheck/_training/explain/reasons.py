@@ -31,8 +31,7 @@ def reason(results: StepResults, departure: Departure, jax_batches: Sequence[Inp
         by_itself = departure.stage in (LOSS, GRADIENTS, STATISTICS, AVERAGE)
         return Reason(departure.stage if by_itself else OPTIMISER)
     if departure.stage == LOSS:
-        other = other_data(departure, jax_batches)
-        if other:
+        if other := other_data(departure, jax_batches):
             return Reason(DATA, other)
         if ignored := ignored_data(results, departure, jax_batches):
             return Reason(MODEL, ignored)

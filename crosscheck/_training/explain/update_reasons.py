@@ -55,7 +55,7 @@ def of_clipping(results: StepResults, departure: Departure) -> Reason | None:
             return None
         if steady(results, departure) and (why := as_sum(factor)):
             return Reason(GRADIENTS, (Fact("given", jax=f"{factor:.6g}", near=why),))
-        return Reason(CLIPPING, (Fact("clipped", jax=f"{factor:.6g}"),))
+        return Reason(CLIPPING, (Fact("given", jax=f"{factor:.6g}", near="as clipping does"),))
     if factor is not None and ratio is not None and abs(factor * ratio - 1) > SAME_RATIO:
         if (norms := _norms(results, departure)) is not None:
             jax_norm, torch_norm = norms

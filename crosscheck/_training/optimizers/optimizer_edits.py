@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from itertools import combinations
 from typing import Any
@@ -97,14 +97,13 @@ def _decay_without_rate(optimizer: Any) -> None:
 def edits(optimizer: Any) -> Iterator[tuple[tuple[Fact, ...], Callable[[Any], None]]]:
     """What each edit that fits an optimiser, and then each two of them, would mean of optax, and the edit."""
     single = list(_single(optimizer))
-    yield from (((fact,), edit) for fact, edit in single)
-    for (fact, first), (also, second) in combinations(single, 2):
-        yield (fact, also), partial(_both, first, second)
+    for some in (*combinations(single, 1), *combinations(single, 2)):
+        yield tuple(fact for fact, _ in some), partial(_all, [edit for _, edit in some])
 
 
-def _both(first: Callable[[Any], None], second: Callable[[Any], None], optimizer: Any) -> None:
-    first(optimizer)
-    second(optimizer)
+def _all(several: Sequence[Callable[[Any], None]], optimizer: Any) -> None:
+    for edit in several:
+        edit(optimizer)
 
 
 def _single(optimizer: Any) -> Iterator[tuple[Fact, Callable[[Any], None]]]:

@@ -17,7 +17,7 @@ from crosscheck._explain.names import line_of
 from crosscheck._explain.rules import AT_NODES, AT_VALUES, EXCHANGES, LATE, OF_ARRAYS, OF_TABLES, Rule
 from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.settings import of_functions, scaled_product
-from crosscheck._explain.values import exchanged_inputs
+from crosscheck._explain.values import exchanged_inputs, exchanged_starts
 
 Stage = tuple[Sequence[Rule], Sequence[int]]
 """Rules, and the nodes at which they are tried."""
@@ -176,6 +176,7 @@ class MistakeSearch:
         yield EXCHANGES, segment.nodes
         yield AT_VALUES, [*self._operands, *segment.targets]
         yield OF_ARRAYS, [value for value in segment.users if value not in segment.data]
+        yield [exchanged_starts], segment.starts  # they are few; of all values in a large segment, not all can be tried
 
     def _late(self) -> tuple[Stage, Stage]:
         """The rules that take longer: for values that something wrong uses, and for all others."""

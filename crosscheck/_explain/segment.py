@@ -235,6 +235,11 @@ class GraphSegment:
         nodes = self.graph.nodes
         return [node for node in self.users if isinstance(leaf := nodes[node], Leaf) and leaf.label]
 
+    @property
+    def starts(self) -> list[int]:
+        """The data that enters the segment: inputs of the program, and values at the landmarks before."""
+        return [value for value in self.users if value in self.data and value not in self.nodes]
+
     @cached_property
     def behind(self) -> Mapping[int, frozenset[int]]:
         """The nodes that each value reaches, itself among them."""

@@ -188,6 +188,11 @@ def exchanged_inputs(segment: GraphSegment, value: int) -> Iterator[Edit]:
     yield from _exchanged(segment, value, segment.inputs)
 
 
+def exchanged_starts(segment: GraphSegment, value: int) -> Iterator[Edit]:
+    """Two values of one shape that enter the segment, exchanged."""
+    yield from _exchanged(segment, value, segment.starts)
+
+
 def exchanged_values(segment: GraphSegment, value: int) -> Iterator[Edit]:
     """Two values of one shape, exchanged wherever they are used."""
     yield from _exchanged(segment, value, segment.users)

@@ -66,6 +66,27 @@ def test_the_scale_of_attention_is_named() -> None:
     assert has_fact(fault.facts, Fact("form", "the product's scale", torch="1 / 2.82843", jax="1"))
 
 
+def test_keys_and_values_exchanged_are_named_among_many_tokens() -> None:
+    """What enters a segment is exchanged before its many inner values, for which there would be too much to compute."""
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v, self.o = (nn.Linear(64, 64) for _ in range(4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = (layer(x).view(2, 64, 16, 4).transpose(1, 2) for layer in (self.q, self.k, self.v))
+            return self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        q, k, v = (linear(p, name, x).reshape(2, 64, 16, 4) for name in ("q", "v", "k"))
+        scores = jax.nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", q / 2, k))
+        return linear(p, "o", jnp.einsum("bhqk,bkhd->bqhd", scores, v).reshape(x.shape))
+
+    fault = only_fault(compared(seeded(Attention()), port, normal(2, 64, 64)))
+    assert has_fact(fault.facts, Fact("exchange", torch="the result of k", jax="the result of v"))
+
+
 class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()

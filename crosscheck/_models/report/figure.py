@@ -40,7 +40,7 @@ def draw(layers: Sequence[Layer], faults: Sequence[Fault]) -> Figure:
                 fault.where, (at, local[at]), xytext=(6, 8), textcoords="offset points", fontsize=8, color="#CC0000"
             )
     axes.set_yscale("log")
-    axes.set_ylim(bottom=LOWEST / 2)
+    axes.set_ylim(LOWEST / 2, 10 * axes.get_ylim()[1])  # room for what is written above the highest point
     axes.set_xlabel("landmarks, in the order in which JAX reaches them")
     axes.set_ylabel("largest error of an element, relative")
     axes.grid(alpha=0.3)

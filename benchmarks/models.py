@@ -2,7 +2,8 @@
 
 ``python benchmarks/models.py SIZE`` prints, for values and with gradients, the CPU seconds of a comparison, their ratio to
 one forward pass of both models, and the memory beyond both models. ``python benchmarks/models.py SIZE mistakes`` plants one
-mistake after the other in a layer, or those that are named, and prints what is said of it. The sizes are below.
+mistake after the other in a layer, or those that are named, and prints what is said of it. With ``copy`` for ``mistakes``,
+it measures `crosscheck.copy_weights`, and asserts that the copy has all weights. The sizes are below.
 """
 
 import json
@@ -177,6 +178,19 @@ def measured(size: str) -> dict[str, Any]:
     return figures
 
 
+def copied(size: str) -> dict[str, Any]:
+    """Copying all weights into a model whose weights are zero."""
+    model, params, ids, layers = built(size)
+    empty = jax.tree.map(jnp.zeros_like, params)
+    start = time.process_time()
+    (filled, _), above = most_held(
+        partial(crosscheck.copy_weights, model, partial(port, layers=layers), [ids], params=empty)
+    )
+    taken = time.process_time() - start
+    assert all(np.array_equal(filled[name], params[name]) for name in params)
+    return {"CPU seconds": round(taken, 1), "GB above": round(above, 2)}
+
+
 def mistakes(size: str, some: Sequence[str]) -> None:
     """Plant each mistake in one layer, and print what is said of it."""
     model, params, ids, layers = built(size)
@@ -193,4 +207,4 @@ if __name__ == "__main__":
     if sys.argv[2:3] == ["mistakes"]:
         mistakes(chosen, sys.argv[3:] or MISTAKES)
     else:
-        print(json.dumps(measured(chosen), indent=2))
+        print(json.dumps((copied if sys.argv[2:3] == ["copy"] else measured)(chosen), indent=2))

@@ -17,8 +17,9 @@ import pytest
 import torch
 from facts import assert_facts, facts_of, has_fact
 from sampled import sampled
-from trained import MISTAKES, Mistake, Training, images, sequences, transformer
+from trained import Training, images, sequences, transformer
 from trained_linear import RATE, linear
+from trained_mistakes import MISTAKES, Mistake
 
 from crosscheck import Fact, TrainingReport
 

@@ -321,10 +321,9 @@ class GraphSegment:
 
     @property
     def lost_arrays(self) -> list[int]:
-        """The arrays that PyTorch's module holds, such as rotary frequencies, of which JAX's program has no numbers."""
-        leaves = (value for value in self.users if value not in self.data)
-        held = [value for value in leaves if isinstance(leaf := self.graph.nodes[value], Leaf) and leaf.name]
-        return [value for value in held if not self.has(moments(self.values[value]))]
+        """PyTorch's arrays that no data enters, such as rotary frequencies, of which JAX's program has no numbers."""
+        fixed = [value for value in self.users if value not in self.data and isinstance(self.values[value], torch.Tensor)]
+        return [value for value in fixed if not self.has(moments(self.values[value]))]
 
     def gain(self, values: Mapping[int, Any]) -> int:
         """How many of JAX's values that torch does not have it has after a run, less those that it has no longer."""

@@ -73,7 +73,7 @@ def test_where_an_elementwise_function_differs_is_said_by_its_inputs(jax_fn: Any
     x = np.array([0.5, -1.5, 2.0, 0.0, -0.5, 1.0, -2.0, 1.5, -1.0, 2.5], np.float32)
     pair = report(lambda x: x * 1, jax_fn, x)
     assert pair.diagnosis.where == said
-    assert pair.diagnosis.where in pair.verdict
+    assert said in pair.verdict
 
 
 @cache
@@ -112,7 +112,7 @@ def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
 @pytest.mark.parametrize(
     ("jax_fn", "said"),
     [
-        (lambda x: x.mean(-1), "not known: "),
+        (lambda x: x.mean(-1), "not known: nothing says which of the two functions is meant"),
         (lambda x: x.sum(-1) * jnp.where(x.sum() < 100, jnp.nan, 1), "JAX"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_fault_in_the_framework_that_is_there_fails(alone: str) -> None:
     assert [(comparison.implementation, comparison.cause) for comparison in report.comparisons if not comparison.passed] == [
         (alone, "definition")
     ]
-    assert str(report).startswith("FAILED: relu: ")
+    assert str(report).startswith("FAILED: relu: 1 of 2 comparisons")
 
 
 def test_what_is_asked_of_the_missing_framework_alone_is_refused(run: Run, alone: str) -> None:

@@ -95,6 +95,7 @@ def test_what_cannot_be_written_as_code_is_said() -> None:
     assert not report.passed
     assert report.segments == ()
     assert subjects(report.notes) == {("segment not saved", "1")}
+    assert report.notes == ("the segment of 1 cannot be saved: while cannot be written as one call",)
 
 
 def test_a_right_port_has_no_segments(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def failed() -> Report:
 
 
 def test_the_first_line_is_the_verdict(passed: Report, failed: Report) -> None:
-    assert str(passed).startswith("PASSED: sigmoid: ")
+    assert str(passed).startswith("PASSED: sigmoid: no undeclared disagreement in ")
     assert str(failed).startswith("FAILED: relu: ")
 
 
@@ -38,8 +38,7 @@ def test_a_failure_names_side_cause_input_and_results(failed: Report) -> None:
 
 
 def test_the_deviations_are_listed_with_their_reasons(passed: Report) -> None:
-    declared = next(d for d in crosscheck.activations["sigmoid"].deviations if d.id == "sigmoid-derivative-lost-tail")
-    assert f"{declared.id} {declared.cause} {declared.reason}" in " ".join(str(passed).split())
+    assert "sigmoid-derivative-lost-tail inaccurate At large x the derivatives lose digits" in " ".join(str(passed).split())
 
 
 def test_json_has_the_documented_layout(passed: Report, tmp_path: Path) -> None:
@@ -89,4 +88,4 @@ def test_an_interrupted_write_leaves_the_old_file(failed: Report, tmp_path: Path
 
 def test_nothing_compared_is_a_failure() -> None:
     assert not Report((), {}).passed
-    assert str(Report((), {})).startswith("FAILED: ")
+    assert str(Report((), {})) == "FAILED: nothing was compared."

@@ -32,7 +32,7 @@ def test_json_holds_every_loss(learned: PerceptronReport, tmp_path: Path) -> Non
 
 def test_the_text_shows_every_tenth_loss_and_the_verdict(learned: PerceptronReport) -> None:
     text = str(learned)
-    assert text.startswith("AGREE: or, float32, 100 epochs: ")
+    assert text.startswith("AGREE: or, float32, 100 epochs: they differ by rounding.")
     shown = [line.split()[0] for line in text.splitlines()[3:14]]
     assert shown == ["1", *(f"{n}0" for n in range(1, 11))]
     for part in ("accuracy", "[0, 1, 1, 1]", "First difference: epoch", "started one ulp away"):

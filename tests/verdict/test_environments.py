@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cli
+import jax
 import pytest
 import recorded_here
 import torch
@@ -64,7 +65,10 @@ def test_what_is_new_where_nothing_is_on_record_is_shown_and_does_not_fail() -> 
     assert all(comparison.passed and comparison.uncovered["definition"].count > 100 for comparison in new)
     said = " ".join(str(report).split())
     assert said.startswith("PASSED: hard_tanh: ")
-    assert "torch-0-jax-0-none" in said
+    assert f"; new disagreements of the frameworks in {len(new)} comparisons: this environment is not on record. " in said
+    assert "New, not on record of torch-0-jax-0-none: hard_tanh value, float32 eager: torch: definition" in said
+    assert f"torch {torch.__version__}, jax {jax.__version__}, cpu" in said
+    assert "the frameworks are compared with torch-0-jax-0-none, the nearest that is; " in said
     summary = report.data()["summary"]
     assert (summary["new"], summary["compared_with"]) == (len(new), "torch-0-jax-0-none")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,15 @@ class _Gathered:
     spread: float
     known: BoolArray
 
+    def add(self, places: Any, gradient: Array, spread: float) -> None:
+        """Add gradients at some places, or at all of them."""
+        if places is ...:
+            self.gradient = self.gradient + gradient.reshape(-1)  # the array may be that of JAX, which is not changed
+        else:
+            np.add.at(self.gradient, places, gradient)
+        self.spread += spread
+        self.known[places] = True
+
 
 class GradientJudge:
     """Judges the gradient by a parameter as soon as those by all its arrays in JAX are there, and keeps none of them."""
@@ -67,11 +77,16 @@ class GradientJudge:
     def _owners(self, leaf: str) -> list[str]:
         """The parameters of torch whose numbers an array of JAX holds; one of a sum twice, if both summands are its."""
         if leaf in self._accounted.whole:
-            return [self._accounted.whole[leaf].torch]
+            return [whole.torch for whole in self._accounted.whole[leaf]]
         return [owner for where in self._where(leaf) for owner, *_ in self._places.split(where)]
 
     def _where(self, leaf: str) -> tuple[Array, ...]:
-        """The places in torch of the numbers of an array of JAX; the gradient of a sum counts for both of its summands."""
+        """The places in torch of the numbers of an array of JAX, unless it holds whole arrays of torch.
+
+        The gradient of a sum counts for both of its summands.
+        """
+        if leaf in self._accounted.whole:
+            return ()
         if leaf in self._accounted.sums:
             return self._accounted.sums[leaf].first, self._accounted.sums[leaf].second
         return (self._accounted.places[leaf],) if leaf in self._accounted.places else ()
@@ -79,26 +94,26 @@ class GradientJudge:
     def add(self, position: int, gradient: Array, noisy: Array | None = None, allowance: float = 1.0) -> None:
         """Take JAX's gradient by one of its arrays, and the same under noise: they may differ so many times as much."""
         leaf = self._model.names[position]
-        whole = self._accounted.whole.get(leaf)
-        if whole is not None and len(self._holders[whole.torch]) == 1:
-            everything = np.ones(whole.shape, bool)
-            moved = 0.0 if noisy is None else allowance * _furthest(gradient, noisy)
-            self._judge(whole.torch, whole.back(gradient), moved, everything)
-            return
+        for whole in self._accounted.whole.get(leaf, ()):
+            self._add(whole.torch, ..., whole.back(gradient), None if noisy is None else whole.back(noisy), allowance)
         for where in self._where(leaf):
             for owner, mask, places in self._places.split(where):
+                self._add(owner, places, gradient[mask], None if noisy is None else noisy[mask], allowance)
+
+    def _add(self, owner: str, places: Any, gradient: Array, noisy: Array | None, allowance: float) -> None:
+        """Take the gradients by numbers of a parameter, at these places of it, or by all of them."""
+        spread = 0.0 if noisy is None else allowance * _furthest(gradient, noisy)
+        if places is ... and owner not in self._gathered:
+            self._gathered[owner] = _Gathered(gradient.reshape(-1), spread, np.ones(gradient.size, bool))
+        else:
+            if owner not in self._gathered:
                 size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
-                if owner not in self._gathered:
-                    self._gathered[owner] = _Gathered(np.zeros(size), 0.0, np.zeros(size, bool))
-                there = self._gathered[owner]
-                np.add.at(there.gradient, places, gradient[mask])
-                if noisy is not None:
-                    there.spread += allowance * _furthest(gradient[mask], noisy[mask])
-                there.known[places] = True
-                self._left[owner] -= 1
-                if not self._left[owner]:
-                    del self._gathered[owner]
-                    self._judge(owner, there.gradient, there.spread, there.known)
+                self._gathered[owner] = _Gathered(np.zeros(size), 0.0, np.zeros(size, bool))
+            self._gathered[owner].add(places, gradient, spread)
+        self._left[owner] -= 1
+        if not self._left[owner]:
+            there = self._gathered.pop(owner)
+            self._judge(owner, there.gradient, there.spread, there.known)
 
     def judged(self, gradients: Iterable[tuple[int, Array]]) -> list[Gradient]:
         """Take all of JAX's gradients, and judge those by every parameter."""

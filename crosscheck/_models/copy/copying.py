@@ -102,18 +102,17 @@ def copied(
     tensors = [*torch_model.named_parameters(), *torch_model.named_buffers()]
     given = {name: held(tensor) for name, tensor in tensors}
     # The search is larger than its results, and ends before they are written.
-    arrays, masked_matches, reasons = _results(
-        NumberTracer(record, model, flat, jax_inputs.leaves), given, likeliest=likeliest
-    )
+    arrays, parts, reasons = _results(NumberTracer(record, model, flat, jax_inputs.leaves), given, likeliest=likeliest)
     filled, numbers = _filled(jax_given, params, arrays)
-    matches = [replace(match, difference=_apart(arrays, numbers, str(match.jax), mask)) for match, mask in masked_matches]
+    matches = [replace(match, difference=_apart(arrays, numbers, str(match.jax), where)) for match, where in parts]
     return filled, listing(record, model, flat, matches, reasons)
 
 
-def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, mask: Array | None) -> float:
-    """The difference between the numbers that JAX's array now holds, in its own dtype, and torch's."""
-    apart = np.abs(held[name].astype(np.float64) - arrays[name].reshape(held[name].shape))
-    return float(apart.max(initial=0.0) if mask is None else apart[mask.reshape(apart.shape)].max(initial=0.0))
+def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, where: Any) -> float:
+    """The difference between the numbers that a part of JAX's array now holds, in its own dtype, and torch's."""
+    numbers = arrays[name]
+    apart = held[name].reshape(numbers.shape)[where].astype(np.float64) - numbers[where]
+    return float(np.abs(apart).max(initial=0.0))
 
 
 def with_random_weights(module: Any, seed: int) -> Any:
@@ -156,8 +155,8 @@ def with_random_weights(module: Any, seed: int) -> Any:
 
 def _results(
     tracer: NumberTracer, given: Mapping[str, Array], *, likeliest: bool
-) -> tuple[dict[str, Array], list[tuple[WeightMatch, Array | None]], dict[str, Worded]]:
-    """The arrays to fill; the matches, each with its part of the array; and why other weights have none."""
+) -> tuple[dict[str, Array], list[tuple[WeightMatch, Any]], dict[str, Worded]]:
+    """The arrays to fill; the matches, each with the index of its part in the array; and why other weights have none."""
     from crosscheck._models.run.index_maps import in_words
     from crosscheck._models.run.places import TorchPlaces, regions
 
@@ -165,7 +164,7 @@ def _results(
     values = TorchPlaces({name: given[name] for name in torch_places.names})
     arrays: dict[str, Array] = {}
     sources: dict[str, Array] = {}
-    matches: list[tuple[WeightMatch, Array | None]] = []
+    matches: list[tuple[WeightMatch, Any]] = []
     reasons: dict[str, Worded] = {}
     hows: dict[str, str] = {}
     for name, (first, second) in state.sources.items():
@@ -185,9 +184,9 @@ def _results(
             continue
         names = [owner for owner, *_ in torch_places.split(np.stack([first, second]))]
         words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
-        matches += [(WeightMatch(owner, name, words, hows[name]), None) for owner in names]
+        matches += [(WeightMatch(owner, name, words, hows[name]), ...) for owner in names]
     matches += [
-        (WeightMatch(region.torch, region.jax, in_words(region.steps), hows[region.jax]), region.mask)
+        (WeightMatch(region.torch, region.jax, in_words(region.steps), hows[region.jax]), region.where)
         for region in regions(sources, torch_places)
     ]
     return arrays, matches, reasons

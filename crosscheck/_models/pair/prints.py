@@ -22,10 +22,10 @@ class Prints:
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
         self._taken: dict[str, Hashable] = {}
-        self.likely = {name: (array.size, float(array.max(initial=-np.inf)) + 0.0) for name, array in arrays.items()}
+        self.likely = {name: likely(array) for name, array in arrays.items()}
         # a NaN is equal to no other one, but its words are
-        likely = groups({name: (size, str(largest)) for name, (size, largest) in self.likely.items()})
-        likelier = (group for names in likely for group in groups({name: bit_sum(arrays[name]) for name in names}))
+        same_size = groups({name: (size, str(largest)) for name, (size, largest) in self.likely.items()})
+        likelier = (group for names in same_size for group in groups({name: bit_sum(arrays[name]) for name in names}))
         alike = (group for names in likelier for group in groups({name: self[name] for name in names}))
         self.copied = {name for group in alike for name in group}
 
@@ -33,6 +33,11 @@ class Prints:
         if name not in self._taken:
             self._taken[name] = fingerprint(self._arrays[name])
         return self._taken[name]
+
+
+def likely(array: Array) -> tuple[int, float]:
+    """The size and the largest number of an array."""
+    return array.size, float(array.max(initial=-np.inf)) + 0.0
 
 
 def groups(keys: Mapping[str, Hashable]) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import starmap
 from math import prod
@@ -16,13 +16,13 @@ from crosscheck._models.pair.neighbours import neighbours
 from crosscheck._models.pair.pairing import WeightPair
 from crosscheck._models.pair.prints import Prints, groups
 from crosscheck._models.pair.sums import Sum, summed
-from crosscheck._models.pair.whole_weights import Sources, Whole
+from crosscheck._models.pair.whole_weights import Sources, Wholes, is_plain, whole_weights
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.report.records import UNIDENTIFIABLE, WeightMatch, unmatched
 from crosscheck._models.run.index_maps import USED_TRANSPOSED, in_words
-from crosscheck._models.run.places import Places, TorchPlaces, float_arrays, jax_places, orders, regions, shaped
+from crosscheck._models.run.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped
 from crosscheck._models.values.names import best, layer_of
 from crosscheck._models.values.uses import Use, digest
 from crosscheck._records.worded import Worded
@@ -39,14 +39,14 @@ class Accounted:
 
     Attributes:
         matches: Those of every parameter and buffer of torch and of every array of JAX, torch's first, in its order.
-        whole: The arrays of JAX that are one array of torch in another layout, by name.
+        whole: The arrays of JAX that are arrays of torch in other layouts, one or one in each slice, by name.
         places: For each array of JAX, the place of each of its numbers in ``TorchPlaces`` of torch's weights; -1 if torch
             has no such number. For arrays that only their position matches, the numbers differ.
         sums: The arrays of JAX that are sums of two weights.
     """
 
     matches: tuple[WeightMatch, ...]
-    whole: Mapping[str, Whole]
+    whole: Mapping[str, Wholes]
     places: Mapping[str, Array]
     sums: Mapping[str, Sum]
 
@@ -80,12 +80,12 @@ class _Account:
         self.torch_weights, self.jax_weights = torch.weights, float_arrays(model)
         self.prints = Prints(self.torch_weights), Prints(self.jax_weights)
         self.places = TorchPlaces(self.torch_weights)
-        self.whole = dict(self._wholes())
+        self.whole = whole_weights(self.torch_weights, self.prints[0], self.jax_weights, self.prints[1])
         self.jax = Places({name: value.shape for name, value in self.jax_weights.items() if name not in self.whole})
         self.sources = np.full(self.jax.total, -1, self.places.dtype)
-        self.known = {form.torch for form in self.whole.values()}, set(self.whole)
+        self.known = {form.torch for forms in self.whole.values() for form in forms}, set(self.whole)
         """The arrays of torch and of JAX that have a match."""
-        self.how = {(form.torch, name): BY_VALUES for name, form in self.whole.items()}
+        self.how = {(form.torch, name): BY_VALUES for name, forms in self.whole.items() for form in forms}
         self.transposed: set[tuple[str, str]] = set()
         self.extra: list[WeightMatch] = []
         self.sums: dict[str, Sum] = {}
@@ -102,30 +102,10 @@ class _Account:
         self.by_uses({"order"}, lambda t, j: BY_POSITION)
         return self.listed()
 
-    def _wholes(self) -> Iterator[tuple[str, Whole]]:
-        """JAX's arrays that hold the numbers of one array of torch in one of the usual forms, where no other array does.
-
-        Most arrays are such ones. They are only compared, while all others are matched number by number.
-        """
-        likely: dict[Hashable, list[str]] = defaultdict(list)
-        for name in self.torch_weights:
-            if name not in self.prints[0].copied:
-                likely[self.prints[0].likely[name]].append(name)
-        for name, array in self.jax_weights.items():
-            owners = [] if name in self.prints[1].copied else likely.get(self.prints[1].likely[name], [])
-            forms = [
-                Whole(owner, self.torch_weights[owner].shape, order, array.shape)
-                for owner in owners
-                for order in orders(self.torch_weights[owner].shape, array.shape)
-            ]
-            fits = [form for form in forms if form.holds(self.torch_weights[form.torch], array)]
-            if len(fits) == 1:
-                yield name, fits[0]
-
     def owners(self, name: str) -> set[str]:
         """torch's arrays whose numbers an array of JAX holds."""
         if name in self.whole:
-            return {self.whole[name].torch}
+            return {form.torch for form in self.whole[name]}
         places = self.source(name)
         return {owner for owner, *_ in self.places.split(places[places >= 0])}
 
@@ -140,7 +120,7 @@ class _Account:
 
     def _telling(self) -> list[str]:
         """Those of them whose numbers are not all equal."""
-        return [name for name in self.left() if not _is_plain(self.jax_weights[name])]
+        return [name for name in self.left() if not is_plain(self.jax_weights[name])]
 
     def _explained(self, name: str) -> bool:
         return any(match.jax == name for match in self.extra)
@@ -174,9 +154,11 @@ class _Account:
             if (pair.how or "values") not in hows or "+" in name or pair.jax[1] >= len(where[pair.jax[0]]):
                 continue
             targets = where[pair.jax[0]][pair.jax[1]]
-            sources = self.places.seen(name, use.matrices[pair.torch[1]])
             known = "order" in hows and (name in taken or not set(other.names[pair.jax[1]].split("+")) <= unknown)
-            if known or targets is None or sources is None:
+            if known or targets is None:
+                continue
+            sources = self.places.seen(name, use.matrices[pair.torch[1]])
+            if sources is None:
                 continue
             if pair.how == "transposed":
                 sources = sources.T
@@ -216,7 +198,7 @@ class _Account:
                 and jax_name in self.jax_weights
                 and jax_name not in self.known[1]
             )
-            if pair.how == "values" and left and _is_plain(self.jax_weights[jax_name]):
+            if pair.how == "values" and left and is_plain(self.jax_weights[jax_name]):
                 self._arranged(torch_name, jax_name, BY_POSITION)
 
     def mark_transposed(self) -> None:
@@ -225,7 +207,7 @@ class _Account:
             if pair.how == "transposed":
                 torch_name = self.torch.uses[pair.torch[0]].names[pair.torch[1]]
                 jax_name = self.uses[pair.jax[0]].names[pair.jax[1]]
-                if jax_name in self.whole and self.whole[jax_name].torch == torch_name:
+                if any(form.torch == torch_name for form in self.whole.get(jax_name, ())):
                     self.transposed.add((torch_name, jax_name))
 
     def _whole(self, name: str, places: Array) -> str | None:
@@ -320,7 +302,7 @@ class _Account:
     def by_sums(self) -> None:
         """Match biases whose sum JAX has."""
         for jax_name in self._telling():
-            whole = {form.torch for form in self.whole.values()}
+            whole = {form.torch for forms in self.whole.values() for form in forms}
             bias_sum = summed(self.jax_weights[jax_name], self.torch_weights, self.places, self.sources, whole)
             if bias_sum is not None:
                 self.sums[jax_name] = bias_sum
@@ -332,7 +314,7 @@ class _Account:
         """All matches, torch's first."""
         alike = self._alike()
         matches: list[WeightMatch] = []
-        for name, form in self.whole.items():
+        for name, form in ((name, form) for name, forms in self.whole.items() for form in forms):
             used = [USED_TRANSPOSED] * ((form.torch, name) in self.transposed)
             matches.append(WeightMatch(form.torch, name, in_words(form.steps, *used), BY_VALUES, 0.0))
         reasons = dict.fromkeys(alike, UNIDENTIFIABLE)
@@ -342,12 +324,9 @@ class _Account:
             if name in alike:
                 reasons[place] = UNIDENTIFIABLE
                 continue
-            whole = bool(region.mask.all())
-            same = whole and not region.steps
-            torch_numbers = self.torch_weights[name].astype(np.float64) if same else self.places.numbers(sources[place])
-            apart = (
-                self.jax_weights[place] - torch_numbers if whole else (self.jax_weights[place] - torch_numbers)[region.mask]
-            )
+            same = region.where is ... and not region.steps
+            numbers = self.torch_weights[name] if same else self.places.numbers(sources[place][region.where])
+            apart = self.jax_weights[place][region.where] - numbers.astype(np.float64, copy=False)
             largest = np.maximum(apart.max(initial=0.0), -apart.min(initial=0.0))
             words = in_words(region.steps, *[USED_TRANSPOSED] * ((name, place) in self.transposed))
             how = self.how.get((name, place), BY_VALUES)
@@ -372,7 +351,7 @@ class _Account:
         keys: dict[str, Hashable] = {}
         for name in (name for names in likely for name in names):
             # equal numbers are matched by the products next to them, which differ although all else is alike
-            beside = [around[use.index] for use, _ in uses[name]] if _is_plain(self.torch_weights[name]) else []
+            beside = [around[use.index] for use, _ in uses[name]] if is_plain(self.torch_weights[name]) else []
             keys[name] = (digest(self.torch_weights[name]), *beside, *starmap(self._applied, uses[name]))
         return {name for names in likely for group in groups({name: keys[name] for name in names}) for name in group}
 
@@ -382,11 +361,6 @@ class _Account:
         around = [self.torch.values[number].wide for number in (*use.operation.inputs, index) if number in self.torch.values]
         given = digest(use.given.wide) if use.given is not None else None
         return use.kind, slot, given, tuple(map(digest, around))
-
-
-def _is_plain(array: Array) -> bool:
-    """Whether all numbers are equal, such as the zeros of a new bias: then they do not show what they are."""
-    return array.size > 1 and bool((array == array.flat[0]).all())
 
 
 def _columns(matrix: Array, features: Array) -> Array:

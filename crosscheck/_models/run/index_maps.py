@@ -30,6 +30,11 @@ def in_words(steps: Sequence[Worded], *more: Worded) -> Worded:
     return Worded(", ".join(every), "layout", *((step.kind, *step.about) for step in every))
 
 
+def stacked(number: int, count: int) -> Worded:
+    """The step that says which slice of an array a weight is."""
+    return Worded(f"stacked: slice {number + 1} of {count}", "stacked", number, count)
+
+
 def layout(places: Array, shape: tuple[int, ...]) -> list[Worded]:
     """Describe how an array is made from another array of a given shape: in some steps, or in none if it is the same.
 

@@ -15,7 +15,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.jax_uses import uses as uses_of
-from crosscheck._models.run.index_maps import PERMUTED, layout, ordinal
+from crosscheck._models.run.index_maps import PERMUTED, layout, ordinal, stacked
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
@@ -45,17 +45,21 @@ class Places:
         size = int(np.prod(self.shapes[name], dtype=np.int64))
         return np.arange(self.start(name), self.start(name) + size, dtype=self.dtype).reshape(self.shapes[name])
 
+    def owners(self, places: Array) -> Array:
+        """The position of the array that has each place, among ``names``; -1 of no place."""
+        return np.searchsorted(self._starts, places, side="right") - 1
+
     def split(self, places: Array) -> Iterator[tuple[str, Any, Array]]:
         """For each array, in the order of occurrence: its name, which of the places are in it, and the places within it."""
         if not places.size:
             return
-        first, last = np.searchsorted(self._starts, [places.min(), places.max()], side="right") - 1
+        first, last = self.owners(np.asarray([places.min(), places.max()]))
         if last < 0:
             return
         if first == last >= 0:  # the usual case, which needs no search
             yield self.names[first], ..., places - self.dtype.type(self._starts[first])
             return
-        owners = np.where(places < 0, -1, np.searchsorted(self._starts, places, side="right") - 1)
+        owners = self.owners(places)
         numbers, occurs = np.unique(owners, return_index=True)
         for owner in numbers[np.argsort(occurs)]:
             if owner >= 0:
@@ -72,16 +76,32 @@ class TorchPlaces(Places):
 
     def seen(self, name: str, matrix: Array) -> Array | None:
         """The places of the numbers of a matrix; None if they are not numbers of this weight, or are ambiguous."""
-        weight = self._weights[name]
-        if weight.size == matrix.size:
-            for seen, places in zip(_matrices(weight), _matrices(self.of(name)), strict=True):
-                if seen.shape == matrix.shape and (_is(seen, matrix) or np.array_equal(seen, matrix)):
-                    return places
+        places = self._rows(name, matrix)
+        if places is not None:
+            return places
         table = self.lookup(name)
         if table is None:
             return None
         order = np.searchsorted(table[0], matrix).clip(0, len(table[0]) - 1)
         return table[1][order] if np.array_equal(table[0][order], matrix) else None
+
+    def _rows(self, name: str, matrix: Array) -> Array | None:
+        """The places of a matrix that is a weight, or some rows of one that follow each other; None if several may be."""
+        weight, places = np.atleast_1d(self._weights[name]), np.atleast_1d(self.of(name))
+        count, rest = divmod(matrix.size * len(weight), weight.size) if weight.size else (0, 0)
+        if rest or not count or count > len(weight):
+            return None
+        firsts = weight[: len(weight) - count + 1].reshape(len(weight) - count + 1, -1)[:, 0]
+        found = []
+        for start in np.flatnonzero(firsts == matrix.flat[0]):
+            rows = slice(start, start + count)
+            for seen, where in zip(_matrices(weight[rows]), _matrices(places[rows]), strict=True):
+                if seen.shape == matrix.shape and (_is(seen, matrix) or np.array_equal(seen, matrix)):
+                    found.append(where)
+                    break
+            if len(found) > 1:
+                return None
+        return found[0] if found else None
 
     def numbers(self, places: Array) -> Array:
         """The numbers at places, in float64; 0 without a place."""
@@ -143,7 +163,7 @@ def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tu
     def places_of(number: int) -> Array:
         if number in leaves:
             return places.of(leaves[number])
-        if number not in flat.maker or not is_moved(flat, number):
+        if flat.origins.get(number, frozenset()).isdisjoint(places.shapes) or not is_moved(flat, number):
             return np.broadcast_to(places.dtype.type(-1), flat.avals[number].shape)
         step = flat.steps[flat.maker[number]]
         given = [places_of(operand) for operand in step.inputs]
@@ -191,26 +211,58 @@ def is_moved(flat: JaxProgramFlat, number: int) -> bool:
 
 @dataclass(frozen=True)
 class ArrayPart:
-    """The part of one array of JAX that comes from one array of torch, and its layout in steps: none if it is the same."""
+    """The part of one array of JAX that comes from one array of torch.
+
+    Attributes:
+        torch: The name of torch's array.
+        jax: The name of JAX's.
+        steps: The layout in steps.
+        where: The index of the part in JAX's array.
+    """
 
     torch: str
     jax: str
     steps: list[Worded]
-    mask: Array
+    where: Any
 
 
 def regions(sources: Mapping[str, Array], torch: Places) -> list[ArrayPart]:
     """For each array of JAX, its parts from torch, by the place in torch of each number; -1 for an unknown place."""
     parts = []
     for name, places in sources.items():
-        masks = {owner: np.ones(places.shape, bool) if mask is ... else mask for owner, mask, _ in torch.split(places)}
-        present = list(masks)
+        if in_slices := _slices(places, torch):
+            axis, owners = in_slices
+            for number, (owner, own) in enumerate(zip(owners, np.moveaxis(places, axis, 0), strict=True)):
+                steps = [*layout(own - torch.start(owner), torch.shapes[owner]), stacked(number, len(owners))]
+                parts.append(ArrayPart(owner, name, steps, (*[slice(None)] * axis, number)))
+            continue
+        masks = {owner: mask for owner, mask, _ in torch.split(places)}
         for owner, mask in masks.items():
-            parts.append(ArrayPart(owner, name, _region(places - torch.start(owner), mask, torch, owner, present), mask))
+            steps = _region(places - torch.start(owner), mask, torch, owner, list(masks))
+            parts.append(ArrayPart(owner, name, steps, mask))
     return parts
 
 
-def _region(places: Array, mask: Array, torch: Places, owner: str, present: list[str]) -> list[Worded]:
+def _slices(places: Array, torch: Places) -> tuple[int, list[str]] | None:
+    """The axis along which each slice of an array comes from an array of torch of its own, and the names of these.
+
+    Layers that are scanned are as many such slices: no mask as large as the array is made for each.
+    """
+    for axis, count in enumerate(places.shape):
+        others = tuple(other for other in range(places.ndim) if other != axis)
+        first, last = (
+            (torch.owners(found) for found in (places.min(others), places.max(others))) if places.size else ((), ())
+        )
+        names = [torch.names[owner] for owner in first if owner >= 0]
+        alone = 1 < count == len(set(names)) and np.array_equal(first, last)
+        if alone and all(places.ndim > len(torch.shapes[name]) for name in names):
+            return axis, names
+    return None
+
+
+def _region(places: Array, mask: Any, torch: Places, owner: str, present: list[str]) -> list[Worded]:
+    if mask is ...:
+        return layout(places, torch.shapes[owner])
     whole = bool(mask.all())
     where = [np.arange(size) for size in mask.shape] if whole else [np.unique(axis) for axis in np.nonzero(mask)]
     if not whole and not mask[np.ix_(*where)].all():
@@ -222,7 +274,7 @@ def _region(places: Array, mask: Array, torch: Places, owner: str, present: list
         axis = cut[0]
         steps = layout(inside.reshape([n for k, n in enumerate(inside.shape) if k != axis]), shape)
         number, count = int(where[axis][0]), mask.shape[axis]
-        return [*steps, Worded(f"stacked: slice {number + 1} of {count}", "stacked", number, count)]
+        return [*steps, stacked(number, count)]
     steps = layout(inside, shape)
     if len(present) > 1:
         number = present.index(owner)

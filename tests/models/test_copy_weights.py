@@ -423,3 +423,39 @@ def test_the_weight_of_masked_scores_is_found_though_they_are_used_otherwise() -
     assert (
         apart(tree, {"projection": {"w": own["projection.weight"].T, "b": own["projection.bias"]}, "z": own["a"]}) == set()
     )
+
+
+class Pooled(nn.Module):
+    """Attention with a learnt query, which meets no data before the scores; keys and values are a part of one array."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.probe = nn.Parameter(torch.zeros(1, 1, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.attention(self.probe, x, x, need_weights=False)[0]
+
+
+def pooled(p: Tree, x: Any) -> Any:
+    query, key, value = (
+        linear(p[name], given).reshape(-1, 2, 4) for name, given in (("query", p["probe"]), ("key", x[0]), ("value", x[0]))
+    )
+    weights = jax.nn.softmax(jnp.einsum("qhd,khd->hqk", query, key) / 2.0)
+    return linear(p["out"], jnp.einsum("hqk,khd->qhd", weights, value).reshape(1, 1, 8))
+
+
+def test_a_query_of_weights_alone_and_a_part_of_a_joined_bias_are_carried() -> None:
+    model = randomised(Pooled())
+    own = weights_of(model)
+    weights, biases = (np.split(own[f"attention.in_proj_{name}"], 3) for name in ("weight", "bias"))
+    expected = {name: {"w": w.T, "b": b} for name, w, b in zip(("query", "key", "value"), weights, biases, strict=True)} | {
+        "out": {"w": own["attention.out_proj.weight"].T, "b": own["attention.out_proj.bias"]},
+        "probe": own["probe"][0],
+    }
+    params = fresh(expected)
+    tree, matches = crosscheck.copy_weights(model, pooled, [normals(1, 5, 8)], params=params)
+    assert all(match.matched for match in matches)
+    # A bias that all keys share changes no weight of the softmax, so that any numbers are right.
+    assert apart(tree, expected) <= {"['key']['b']"}
+    assert crosscheck.compare_models(model, pooled, [normals(1, 5, 8)], params=tree, order=0).passed

@@ -95,12 +95,20 @@ class KnownWeights:
         return self._distinct[step, slot]
 
     def matters(self, state: State, name: str, number: int) -> bool:
-        """Whether a weight's value depends on an array's numbers; a factor of an initial state of zeros does not matter."""
-        places = self.jax_places.of(name).reshape(-1) - self.jax_places.start(name)
-        trial = state.copy()
-        self.assign(trial, name, places, np.arange(len(places)) % self.torch_places.total, None)
-        weight, trial_weight = (np.asarray(self.weight(which, number)) for which in (state, trial))
-        return not np.array_equal(weight, trial_weight)
+        """Whether a weight's value depends on an array's numbers; a factor of an initial state of zeros does not matter.
+
+        Other arrays that are not known hold some numbers of torch for this, as two factors may both be zeros at first.
+        """
+        values = []
+        for shift in (0, 1):
+            trial = state.copy()
+            for other in self.flat.origins[number] & self.given.keys():
+                if (state.sources[other][0] == EMPTY).any():
+                    places = self.jax_places.of(other).reshape(-1) - self.jax_places.start(other)
+                    numbers = np.arange(len(places)) + shift * (other == name)
+                    self.assign(trial, other, places, numbers % self.torch_places.total, None)
+            values.append(np.asarray(self.weight(trial, number)))
+        return not np.array_equal(*values)
 
     def flat_sources(self, state: State, places: Array) -> Array:
         """The places in torch's arrays of numbers of JAX's arrays."""

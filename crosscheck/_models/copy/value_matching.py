@@ -48,7 +48,8 @@ class Product:
         kind: ``product`` or ``convolution``.
         operands: The data that it multiplies, each as rows times features.
         results: The results, before a bias is added.
-        bias: The name of the weight that is added next.
+        bias: The name of the weight that is added next, or of which a part is added.
+        added: What is added: the numbers of that weight, or of its part, as one row.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Product:
     operands: list[Array]
     results: list[Array]
     bias: str | None
+    added: Array | None
 
     @cached_property
     def data(self) -> Array:
@@ -74,22 +76,23 @@ def products(torch: TorchRecord) -> list[Product]:
     """Every weight that multiplies data; one that is used several times is listed once."""
     by_key: dict[tuple[str, int, bytes], Product] = {}
     made = {use.operation.index for use in torch.uses if use.kind in PRODUCTS}
-    added: dict[int, str] = {}
+    added: dict[int, tuple[str, Array]] = {}
     for use in torch.uses:
         if use.kind == "sum" and use.origin is not None:
-            added.setdefault(_moved_from(torch, use.origin, made), use.names[0])
+            added.setdefault(_moved_from(torch, use.origin, made), (use.names[0], use.matrices[0]))
     for use in torch.uses:
         if use.kind not in PRODUCTS or use.operand is None or use.given is None:
             continue
         result = use.result.matrix(torch.values[use.operation.index].wide)
         matrix, *others = use.matrices
-        bias = use.names[1] if others and others[0].shape[1] == result.shape[1] else None
-        if bias is not None:
+        bias: tuple[str | None, Array | None] = (None, None)
+        if others and others[0].shape[1] == result.shape[1]:
+            bias = use.names[1], others[0]
             result = result - others[0].astype(np.float64)
         elif len(use.names) == 1:
-            bias = added.get(use.operation.index)
+            bias = added.get(use.operation.index, bias)
         key = (use.names[0], matrix.shape[1], matrix.flat[:64].tobytes())
-        product = by_key.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], bias))
+        product = by_key.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], *bias))
         product.operands.append(use.operand.matrix(use.given.wide))
         product.results.append(result)
     return list(by_key.values())

@@ -80,7 +80,8 @@ class VectorCandidates(CandidateSearch):
         role = self._role(step, use, places)
         data = [number for number in step.inputs if isinstance(number, int) and self.of_run.flat.kinds[number] == DATA]
         near = self._near(state, data)
-        candidates = [candidate for number in data for candidate in self._biases(state, number, places)]
+        added = [] if step.operation.name == "dot_general" else data
+        candidates = [candidate for number in added for candidate in self._biases(state, number, places)]
         unused = [row.order for row in self.of_run.rows if self.used_of(state, row.name) < 1]
         following = min(unused, default=0)
         for row in self.of_run.rows:
@@ -130,13 +131,18 @@ class VectorCandidates(CandidateSearch):
             yield from (part.reshape(places.shape) for part in parts)
 
     def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
-        """Any weight with the same number of numbers."""
+        """Any weight with the same number of numbers, or one of the equal parts, along the first axis, of a larger one."""
         torch_places = self.of_run.torch_places
         candidates = []
         for own in torch_places.names:
-            for k, seen in enumerate(shaped(torch_places.of(own), places.shape)):
-                score = likeness(own, name) - 4 * self.used(state, seen) - k
-                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score))
+            whole = torch_places.of(own)
+            parts, rest = divmod(whole.size, places.size)
+            if rest or not parts or not whole.ndim or whole.shape[0] % parts:
+                continue
+            for number, part in enumerate(np.split(whole, parts)):
+                for k, seen in enumerate(shaped(part, places.shape)):
+                    score = likeness(own, name) + part_of(name, parts, number) - 4 * self.used(state, seen) - k
+                    candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score))
         return candidates
 
     def _stacks(self, state: State, name: str, places: Array) -> list[Candidate]:
@@ -210,9 +216,10 @@ class VectorCandidates(CandidateSearch):
             whole = np.full(columns, -1)
             names = []
             for product, torch_columns, jax_columns in made:
-                if product.bias is None or jax_columns.max(initial=0) >= columns:
+                if product.bias is None or product.added is None or jax_columns.max(initial=0) >= columns:
                     return []
-                bias = torch_places.of(product.bias).reshape(-1)
+                part = torch_places.seen(product.bias, product.added)  # torch may add a part of an array
+                bias = (torch_places.of(product.bias) if part is None else part).reshape(-1)
                 if torch_columns.max(initial=0) >= bias.size:  # torch adds it to some of the columns, or to one
                     return []
                 whole[jax_columns] = bias[torch_columns]

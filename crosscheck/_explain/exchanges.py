@@ -36,6 +36,7 @@ def exchanged_operands(segment: GraphSegment, node: int) -> Iterator[Edit]:
             turned = replace(call, args=(*call.args[:at], parts[::-1], *call.args[at + 1 :]))
             fact = Fact("order", where=f"the {len(parts)} parts of {said(segment, node)}", jax="in reverse order")
             yield Edit({node: turned}, fact, ("reversed", call.name), 0.9)
+            yield from _other_place(segment, node, call, at)
     for place, operands in [*lists, (None, list(call.args))]:
         for a, b in combinations([k for k, ref in enumerate(operands) if isinstance(ref, Ref)], 2):
             if operands[a] == operands[b]:
@@ -46,6 +47,18 @@ def exchanged_operands(segment: GraphSegment, node: int) -> Iterator[Edit]:
             joined = f" in the {JOINS[call.name]}" if call.name in JOINS else ""
             fact = exchange(segment, operands[a].node, operands[b].node, joined)
             yield Edit({node: replace(call, args=args)}, fact, ("operands", call.name, str(a), str(b)), 1.0)
+
+
+def _other_place(segment: GraphSegment, node: int, call: Call, at: int) -> Iterator[Edit]:
+    """One part of several before all others, or behind them."""
+    parts = call.args[at]
+    for k in range(len(parts)):
+        others = [*parts[:k], *parts[k + 1 :]]
+        for order, where in (([parts[k], *others], "first"), ([*others, parts[k]], "last")):
+            if order != parts:
+                turned = replace(call, args=(*call.args[:at], order, *call.args[at + 1 :]))
+                fact = Fact("order", where=f"the {len(parts)} parts of {said(segment, node)}", jax=f"with part {k} {where}")
+                yield Edit({node: turned}, fact, ("placed", call.name, where), 0.95)
 
 
 def exchanged_edges(segment: GraphSegment, node: int) -> Iterator[Edit]:

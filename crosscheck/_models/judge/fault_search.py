@@ -216,10 +216,18 @@ class FaultSearch:
         given = [operation] if how else [operand for operand in inputs if operand in self.torch.values]
         return any(self._mending(at, index, expected, run) for index in given)
 
+    def _later(self, number: int, step: int) -> bool:
+        """Whether JAX uses a value after a step."""
+        return any(number in later.inputs for later in self.flat.steps[step + 1 :]) or number in self.flat.results
+
     def _mending(self, at: int, operation: int, expected: Array, run: ModelRun) -> Replacement | None:
         """A replacement of a value of JAX by torch's result of an operation that makes a landmark right."""
-        trials = self._trials(at, operation, run)
-        return next((mend for mend, _, matrix in trials if distance(matrix, expected) <= self._held.limit(at)), None)
+        return next(self._mendings(at, operation, expected, run), None)
+
+    def _mendings(self, at: int, operation: int, expected: Array, run: ModelRun) -> Iterator[Replacement]:
+        """All of them."""
+        limit = self._held.limit(at)
+        return (mend for mend, _, matrix in self._trials(at, operation, run) if distance(matrix, expected) <= limit)
 
     def _trials(self, at: int, operation: int, run: ModelRun) -> Iterator[tuple[Replacement, Mapping[int, Any], Array]]:
         """Replace one value of JAX after the other by torch's result of an operation, with its axes in all orders that fit.
@@ -255,7 +263,8 @@ class FaultSearch:
             used = sum(operation in reader.inputs for reader in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
                 continue
-            if mend := self._mending(at, operation, expected, run):
+            mends = (mend for mend in self._mendings(at, operation, expected, run) if self._later(mend.value, landmark.step))
+            if mend := next(mends, None):
                 run.put(mend.value, self.forcing.mended(mend, wide=True))
                 self.forcing.mends[at] = mend
                 self._held.right.add(operation)

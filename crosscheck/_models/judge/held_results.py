@@ -133,15 +133,7 @@ class HeldResults:
             self._sorted[operation] = np.sort(value, axis=None)
         torch_numbers = self._sorted[operation]
         limit = self.limit(number)
-        before = (
-            self._torch.values[operand].wide
-            for operand in self._torch.operations[operation].inputs
-            if operand in self._torch.values
-        )
-        # A pooling gives some of the numbers of its operand. JAX's operand has them too; only JAX's result has as many.
-        picks = any(
-            array.size > torch_numbers.size and holds(np.sort(array, axis=None), torch_numbers, limit) for array in before
-        )
+        picks = self._picks(operation, torch_numbers, limit)
         count = torch_numbers.size
         sizes = [count] if picks else [size for size in jax_values if size and not size % max(count, 1)]
         values = [pair for size in sizes for pair in jax_values.get(size, [])]
@@ -149,6 +141,18 @@ class HeldResults:
             return True
         nearly = [(number, array) for number, array in values if holds(array, torch_numbers, MOST_FOUND)]
         return any(holds(array, torch_numbers, self._constants_move(number)) for number, array in nearly)
+
+    def _picks(self, operation: int, numbers: Array, limit: float) -> bool:
+        """Whether an operation gives some of the numbers of its operand, as a pooling does, or moves what such a one gives.
+
+        JAX's operand has them too; only JAX's result has as many.
+        """
+        for operand in self._torch.operations[operation].inputs:
+            if operand not in self._torch.values or (array := self._torch.values[operand].wide).size < numbers.size:
+                continue
+            if holds(np.sort(array, axis=None), numbers, limit):
+                return array.size > numbers.size or self._picks(operand, numbers, limit)
+        return False
 
     def has(self, operation: int, number: int, run: ModelRun) -> bool:
         """Whether JAX has the result of an operation on the way to a landmark, and not as a part of more numbers."""

@@ -133,16 +133,20 @@ class VectorCandidates(CandidateSearch):
     def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Any weight with the same number of numbers, or one of the equal parts, along the first axis, of a larger one."""
         torch_places = self.of_run.torch_places
-        candidates = []
+        likely: list[tuple[float, str, int, int]] = []
         for own in torch_places.names:
-            whole = torch_places.of(own)
+            whole = np.atleast_1d(torch_places.of(own))
             parts, rest = divmod(whole.size, places.size)
-            if rest or not parts or not whole.ndim or whole.shape[0] % parts:
-                continue
-            for number, part in enumerate(np.split(whole, parts)):
-                for k, seen in enumerate(shaped(part, places.shape)):
-                    score = likeness(own, name) + part_of(name, parts, number) - 4 * self.used(state, seen) - k
-                    candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score))
+            if parts and not rest and not len(whole) % parts:
+                for number, part in enumerate(np.split(whole, parts)):
+                    score = likeness(own, name) + part_of(name, parts, number) - 4 * self.used(state, part)
+                    likely.append((score, own, number, parts))
+        likely.sort(key=lambda part: -part[0])
+        candidates = []
+        for score, own, number, parts in likely[:MOST_ROWS]:  # their places are as many as their numbers
+            part = np.split(np.atleast_1d(torch_places.of(own)), parts)[number]
+            for k, seen in enumerate(shaped(part, places.shape)):
+                candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (own,), None, score - k))
         return candidates
 
     def _stacks(self, state: State, name: str, places: Array) -> list[Candidate]:

@@ -99,7 +99,7 @@ class KnownWeights:
 
         Other arrays that are not known hold some numbers of torch for this, as two factors may both be zeros at first.
         """
-        values = []
+        values: list[Array] = []
         for shift in (0, 1):
             trial = state.copy()
             for other in self.flat.origins[number] & self.given.keys():
@@ -108,7 +108,7 @@ class KnownWeights:
                     numbers = np.arange(len(places)) + shift * (other == name)
                     self.assign(trial, other, places, numbers % self.torch_places.total, None)
             values.append(np.asarray(self.weight(trial, number)))
-        return not np.array_equal(*values)
+        return not np.array_equal(values[0], values[1])
 
     def flat_sources(self, state: State, places: Array) -> Array:
         """The places in torch's arrays of numbers of JAX's arrays."""

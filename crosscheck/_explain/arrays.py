@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, permutations
 
 import numpy as np
@@ -138,21 +139,36 @@ def _same(array: Array, other: Array) -> bool:
 def _are_angles(segment: GraphSegment, value: int) -> Callable[[Array], Array] | None:
     """How a table gives the frequencies of the angles of which a sine or a cosine is taken; None if it gives none.
 
-    The way there is from the table alone, and then products with the data. It may hold the logarithms of frequencies.
+    The way there is from the table alone, and then products with the data. The table may hold the exponents of frequencies,
+    so these are computed from it, up to the last table on the way that has as many numbers.
     """
-    left, seen = [(value, False)], set[int]()
+    left, seen = [(value, (value,))], set[int]()
+    size = segment.values[value].numel()
     while left:
-        at, is_exponent = left.pop()
+        at, way = left.pop()
         for user in segment.users.get(at, ()):
             call = segment.call(user)
             if call is None or user in seen:
                 continue
             seen.add(user)
             if call.name in ANGLES:
-                return np.exp if is_exponent else np.asarray
-            if user not in segment.data or call.name in {*MOVING, "mul"}:
-                left.append((user, is_exponent or call.name == "exp"))
+                return partial(_along, segment, way)
+            if user not in segment.data:
+                alike = way[-1] == at and getattr(segment.values[user], "numel", int)() == size
+                left.append((user, (*way, user) if alike else way))
+            elif call.name in {*MOVING, "mul"}:
+                left.append((user, way))
     return None
+
+
+def _along(segment: GraphSegment, way: Sequence[int], table: Array) -> Array:
+    """What the last value on a way is if the first is this table."""
+    values = {**segment.values, way[0]: torch.from_numpy(np.ascontiguousarray(table))}
+    for node in way[1:]:
+        call = segment.call(node)
+        assert call is not None
+        values[node] = call.compute(values.__getitem__)
+    return np.asarray(values[way[-1]])
 
 
 # words

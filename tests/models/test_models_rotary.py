@@ -1,5 +1,6 @@
 """Attention over a cache that is longer than the input, with rotary positions: JAX has hardly a value that PyTorch has."""
 
+import math
 from typing import Any
 
 import jax
@@ -86,3 +87,26 @@ def test_other_frequencies_are_named_before_much_is_computed(monkeypatch: pytest
     monkeypatch.setattr("crosscheck._explain.search.Budget.__init__.__defaults__", (200, 2**30))
     report = compared(model(), lambda p, x: port(p, x, base=1e4), X)
     assert_facts(facts(report), Fact("table", "frequencies", jax="have the base 10000", torch="1e+06"))
+
+
+class Timestep(nn.Module):
+    """Embeds a time. The exponents of the frequencies are multiplied before they are divided, as in diffusion models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(2 * SIZE, WIDTH)
+
+    def forward(self, t: torch.Tensor) -> torch.Tensor:
+        angles = t[:, None] * torch.exp(-math.log(10000) * torch.arange(SIZE, dtype=torch.float32) / SIZE)
+        return self.out(torch.cat([angles.cos(), angles.sin()], -1))
+
+
+def timestep(p: dict[str, Any], t: Any, base: float = 10000) -> Any:
+    angles = t[:, None] * jnp.exp(-math.log(base) * jnp.arange(SIZE, dtype=jnp.float32) / SIZE)
+    return linear(p, "out", jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1))
+
+
+def test_frequencies_are_compared_after_all_that_is_computed_from_their_exponents() -> None:
+    """The exponents that are not divided yet gave factors up to 1e+10."""
+    report = compared(seeded(Timestep()), lambda p, t: timestep(p, t, 1000), np.array([3.0, 40.0], np.float32))
+    assert_facts(facts(report), Fact("table", "frequencies", jax="have the base 1000", torch="10000"))

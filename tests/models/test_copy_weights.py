@@ -459,3 +459,21 @@ def test_a_query_of_weights_alone_and_a_part_of_a_joined_bias_are_carried() -> N
     # A bias that all keys share changes no weight of the softmax, so that any numbers are right.
     assert apart(tree, expected) <= {"['key']['b']"}
     assert crosscheck.compare_models(model, pooled, [normals(1, 5, 8)], params=tree, order=0).passed
+@pytest.mark.parametrize("words", [9, 4])
+def test_a_product_with_rows_of_a_table_is_an_embedding(words: int) -> None:
+    """With 4 words, a product has the shape of the table, and its data must not be taken for the rows."""
+    model = randomised(nn.Sequential(nn.Embedding(words, 4), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)))
+    own = weights_of(model)
+
+    def port(p: Tree, ids: Any) -> Any:
+        h = jnp.tensordot(jax.nn.one_hot(ids, words), p["words"], 1)
+        return linear(p["b"], jnp.tanh(linear(p["a"], h)))
+
+    right = {"words": own["0.weight"]} | {
+        name: {"w": own[f"{number}.weight"].T, "b": own[f"{number}.bias"]} for name, number in (("a", 1), ("b", 3))
+    }
+    ids = np.array([[0, 2, 3, 1, 2]])
+    tree, _ = crosscheck.copy_weights(model, port, [ids], params=fresh(right))
+    assert apart(tree, right) == set()
+    report = crosscheck.compare_models(model, port, [ids], params=tree)
+    assert report.passed, str(report)

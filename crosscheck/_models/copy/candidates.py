@@ -44,12 +44,12 @@ class Candidates(CandidateSearch):
         entry = self.of_run.uses.get(step.operation.index)
         if entry is not None and slot == 0 and entry[2][0] is unknown:
             use = entry[0]
-            if use.kind in PRODUCTS:
-                return self._products(state, step, use, unknown)
-            if use.kind == "gather":
+            if use.kind == "gather" or self.of_run.looks_up(state, step):
                 tables = self.of_vectors.tables(state, step, unknown)
                 if tables:
                     return tables
+            if use.kind in PRODUCTS:
+                return self._products(state, step, use, unknown)
         return self.of_vectors.candidates(state, step, entry[0] if entry is not None else None, unknown)
 
     def _used_columns(self, state: State, seen: Array) -> Array:

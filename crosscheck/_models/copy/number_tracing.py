@@ -165,6 +165,8 @@ class NumberTracer(KnownWeights):
             if np.any(matrix):
                 state = self.prove(state, step.inputs[position], state.at, alone=not repairing)
             return state
+        if self.looks_up(state, step):
+            return state
         operand = self.nearly(state, step)
         if operand is not None:
             number = step.inputs[position]
@@ -178,6 +180,19 @@ class NumberTracer(KnownWeights):
         if repaired is not None:
             return repaired
         return self.force(self.salvaged(state, step.inputs[position]), step)
+
+    def looks_up(self, state: State, step: Step) -> bool:
+        """Whether a product gives rows of a weight, as an embedding does: each row of its data is 1 once, and 0 otherwise.
+
+        torch then has a table with so many rows, and no product with this data.
+        """
+        matrix = self.operand(state, step) if self.uses[step.operation.index][0].kind == "product" else None
+        if matrix is None or not any(
+            row.role == "table" and self.torch_places.shapes[row.name][0] == matrix.shape[1] for row in self.rows
+        ):
+            return False
+        once = bool(((matrix == 0) | (matrix == 1)).all() and (matrix.sum(1) == 1).all())
+        return once and not self.products_with(matrix)
 
     def nearly(self, state: State, step: Step) -> Array | None:
         """torch's operand, if JAX's nearly equals it: an earlier function differs a little, as with another epsilon."""

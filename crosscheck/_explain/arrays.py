@@ -142,7 +142,8 @@ def _are_angles(segment: GraphSegment, value: int) -> Callable[[Array], Array] |
     The way there is from the table alone, and then products with the data. The table may hold the exponents of frequencies,
     so these are computed from it, up to the last table on the way that has as many numbers.
     """
-    left, seen = [(value, (value,))], set[int]()
+    left: list[tuple[int, tuple[int, ...]]] = [(value, (value,))]
+    seen = set[int]()
     size = segment.values[value].numel()
     while left:
         at, way = left.pop()

@@ -137,7 +137,8 @@ class MistakeSearch:
         return []
 
     def _first(self, stages: Iterable[Stage]) -> list[Edit]:
-        """The smallest edit of the first stage that has one."""
+        """The smallest edit of the first stage that has one; one that leaves nothing of a table only if no other fits."""
+        doubtful: list[Edit] = []
         for rules, places in stages:
             fitting: list[Edit] = []
             for edit in self._edits(rules, places):
@@ -149,10 +150,23 @@ class MistakeSearch:
             fitting = fitting or list(self._together())
             if fitting:
                 best = min(fitting, key=lambda edit: edit.size)
-                self._known.add(best.kind)
-                return [best]
+                if not self._empties(best):
+                    self._known.add(best.kind)
+                    return [best]
+                doubtful = doubtful or [best]
             self._forget()
-        return []
+        return doubtful
+
+    def _empties(self, edit: Edit) -> bool:
+        """Whether all numbers of a table are the same after an edit of it: JAX then rather has none, as without a mask."""
+        segment = self._segment
+        if not segment.data.isdisjoint(edit.edits):
+            return False
+        after = segment.run(edit.edits)
+        met = [
+            node for node in after if node not in segment.data and not segment.data.isdisjoint(segment.users.get(node, ()))
+        ]
+        return any(_is_even(after[node]) and not _is_even(segment.values[node]) for node in met)
 
     def _edits(self, rules: Sequence[Rule], places: Sequence[int]) -> Iterator[Edit]:
         for rule in rules:
@@ -252,3 +266,8 @@ class MistakeSearch:
                 joint = Edit(merged, some[0].fact, some[0].kind, some[0].size + 0.1 * len(some))
                 if self._fits(joint):
                     yield joint
+
+
+def _is_even(value: Any) -> bool:
+    """Whether all numbers of an array are the same."""
+    return isinstance(value, torch.Tensor) and value.numel() > 0 and bool((value == value.ravel()[0]).all())

@@ -420,3 +420,31 @@ def test_a_module_of_torchscript_is_compared_and_copied(compiled: Any, approxima
         empty = {name: jnp.zeros(tuple(parameter.shape)) for name, parameter in model.named_parameters()}
         filled, _ = copy_weights(script, port, [X], params=empty)
         assert all(np.array_equal(filled[name], parameter.detach().numpy()) for name, parameter in model.named_parameters())
+
+
+class Windows(nn.Module):
+    """Attention in windows, some of which hold tokens of several regions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        regions = x.new_zeros((4, 4))
+        regions[:, 2:], regions[1, 3:], regions[2, 1:] = 1.0, 2.0, 3.0
+        apart = regions.unsqueeze(1) - regions.unsqueeze(2)
+        mask = apart.masked_fill(apart != 0, -100.0).masked_fill(apart == 0, 0.0)
+        return self.out((q @ k.mT + mask).softmax(-1) @ v)
+
+
+def test_a_mask_that_jax_has_not_is_forgotten() -> None:
+    """Another axis in the making of the mask would leave nothing of it too."""
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        q, k, v = jnp.split(linear(p, "qkv", x), 3, -1)
+        return linear(p, "out", jax.nn.softmax(q @ k.mT, -1) @ v)
+
+    report = compared(seeded(Windows()), port, normal(4, 4, 8))
+    assert report.first is not None
+    assert [fact.kind for fact in report.first.facts] == ["missing"], report.story()

@@ -18,6 +18,7 @@ from crosscheck._compare.how.how import cast, how
 from crosscheck._compare.judge.comparisons import Judged, Request, first_line
 from crosscheck._compare.work import at_any_number, measures
 from crosscheck._dictionary.citing import cited
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.jax_program import JaxProgram
 from crosscheck._frameworks.programs import Directions, Inputs
 from crosscheck._frameworks.torch_program import TorchProgram
@@ -82,11 +83,13 @@ def diagnose(
             f"the search for a simpler input was stopped after {simpler.evaluations:,} evaluations; this is the best so far"
         )
         notes.append(Worded(words, "stopped"))
+    places = tried("where they differ", lambda: _places(request, judged, cause, side), ())
     return Diagnosis(
         identities=identities,
         how=differently.words if differently else None,
         facts=differently.facts if differently else (),
-        where=tried("where they differ", lambda: _where(request, judged, cause, side), ""),
+        where=", ".join(place.words() for place in places),
+        places=places,
         recognised=tried("a known deviation", lambda: _recognised(failing, identities, catalogue), ()),
         worst=simpler.worst,
         inputs=dict(zip(simpler.inputs.names, simpler.inputs.leaves, strict=True)),
@@ -134,10 +137,10 @@ def identity_of(
     return identify(lift, catalogue, inputs.fmt, seed)
 
 
-def _where(request: Request, judged: Judged, cause: str, side: str | None) -> str:
+def _places(request: Request, judged: Judged, cause: str, side: str | None) -> tuple[Fact, ...]:
     record = judged.record
     if record.diagnosed is not None:  # elements that were not judged may differ too
-        return ""
+        return ()
     of = record.wrt or record.output  # a derivative has the shape of the input that it is taken by
     return where(judged.show(cause, side), of, judged.x, request.inputs.fmt)
 

@@ -25,6 +25,8 @@ class Fact:
             another ``input``, ``random``, ``nan`` that one passes on, ``nans`` of both, ``unused`` inputs, positions that
             are ``alone`` or not ``seen``, or a ``cast``. Of models, also what a weight, a mask, a row, a statistic or the
             order of modules shows; of one side that is inaccurate, its ``precision``, that it ``rounds`` or how it ``errs``.
+            Of places, ``everywhere``, ``all of`` a region or ``inside`` it, ``one place``, ``some`` elements; of the inputs
+            there, ``one input``, ``or more``, ``or less``, or ``between`` two numbers.
             Of trainings, what differs in the data, the loss, the gradients, what the optimiser is given, its options, the
             learning rate, the statistics or an average.
         what: The operation, in words.
@@ -194,6 +196,15 @@ _WORDS = {
     "moves at": "the learning rates differ: at step {where} JAX moves {jax} times as far as PyTorch",
     "rate at": "the learning rates differ: at step {where} JAX's is {jax}, PyTorch's {torch}",
     "schedule": "JAX's schedule is one step {jax}",
+    "everywhere": "everywhere",
+    "all of": "in all of {where}",
+    "one place": "at {where} alone",
+    "inside": "in {where} alone",
+    "some": "at {what} elements",
+    "one input": "at {what} = {where} alone",
+    "or more": "where {what} is {where} or more",
+    "or less": "where {what} is {where} or less",
+    "between": "where {what} is from {where}",
 }
 _SIDES = {"own": ("torch", "jax"), "others": (), "other": ()}
 _SAID = {

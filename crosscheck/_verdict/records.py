@@ -181,6 +181,7 @@ class Diagnosis:
             that is not known.
         facts: The same as facts, one for each mistake; none if that is not known.
         where: Where they differ: as slices of the result, or as a range of inputs; empty for a single element.
+        places: The same as facts.
         recognised: The ids of the deviations of these functions of the catalogue that cover what fails.
         worst: The worst input that was found near the given ones, for an elementwise function.
         inputs: The simplest inputs that show the disagreement, as arrays by name.
@@ -193,6 +194,7 @@ class Diagnosis:
     how: str | None = None
     facts: tuple[Fact, ...] = ()
     where: str = ""
+    places: tuple[Fact, ...] = ()
     recognised: tuple[str, ...] = ()
     worst: Point | None = None
     inputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)

@@ -194,7 +194,7 @@ def test_a_function_with_an_empty_cell_is_judged_and_its_source_left_out() -> No
     [
         ("identities_of", "which function it is"),
         ("how", "how they differ"),
-        ("_where", "where they differ"),
+        ("_places", "where they differ"),
         ("simplest", "a simpler input"),
         ("_recognised", "a known deviation"),
         ("snippet", "a snippet"),

@@ -9,6 +9,7 @@ import pytest
 from compared import report
 
 import crosscheck
+from crosscheck import Fact, PairReport
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("no_simpler_input")]
 
@@ -21,59 +22,72 @@ def put(at: Any) -> Any:
     return lambda x: x.at[at].add(jnp.sin(x[at]) + 2)
 
 
+def all_of(region: str) -> tuple[Fact, ...]:
+    return (Fact("all of", where=region),)
+
+
+def assert_placed(pair: PairReport, *places: Fact) -> None:
+    """They differ there, and the verdict says so at its end."""
+    assert pair.diagnosis.places == places
+    assert pair.diagnosis.where == ", ".join(place.words() for place in places)
+    assert f"they differ {pair.diagnosis.where}" in pair.verdict
+
+
 EVEN, ODD = crosscheck.normal((6, 8)), crosscheck.normal((7, 7))
-WHERE: list[tuple[Any, Any, str]] = [
-    (EVEN, (slice(None), 2), "in all of `x[:, 2]`, column 2"),
-    (EVEN, 0, "in all of `x[0]`, row 0"),
-    (EVEN, (slice(None), slice(4, None)), "in all of `x[:, 4:]`, from position 4 of axis 1 on"),
-    (EVEN, (slice(None), slice(None, 3)), "in all of `x[:, :3]`, up to position 2 of axis 1"),
-    (EVEN, (slice(None), np.array([0, 7])), "in all of `x[:, [0, -1]]`, the first and the last of axis 1"),
-    (EVEN, slice(None, None, 2), "in all of `x[::2]`"),
-    (EVEN, (2, 3), "at `x[2, 3]` alone"),
-    (EVEN, (slice(1, 3), slice(2, 5)), "in all of `x[1:3, 2:5]`"),
-    (EVEN, ..., "everywhere"),
-    (ODD, np.diag_indices(7), "in all of the diagonal of `x`"),
-    (ODD, np.triu_indices(7, 1), "in all of what is above the diagonal of `x`"),
-    (ODD, np.tril_indices(7), "in all of what is on and below the diagonal of `x`"),
-    (ODD, np.nonzero(~np.eye(7, dtype=bool)), "in all of what is off the diagonal of `x`"),
-    (ODD, np.nonzero(np.pad(np.zeros((5, 5)), 1, constant_values=1)), "in all of the border of `x`"),
-    (ODD, np.nonzero(np.arange(49).reshape(7, 7) != 10), "in all of `x` but `x[1, 3]`"),
-    (ODD, np.nonzero(~np.isin(np.arange(49).reshape(7, 7), (0, 8, 9, 17))), "at 45 of 49 elements"),
-    (LINE, slice(8, None), "in all of `x[8:]`, from position 8 on"),
-    (LINE, np.array([1, 4, 5, 9]), "at 4 of 10 elements"),
-    (EVEN, (np.array([0, 1, 1]), np.array([0, 0, 1])), "in `x[:2, :2]` alone, at 3 of 4 elements"),
+WHERE: list[tuple[Any, Any, tuple[Fact, ...]]] = [
+    (EVEN, (slice(None), 2), all_of("`y[:, 2]`, column 2")),
+    (EVEN, 0, all_of("`y[0]`, row 0")),
+    (EVEN, (slice(None), slice(4, None)), all_of("`y[:, 4:]`, from position 4 of axis 1 on")),
+    (EVEN, (slice(None), slice(None, 3)), all_of("`y[:, :3]`, up to position 2 of axis 1")),
+    (EVEN, (slice(None), np.array([0, 7])), all_of("`y[:, [0, -1]]`, the first and the last of axis 1")),
+    (EVEN, slice(None, None, 2), all_of("`y[::2]`")),
+    (EVEN, (2, 3), (Fact("one place", where="`y[2, 3]`"),)),
+    (EVEN, (slice(1, 3), slice(2, 5)), all_of("`y[1:3, 2:5]`")),
+    (EVEN, ..., (Fact("everywhere"),)),
+    (ODD, np.diag_indices(7), all_of("the diagonal of `y`")),
+    (ODD, np.triu_indices(7, 1), all_of("what is above the diagonal of `y`")),
+    (ODD, np.tril_indices(7), all_of("what is on and below the diagonal of `y`")),
+    (ODD, np.nonzero(~np.eye(7, dtype=bool)), all_of("what is off the diagonal of `y`")),
+    (ODD, np.nonzero(np.pad(np.zeros((5, 5)), 1, constant_values=1)), all_of("the border of `y`")),
+    (ODD, np.nonzero(np.arange(49).reshape(7, 7) != 10), all_of("`y` but `y[1, 3]`")),
+    (ODD, np.nonzero(~np.isin(np.arange(49).reshape(7, 7), (0, 8, 9, 17))), (Fact("some", what="45 of 49"),)),
+    (LINE, slice(8, None), all_of("`y[8:]`, from position 8 on")),
+    (LINE, np.array([1, 4, 5, 9]), (Fact("some", what="4 of 10"),)),
+    (
+        EVEN,
+        (np.array([0, 1, 1]), np.array([0, 0, 1])),
+        (Fact("inside", where="`y[:2, :2]`"), Fact("some", what="3 of 4")),
+    ),
 ]
 
 
-@pytest.mark.parametrize(("inputs", "at", "said"), WHERE, ids=[said for _, _, said in WHERE])
-def test_where_results_differ_is_said_in_slices(inputs: Any, at: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("inputs", "at", "places"), WHERE)
+def test_where_results_differ_is_said_in_slices(
+    inputs: Any, at: Any, places: tuple[Fact, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("crosscheck._compare.diagnosis.identity_of", lambda *_: None)  # it takes most of the time
     # the mean makes it no elementwise function
     pair = report(lambda x: x + x.mean(), lambda x: put(at)(x) + x.mean(), inputs)
-    expected = said.replace("`x", "`y")
-    assert pair.diagnosis.where == expected
-    assert f"they differ {expected}" in pair.verdict
+    assert_placed(pair, *places)
 
 
 @pytest.mark.parametrize(
-    ("jax_fn", "said"),
+    ("jax_fn", "places"),
     [
-        (lambda x: jnp.where(x > 1, x + 1, x), "where x is 1.5 or more"),
-        (lambda x: jnp.where(x <= -1, x + 1, x), "where x is -1 or less"),
-        (lambda x: jnp.where(jnp.abs(x) > 1, x + 1, x), "where |x| is 1.5 or more"),
-        (lambda x: jnp.where(jnp.abs(x) < 1, x + 1, x), "where x is from -0.5 to 0.5"),
-        (lambda x: jnp.where(x == 0.5, x + 1, x), "at x = 0.5 alone"),
+        (lambda x: jnp.where(x > 1, x + 1, x), [Fact("or more", "x", where="1.5")]),
+        (lambda x: jnp.where(x <= -1, x + 1, x), [Fact("or less", "x", where="-1")]),
+        (lambda x: jnp.where(jnp.abs(x) > 1, x + 1, x), [Fact("or more", "|x|", where="1.5")]),
+        (lambda x: jnp.where(jnp.abs(x) < 1, x + 1, x), [Fact("between", "x", where="-0.5 to 0.5")]),
+        (lambda x: jnp.where(x == 0.5, x + 1, x), [Fact("one input", "x", where="0.5")]),
         (
             lambda x: jnp.where(jnp.isin(x, jnp.array([-1.0, 0.5, 1.5, 2.0])), x + 1, x),
-            "at 4 of 10 elements, where x is from -1 to 2",
+            [Fact("some", "4 of 10"), Fact("between", "x", where="-1 to 2")],
         ),
     ],
 )
-def test_where_an_elementwise_function_differs_is_said_by_its_inputs(jax_fn: Any, said: str) -> None:
+def test_where_an_elementwise_function_differs_is_said_by_its_inputs(jax_fn: Any, places: list[Fact]) -> None:
     x = np.array([0.5, -1.5, 2.0, 0.0, -0.5, 1.0, -2.0, 1.5, -1.0, 2.5], np.float32)
-    pair = report(lambda x: x * 1, jax_fn, x)
-    assert pair.diagnosis.where == said
-    assert said in pair.verdict
+    assert_placed(report(lambda x: x * 1, jax_fn, x), *places)
 
 
 @cache

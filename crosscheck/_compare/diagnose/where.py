@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, Float64Array, FloatArray, Format, IntArray, shortest, widen
+from crosscheck._explain.facts import Fact
 
 MOST_LISTED = 3
 """The most single indices of an axis that are listed; more that follow no rule are not."""
@@ -15,29 +16,29 @@ MOSTLY = 0.5
 """A region is named if at least this share of it differs, and nothing outside of it does."""
 
 
-def where(failing: BoolArray, name: str, x: FloatArray | None = None, fmt: Format | None = None) -> str:
-    """Describe where elements fail: "everywhere", "in all of y[:, 2]", "where x is 3.5 or more".
+def where(failing: BoolArray, name: str, x: FloatArray | None = None, fmt: Format | None = None) -> tuple[Fact, ...]:
+    """Where elements fail, as facts: "everywhere", "in all of y[:, 2]", "where x is 3.5 or more".
 
     ``x`` is the input of each element of an elementwise function, of the format ``fmt``. Every failing element lies in the
     described region; unless a number of elements is given, the whole region fails.
     """
     count = int(failing.sum())
     if count == failing.size:
-        return "everywhere" if failing.size > 1 else ""
-    span = ""
+        return (Fact("everywhere"),) if failing.size > 1 else ()
+    spans: tuple[Fact, ...] = ()
     if x is not None and fmt is not None:
         values = widen(x).ravel()
-        if said := _of_inputs(failing.ravel(), values, fmt):
-            return said
+        if inputs := _of_inputs(failing.ravel(), values, fmt):
+            return (inputs,)
         low, high = values[failing.ravel()].min(), values[failing.ravel()].max()
-        span = "" if np.isnan(low) else f", where x is from {_short(low, fmt)} to {_short(high, fmt)}"
+        spans = () if np.isnan(low) else (_span("x", low, high, fmt),)
     if said := region(failing, name):
-        return f"at {said} alone" if count == 1 else f"in all of {said}"
+        return (Fact("one place" if count == 1 else "all of", where=said),)
     for marked, said in _sorted_regions(failing, name):
         size = int(marked.sum())
         if MOSTLY * size <= count and size < failing.size:
-            return f"in {said} alone, at {count:,} of {size:,} elements"
-    return f"at {count:,} of {failing.size:,} elements{span}"
+            return Fact("inside", where=said), Fact("some", what=f"{count:,} of {size:,}")
+    return Fact("some", what=f"{count:,} of {failing.size:,}"), *spans
 
 
 def region(marked: BoolArray, name: str) -> str | None:
@@ -55,7 +56,11 @@ def _short(x: float, fmt: Format) -> str:
     return f"{shortest(float(x), fmt):g}"
 
 
-def _of_inputs(failing: BoolArray, x: Float64Array, fmt: Format) -> str | None:
+def _span(label: str, low: float, high: float, fmt: Format) -> Fact:
+    return Fact("between", what=label, where=f"{_short(low, fmt)} to {_short(high, fmt)}")
+
+
+def _of_inputs(failing: BoolArray, x: Float64Array, fmt: Format) -> Fact | None:
     """A range of the inputs, or of their magnitudes, in which all of them fail, and outside of which none does."""
     number = np.isfinite(x)
     if (failing & ~number).any() or not failing.any():
@@ -65,14 +70,13 @@ def _of_inputs(failing: BoolArray, x: Float64Array, fmt: Format) -> str | None:
         low, high = float(values.min()), float(values.max())
         if ((low <= others) & (others <= high)).any():
             continue
-        ends = [_short(end, fmt) for end in (low, high)]
         if low == high:
-            return f"at {label} = {ends[0]} alone"
+            return Fact("one input", what=label, where=_short(low, fmt))
         if not (others > high).any():
-            return f"where {label} is {ends[0]} or more"
+            return Fact("or more", what=label, where=_short(low, fmt))
         if not (others < low).any():
-            return f"where {label} is {ends[1]} or less"
-        return f"where {label} is from {ends[0]} to {ends[1]}"
+            return Fact("or less", what=label, where=_short(high, fmt))
+        return _span(label, low, high, fmt)
     return None
 
 

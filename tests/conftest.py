@@ -19,6 +19,7 @@ import jax
 import pytest
 import torch
 from contract import DTYPES, IMPLEMENTATIONS, LENGTHS, ORDERS, USUAL_MODES
+from explained import Explanation, explanation
 from filelock import FileLock, Timeout
 from kept import environment
 
@@ -223,13 +224,13 @@ def _plan(implementations: tuple[str, ...], dtypes: tuple[str, ...], modes: tupl
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Explanation]:
     """What ``crosscheck.explain`` says, given the report that it would make; of a run of nothing unless one is given."""
 
-    def tell(what: str | Activation, report: Report | None = None) -> str:
+    def tell(what: str | Activation, report: Report | None = None) -> Explanation:
         given = report or Report((), environment())
         monkeypatch.setattr("crosscheck._verify.explain.verify", lambda *_, **__: given)
-        return crosscheck.explain(what)
+        return explanation(what)
 
     return tell
 

@@ -11,34 +11,72 @@ import pytest
 
 import crosscheck
 from crosscheck import Activation, Anchor, Deviation, Region, Seen
+from crosscheck._verify.explain import Explanation, explanation
+from crosscheck._verify.sightings.explanation import Disagreement, counted, limits, place
+from crosscheck._verify.sightings.sight import Result, SightedRow, Sighting
+
+__all__ = [
+    "Explanation",
+    "Part",
+    "assert_own_reproduced",
+    "assert_reproduced",
+    "counted",
+    "declaring",
+    "disagreement",
+    "explanation",
+    "limits",
+    "parts",
+    "place",
+    "printed",
+    "shown",
+    "sighting",
+]
 
 WRITTEN_OUT = 32
 """Of a longer row a snippet has no bits."""
 
 
 class Part(NamedTuple):
-    """One disagreement: its heading, all that is said of it as one line, and each result with the snippet that shows it."""
+    """One disagreement, each of its results with the snippet that shows it, and the whole text as one line."""
 
-    title: str
-    said: str
-    snippets: list[tuple[str, str]]
+    disagreement: Disagreement
+    snippets: list[tuple[Result, str]]
+    text: str
+
+    @property
+    def sighting(self) -> Sighting:
+        assert self.disagreement.sighting is not None
+        return self.disagreement.sighting
+
+    @property
+    def row(self) -> SightedRow:
+        assert self.sighting.row is not None
+        return self.sighting.row
 
 
-def parts(text: str) -> list[Part]:
-    sections = []
-    for part in re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]:
-        head = part.partition("   To reproduce ")[0]
-        snippets = re.findall(r"   To reproduce (.*?):\n\n```python\n(.*?)\n```", part, re.DOTALL)
-        sections.append(Part(head.splitlines()[0], " ".join(head.split()), snippets))
-    return sections
+def parts(explanation: Explanation) -> list[Part]:
+    """The disagreements; the text has each of their snippets as it is."""
+    text = str(explanation)
+    line, explained = " ".join(text.split()), []
+    for number, disagreement in enumerate(explanation.disagreements, 1):
+        sighting = disagreement.sighting
+        snippets = [(result, explanation.snippet(sighting, result)) for result in sighting.results] if sighting else []
+        explained.append(Part(disagreement, snippets, line))
+        assert f" {number}. {disagreement.title} " in line
+        for result, code in snippets:
+            assert f"   To reproduce {result.label}:\n\n```python\n{code}\n```" in text
+    return explained
 
 
-def implementation(label: str) -> str:
-    """The name of what is called so on screen."""
-    match = re.match(r"(own )?(torch|jax|analytic)( matched)?", label)
-    assert match is not None, label
-    own, side, matched = match.groups()
-    return side if own or side == "analytic" else f"{side}.native{'.matched' if matched else ''}"
+def disagreement(id_: str | None, order: int = 0, **more: Any) -> Disagreement:
+    """One of crosscheck's own function for torch, made by hand."""
+    return Disagreement(id_, "special", ("torch",), order, None, **more)
+
+
+def sighting(x: float, x_bits: str, bits: tuple[str, ...] = (), *, order: int = 0, **row: Any) -> Sighting:
+    """An input, made by hand, and the row that it is in."""
+    in_row = SightedRow(bits, (), number=None, sampled=1, **row) if bits else None
+    return Sighting("float32", order, "eager", {}, x, x_bits, None, (), in_row)
 
 
 def printed(code: str, **names: Any) -> str:
@@ -57,19 +95,20 @@ def shown(code: str) -> tuple[str, str] | None:
 def assert_reproduced(part: Part, **names: Any) -> None:
     """Each snippet has the bits of the input, and prints what it sees beside what the text says, or raises as is said."""
     assert part.snippets
-    given = part.said.partition(" input ")[2].partition(": ")[0]
-    length = re.search(r"in a row of (\d+)", given)
-    bits = re.findall(r"0x[0-9a-f]+", given) if length is None or int(length[1]) <= WRITTEN_OUT else []
-    for label, code in part.snippets:
+    row = part.sighting.row
+    bits = (part.sighting.input_bits,) if row is None else row.bits if len(row.bits) <= WRITTEN_OUT else ()
+    for result, code in part.snippets:
         assert all(bit_pattern in code for bit_pattern in bits), code
         if not (told := shown(code)):
+            assert result.got is None
             with pytest.raises(Exception, match=r".+"):
                 printed(code, **names)
             continue
         got, where = told
         assert printed(code, **names) == f"{got} here; {got} with {where}", code
         assert where.startswith("torch ")
-        assert f" {label} {got}" in part.said
+        assert got == repr(result.got)
+        assert f" {result.label} {got}" in part.text
 
 
 def declaring(record: Activation, x: float, dtype: str, order: int, **where: Any) -> Activation:
@@ -81,10 +120,10 @@ def declaring(record: Activation, x: float, dtype: str, order: int, **where: Any
     return dataclasses.replace(record, deviations=(deviation,))
 
 
-def assert_own_reproduced(told: Callable[..., str], broken: Activation, derivative: Callable[..., Any]) -> None:
+def assert_own_reproduced(told: Callable[..., Explanation], broken: Activation, derivative: Callable[..., Any]) -> None:
     """The snippets of a record's own implementations and of its formula, all of them wrong."""
     options = {"quick": True, "orders": [0, 1], "dtypes": ["float64"], "implementations": ["torch", "jax", "analytic"]}
     explained = parts(told(broken, crosscheck.verify(broken, **options, replace={"analytic": derivative})))
-    assert {implementation(label) for part in explained for label, _ in part.snippets} == {*options["implementations"]}
+    assert {result.implementation for part in explained for result, _ in part.snippets} == {*options["implementations"]}
     for part in explained:
         assert_reproduced(part, activation=broken, broken=broken)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from catalogue import NAMES
 from contract import DTYPES, ORDERS
-from explained import assert_own_reproduced, assert_reproduced, declaring, parts
+from explained import Explanation, assert_own_reproduced, assert_reproduced, declaring, parts
 from flint import arb
 from floats import FORMATS, FloatArray, Format, each_format, widen
 from in_both import each_framework
@@ -331,16 +331,16 @@ def test_a_fault_in_glu_is_found(fault: str) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("axis", [-1, 0])
 @pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.full), "bfloat16"])
-def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, told: Callable[..., str]) -> None:
+def test_the_snippets_reproduce_it(order: int, axis: int, dtype: str, told: Callable[..., Explanation]) -> None:
     for gate in (0.0, -12.375):
         (part,) = parts(told(declaring(GLU, gate, dtype, order, parameters={"axis": axis})))
         assert_reproduced(part)
-        assert f"= {gate!r} (0x" in part.said
-        assert (", by x[" in part.said) == (order > 0)
+        assert (part.sighting.order, part.row.known_by, repr(part.row.extreme)) == (order, "gate", repr(gate))
+        assert part.row.position is not None
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp:RuntimeWarning")  # of the formula, beside the largest gates
-def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(told: Callable[..., str]) -> None:
+def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(told: Callable[..., Explanation]) -> None:
     def wrong(m: Any, x: Any, *directions: Any, axis: int = -1) -> Any:
         return 1.5 * (gradient if directions else grown)(m, x, *directions, axis)
 
@@ -370,5 +370,7 @@ def test_it_is_identified(axis: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return a * jnp.exp(b)
 
     for function, framework in ((in_torch, "torch"), (in_jax, "jax")):
-        assert str(crosscheck.identify(function, framework)) == f"grown with axis {axis}"
+        identity = crosscheck.identify(function, framework)
+        assert identity is not None
+        assert (identity.name, identity.parameters, identity.also) == ("grown", {"axis": axis}, ())
         assert crosscheck.identify(lambda x, f=function: f(x) * 1.01, framework) is None

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from math import inf, nan
+from math import inf, isnan, nan
 from typing import Any
 
 import numpy as np
 import pytest
 from contract import ORDERS
+from explained import Explanation, parts
 from floats import FORMATS, Format, each_format, widen
 from in_both import derivative, each_framework
 from truths import coordinates, row_truth, samples
@@ -83,7 +84,8 @@ def test_a_fault_is_found_and_natives_of_one_framework_are_enough() -> None:
     assert {c.implementation for c in report.comparisons} == {"torch", "jax", "torch.native"}
 
 
-def test_the_explanation_counts_from_the_smallest_entry(told: Callable[..., str]) -> None:
-    said = " ".join(told("softmin").split())
-    assert "a row whose only entry is -inf" in said
-    assert "above the smallest of its row: x[" in said
+def test_the_explanation_counts_from_the_smallest_entry(told: Callable[..., Explanation]) -> None:
+    seen = [(part.sighting.input, part.row) for part in parts(told("softmin"))]
+    assert {row.known_by for _, row in seen} == {"smallest"}
+    assert any(len(row.bits) == 1 and row.extreme == -inf and not isnan(apart) for apart, row in seen)
+    assert any(0 < apart < inf and row.position is not None for apart, row in seen)

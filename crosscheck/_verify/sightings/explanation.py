@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isinf, isnan
 from typing import Any
@@ -18,7 +18,7 @@ from crosscheck._report.text import headline
 from crosscheck._verdict.environments import Environment
 from crosscheck._verify.sightings.formula import described, formula
 from crosscheck._verify.sightings.reproduce import Source, snippet
-from crosscheck._verify.sightings.sight import Result, SightedRow, Sighting
+from crosscheck._verify.sightings.sight import Result, Sighting
 
 MOST_SETTINGS = 6
 SCHEMA = "crosscheck.explain/1"
@@ -72,6 +72,14 @@ class Disagreement:
     elsewhere: tuple[str, ...] = ()
     inputs: int = 0
     message: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What disagrees, and whether that is declared and was seen, in words."""
+        if self.id is None:
+            return f"{on_screen(self.implementations)}: {self.cause} in the {ORDER_NAMES[self.order]} (NOT DECLARED)"
+        unseen = ", not seen in this run" if self.looked_for else ", in another mode or layout than this run's"
+        return f"{self.id} ({self.cause}, declared{'' if self.seen else unseen})"
 
 
 @dataclass(frozen=True)
@@ -156,12 +164,17 @@ def _definition(record: Activation) -> str:
     ]
     kinks = [_field("kink", f"{kink}, as in {kink.source}") for kink in record.kinks_at(record.parameters)]
     lines += kinks or [_field("kinks", f"none{' at these parameters' if record.parameters else ''}")]
-    limits = record.limits_at(record.parameters)
+    lines.append(_field("limits", limits(record)))
+    return "\n".join(lines)
+
+
+def limits(record: Activation) -> str:
+    """The limits of an activation at both ends of its domain, in words."""
     of_entry = "of one entry alone: " if record.rows else ""
     of_entry = "of a gate beside 1: " if record.result == "half" else of_entry
-    low, high = (_limits(values, end) for values, end in zip((limits.minus, limits.plus), record.domain, strict=True))
-    lines.append(_field("limits", f"{of_entry}{low}; {high}"))
-    return "\n".join(lines)
+    ends = record.limits_at(record.parameters)
+    low, high = (_limits(values, end) for values, end in zip((ends.minus, ends.plus), record.domain, strict=True))
+    return f"{of_entry}{low}; {high}"
 
 
 def _limits(values: tuple[float, float, float], end: float) -> str:
@@ -173,34 +186,33 @@ def _limits(values: tuple[float, float, float], end: float) -> str:
 
 
 def _verdict(explanation: Explanation) -> str:
-    declared = sum(disagreement.id is not None for disagreement in explanation.disagreements)
-    undeclared = len(explanation.disagreements) - declared
-    if not explanation.disagreements:
-        both = ", and PyTorch and JAX agree" * (not {"torch", "jax"} & explanation.report.skipped.keys())
-        said = f"No disagreement: every result of every implementation is within its budget{both}."
-        said = said if explanation.passed else "No deviation is declared."
-    else:
-        counts = ((declared, "declared deviation"), (undeclared, "undeclared disagreement"))
-        said = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n) + ", explained below."
-    environment: Mapping[str, Any] = explanation.report.environment
+    report = explanation.report
+    both = not {"torch", "jax"} & report.skipped.keys()
+    environment: Mapping[str, Any] = report.environment
     versions = [f"{name} {environment.get(name, {}).get('version', 'is missing')}" for name in FRAMEWORKS]
-    return f"{said} {headline(explanation.report)} ({', '.join(versions)}, {environment.get('device')})"
+    said = counted(explanation.disagreements, explanation.passed, both=both)
+    return f"{said} {headline(report)} ({', '.join(versions)}, {environment.get('device')})"
+
+
+def counted(disagreements: Sequence[Disagreement], passed: bool, *, both: bool = True) -> str:
+    """How many disagreements there are, in words; ``both`` is whether both frameworks were run."""
+    if not disagreements and passed:
+        agree = ", and PyTorch and JAX agree" * both
+        return f"No disagreement: every result of every implementation is within its budget{agree}."
+    if not disagreements:
+        return "No deviation is declared."
+    declared = sum(disagreement.id is not None for disagreement in disagreements)
+    counts = ((declared, "declared deviation"), (len(disagreements) - declared, "undeclared disagreement"))
+    return " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n) + ", explained below."
 
 
 def _disagreement(explanation: Explanation, number: int, disagreement: Disagreement) -> str:
-    unseen = ", not seen in this run" if disagreement.looked_for else ", in another mode or layout than this run's"
-    status = "NOT DECLARED" if disagreement.id is None else "declared" + ("" if disagreement.seen else unseen)
-    title = (
-        disagreement.id
-        or f"{on_screen(disagreement.implementations)}: {disagreement.cause} in the {ORDER_NAMES[disagreement.order]}"
-    )
-    lines = [f"{number}. {title} ({disagreement.cause}, {status})" if disagreement.id else f"{number}. {title} ({status})"]
+    lines = [f"{number}. {disagreement.title}"]
     sighting = disagreement.sighting
     if sighting is not None:
         where = f"{sighting.dtype}, {ORDER_NAMES[sighting.order]}, {sighting.mode}"
         parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
-        at = f"x = {sighting.input!r} ({sighting.input_bits})" if sighting.row is None else _place(sighting, sighting.row)
-        lines.append(_field("input", f"{at}: {where}{parameters}"))
+        lines.append(_field("input", f"{place(sighting)}: {where}{parameters}"))
         lines += [_field(result.label, _result(result, disagreement)) for result in sighting.results]
         rows = f" and in rows whose {sighting.row.known_by} entry has no limit" if sighting.row else ""
         rows = " and where a pair has no limit" if sighting.row and sighting.row.known_by == "gate" else rows
@@ -225,7 +237,11 @@ def _disagreement(explanation: Explanation, number: int, disagreement: Disagreem
     return "\n".join(lines)
 
 
-def _place(sighting: Sighting, row: SightedRow) -> str:
+def place(sighting: Sighting) -> str:
+    """The input of a sighting in words; for a function of rows, which entry of which row it is."""
+    row = sighting.row
+    if row is None:
+        return f"x = {sighting.input!r} ({sighting.input_bits})"
     length = len(row.bits)
     apart = sighting.input
     if row.known_by == "gate" and row.position is not None:

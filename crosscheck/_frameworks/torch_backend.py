@@ -18,6 +18,7 @@ import torch
 from crosscheck._arithmetic.formats import FORMATS, FloatArray
 from crosscheck._frameworks.base import ONES, Cotangents, Flush, Function, NoDeviceError, WrongOutputError, check_output
 from crosscheck._records.implementations import MODES_OF
+from crosscheck._records.worded import Worded
 
 name = "torch"
 modes = MODES_OF[name]
@@ -203,7 +204,8 @@ def lacks(mode: str) -> str | None:
         return None
     compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
     if shutil.which(compiler) is None:
-        return f"torch.compile needs a C++ compiler, and there is no {compiler} here; install one, or name one in CXX"
+        words = f"torch.compile needs a C++ compiler, and there is no {compiler} here; install one, or name one in CXX"
+        return Worded(words, "no compiler", compiler)
     try:
         torch.compile(lambda x: x)
     except RuntimeError as error:  # torch.compile does not support this Python yet

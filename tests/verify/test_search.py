@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from facts import subjects
 from floats import Float64Array
 from truths import STARTS, RowShape
 
@@ -83,7 +84,10 @@ def test_verify_finds_a_fault_that_only_rows_of_one_kind_show() -> None:
     )
     (failed,) = [comparison for comparison in report.comparisons if not comparison.passed]
     assert failed.wrt == "x, rows of 1000, found by a search"
-    assert "worst row: one entry at the top, the others 11 below" in str(report)
+    ((kind, shape),) = subjects(failed.notes)
+    assert kind == "worst row"
+    assert (shape.kind, shape.share, f"{shape.distance:.6g}") == ("dominant", 0, "11")
+    assert failed.notes[0] in " ".join(str(report).split())
 
 
 # Inputs of elementwise functions, by their bits

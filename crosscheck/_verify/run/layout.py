@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crosscheck._arithmetic.formats import BoolArray, FloatArray, IntArray, format_of, is_number, widen
+from crosscheck._records.worded import Worded
 from crosscheck._verify.inputs.sample import Sample
 from crosscheck._verify.run.implementations import VIEWS, Runner
 
@@ -42,7 +43,9 @@ class LayoutResults:
     places: set[tuple[int, int]] = field(default_factory=set)
     views: dict[str, int] = field(default_factory=dict)
 
-    def __str__(self) -> str:
+    @property
+    def note(self) -> Worded:
+        """Where they differ: the lengths and positions, and the views."""
         parts = [
             f"length {length} at {_positions(sorted(p for n, p in self.places if n == length))}"
             for length in sorted({length for length, _ in self.places})
@@ -51,7 +54,7 @@ class LayoutResults:
             parts = ["not as in a one-element array in " + ", ".join(parts)]
         for view, count in self.views.items():
             parts.append(f"through a view {view}, {count:,} of {self.differs.size:,} results differ")
-        return "; ".join(parts)
+        return Worded("; ".join(parts), "layout", tuple(sorted(self.places)), tuple(self.views))
 
 
 def _positions(positions: Sequence[int]) -> str:

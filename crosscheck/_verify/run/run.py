@@ -157,6 +157,6 @@ def _layouts(task: Task, implementation: Implementation, results: Results) -> It
             continue
         apart = _apart(of_layouts.got, of_layouts.expected, task.truths[order])
         codes = np.where(of_layouts.differs, CODE["layout"], CODE["exact"]).astype(np.uint8)
-        side, notes = (implementation.side, (str(of_layouts),)) if of_layouts.differs.any() else (None, ())
+        side, notes = (implementation.side, (of_layouts.note,)) if of_layouts.differs.any() else (None, ())
         points = JudgedPoints(task.known(order), codes, of_layouts.got, of_layouts.expected, apart, apart)
         yield task.judged(key, points, side, notes)

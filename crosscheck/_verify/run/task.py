@@ -248,7 +248,8 @@ def _worst_row(task: Task, judgement: Judgement, order: int) -> str:
     errors = np.where(counted, np.nan_to_num(judgement.ulp_of_unit, nan=np.inf), 0)
     of_rows = errors.reshape(len(task.sample.x), -1).max(axis=1)
     worst = int(of_rows.argmax())
-    return f"worst row: {task.sample.shapes[worst]}: {of_rows[worst]:.3g} ULP"
+    shape = task.sample.shapes[worst]
+    return Worded(f"worst row: {shape}: {of_rows[worst]:.3g} ULP", "worst row", shape)
 
 
 def _judge_twice(task: Task, run: Runner, outcome: Ran, own: bool) -> tuple[Judgement, FloatArray, tuple[str, ...]]:

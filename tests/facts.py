@@ -3,9 +3,13 @@
 from collections.abc import Iterable
 
 from crosscheck import Fact, TrainingReport
+from crosscheck._explain.facts import _WORDS, clause
 from crosscheck._records.worded import Worded, kind_of
 
-__all__ = ["Worded", "assert_facts", "facts_of", "has_fact", "kind_of", "subjects"]
+__all__ = ["KINDS", "Worded", "assert_facts", "clause", "facts_of", "has_fact", "kind_of", "subjects"]
+
+KINDS = tuple(_WORDS)
+"""The kinds of facts."""
 
 
 def assert_facts(facts: Iterable[Fact], *expected: Fact) -> None:

@@ -61,8 +61,8 @@ def diagnose(
             with warnings.catch_warnings(action="ignore"):
                 return find()
         except Exception as error:  # the user's functions may raise anything at other inputs
-            words = f"{what} could not be found: {type(error).__name__}: {first_line(error)}"
-            notes.append(Worded(words, "not found", what))
+            raised = f"{type(error).__name__}: {first_line(error)}"
+            notes.append(Worded(Fact("not found", what, where=raised).words(), "not found", what, raised))
             return otherwise
 
     identities: dict[str, Identity | None] = {}
@@ -83,7 +83,8 @@ def diagnose(
             f"the search for a simpler input was stopped after {simpler.evaluations:,} evaluations; this is the best so far"
         )
         notes.append(Worded(words, "stopped"))
-    places = tried("where they differ", lambda: _places(request, judged, cause, side), ())
+    nowhere = tuple[Fact, ...]()
+    places = tried("where they differ", lambda: _places(request, judged, cause, side), nowhere)
     return Diagnosis(
         identities=identities,
         how=differently.words if differently else None,

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
+from crosscheck._explain.facts import Fact
+from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import ORDER_NAMES, ORDERS, SIGN_OF_ZERO
 from crosscheck._records.worded import Worded
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
@@ -16,28 +18,28 @@ if TYPE_CHECKING:
 NAMES = {"torch": "PyTorch", "jax": "JAX", "both": "both sides"}
 
 BUG = {
-    "missing": "has no gradient, or one that is cut off from the input (on purpose? then the other side lacks that)",
-    "special": "gives a wrong NaN or infinity",
-    "definition": "computes another function",
-    "inaccurate": "loses digits that rounding does not explain",
+    "missing": "no gradient",
+    "special": "wrong special",
+    "definition": "another function",
+    "inaccurate": "lost digits",
 }
-"""What the side at fault does wrong."""
+"""What the side at fault does wrong, as the kind of a fact."""
 
 DIFFER = {
-    "missing": "each side lacks a gradient that the other has, or a part of it, so nobody knows which is meant",
-    "special": "one side gives NaN or infinity where the other does not, and no truth says which is right",
-    "definition": "PyTorch and JAX compute different functions, in float64 too",
-    "inaccurate": "one side loses digits that rounding does not explain",
-    "convention": "PyTorch and JAX make different choices where both are valid (a kink, a tie); nobody is wrong",
+    "missing": Fact("no gradients"),
+    "special": Fact("special of one"),
+    "definition": Fact("two functions"),
+    "inaccurate": Fact("lost digits", "one side"),
+    "convention": Fact("choices"),
 }
 """The verdict if no side is at fault, or none is known to be."""
 
 NO_SIDE = {
-    "convention": "none",
-    "missing": "not known: both sides lack gradients",
-    "special": "not known: nothing says which result is the true one",
-    "definition": "not known: nothing says which of the two functions is meant",
-    "inaccurate": "not known: nothing says which result is the true one",
+    "convention": Fact("no side"),
+    "missing": Fact("both lack"),
+    "special": Fact("which result"),
+    "definition": Fact("which function"),
+    "inaccurate": Fact("which result"),
 }
 """Why a cause without a side has none."""
 
@@ -78,24 +80,23 @@ def side_at_fault(comparison: Comparison) -> str | None:
 def agreement(report: PairReport) -> str:
     """How two functions agree."""
     if set(report.deviations) - {SIGN_OF_ZERO}:
-        return f"what differs is rounding or accepted ({', '.join(report.deviations)})"
+        return Fact("accepted", ", ".join(report.deviations)).words()
     if all(set(comparison.causes) == {"exact"} for comparison in report.comparisons):
-        return "the same to the bit"
+        return Fact("to the bit").words()
     rtol = max(float(c.figures.get("rtol", 0)) for c in report.comparisons)
     atol = max(float(c.figures.get("atol", 0)) for c in report.comparisons)
     if not rtol and not atol and all({"rtol", "atol"} <= c.figures.keys() for c in report.comparisons):
-        return "the same numbers; zeros of different sign are a convention"
+        return Fact("zeros of other sign").words()
     holds = f"rtol {_up(rtol)}" if isfinite(rtol) and rtol < 0.1 else f"atol {_up(atol)}"
-    return f"rounding, not a bug: {holds} holds; neither side is wrong"
+    return Fact("holds", holds).words()
 
 
 def differently(diagnosis: Diagnosis, decisive: Comparison) -> str:
     """How and where two functions differ, as far as it is known; otherwise their results at the worst place."""
     cause, side = failing_cause(decisive), side_at_fault(decisive)
     of = "" if decisive.order == 0 else f"the {ORDER_NAMES[decisive.order]}: "
-    clauses = [
-        DIFFER[cause] if side is None else f"{'each side' if side == 'both' else f'the {NAMES[side]} function'} {BUG[cause]}"
-    ]
+    at_fault = "each side" if side == "both" else f"the {NAMES.get(side or '')} function"
+    clauses = [(DIFFER[cause] if side is None else Fact(BUG[cause], at_fault)).words()]
     others = cause == "definition" and decisive.order == 0 and _are_others(diagnosis.identities)
     if others and all(diagnosis.identities.values()):
         return _identities(diagnosis.identities)
@@ -118,7 +119,7 @@ def _example(point: Point) -> str:
         if len(set(pair := [f"{y:.{digits}g}" for y in (point.got, point.expected)])) > 1 or digits == 17
     )
     at = f" at [{', '.join(map(str, point.element))}]" if point.element else ""
-    return f"{got} in PyTorch and {expected} in JAX{at}"
+    return Fact("example", torch=got, jax=expected, where=at).words()
 
 
 def _are_others(identities: Mapping[str, Identity | None]) -> bool:
@@ -128,10 +129,8 @@ def _are_others(identities: Mapping[str, Identity | None]) -> bool:
 
 def _identities(identities: Mapping[str, Identity | None]) -> str:
     """Which function each side is, in words."""
-    return ", ".join(
-        f"the {NAMES[side]} function is {identity if identity is not None else 'none of the catalogue'}"
-        for side, identity in identities.items()
-    )
+    torch, jax = (str(identities.get(side) or "none of the catalogue") for side in FRAMEWORKS)
+    return Fact("functions", torch=torch, jax=jax).words()
 
 
 def _up(value: float) -> str:
@@ -148,10 +147,11 @@ def evidence(report: PairReport) -> Iterator[str]:
     if not report.passed and not decisive.message:
         cause = failing_cause(decisive)
         count = decisive.uncovered[cause]
-        yield f"  side      {NAMES.get(side_at_fault(decisive) or '') or NO_SIDE.get(cause, NO_SIDE['definition'])}"
+        no_side = NO_SIDE.get(cause, NO_SIDE["definition"])
+        yield f"  side      {NAMES.get(side_at_fault(decisive) or '') or no_side.words()}"
         of = f"{decisive.points:,} elements"
         if decisive.diagnosed is not None:
-            of = f"the {decisive.diagnosed:,} elements that were diagnosed, of {of}"
+            of = Fact("diagnosed", f"{decisive.diagnosed:,}", where=of).words()
         yield f"  cause     {cause}: {count.count:,} of {of}"
         yield f"  where     {_where(decisive)}"
         yield from _worst(count.worst)
@@ -201,10 +201,7 @@ def _nearer(report: PairReport) -> Iterator[str]:
         torch, jax = max(known, key=lambda pair: max(pair) / max(min(pair), 1), default=(0.0, 0.0))
         if max(torch, jax) > MUCH * max(min(torch, jax), 1):
             name = NAMES["torch" if torch < jax else "jax"]
-            yield (
-                f"{ORDER_NAMES[order]}: {name} is much nearer the truth; PyTorch errs by {torch:.3g} ULP, JAX by {jax:.3g}, "
-                "as rounding may"
-            )
+            yield Fact("nearer", ORDER_NAMES[order], name, torch=f"{torch:.3g}", jax=f"{jax:.3g}").words()
 
 
 def _where(comparison: Comparison) -> str:
@@ -226,7 +223,7 @@ def _worst(point: Point) -> Iterator[str]:
     elif isnan(point.got) == isnan(point.expected):
         yield "  truth     not known: the two functions differ in float64 too"
     if isfinite(point.ulp):
-        yield f"  apart     {_apart(point)} of the larger one"
+        yield f"  apart     {Fact('of the larger', _apart(point)).words()}"
 
 
 def _apart(point: Point) -> str:
@@ -273,7 +270,7 @@ def _figures(comparison: Comparison) -> Iterator[str]:
     else:
         yield f"    accuracy  PyTorch {f['torch_ulp']:.3g} ULP, JAX {f['jax_ulp']:.3g} ULP from the truth, where it is known"
     noticed = [
-        f"{name} {'notices' if f[key] else 'does not notice'}"
+        Fact("noticed" if f[key] else "unnoticed", name).words()
         for name, key in (
             ("torch.testing.assert_close", "assert_close_notices"),
             ("numpy.testing.assert_allclose", "assert_allclose_notices"),

@@ -27,6 +27,8 @@ class Fact:
             order of modules shows; of one side that is inaccurate, its ``precision``, that it ``rounds`` or how it ``errs``.
             Of places, ``everywhere``, ``all of`` a region or ``inside`` it, ``one place``, ``some`` elements; of the inputs
             there, ``one input``, ``or more``, ``or less``, or ``between`` two numbers.
+            Of perceptrons, ``the same bits``, a difference ``by rounding``, a ``drift``, what is ``not finite``.
+            Of verdicts, what the side at fault does, why none is known to be, and how both agree.
             Of trainings, what differs in the data, the loss, the gradients, what the optimiser is given, its options, the
             learning rate, the statistics or an average.
         what: The operation, in words.
@@ -180,6 +182,8 @@ _WORDS = {
     "norm": "JAX clips the gradients to a norm of {jax}, PyTorch to {torch}",
     "added to the norm": "PyTorch adds {torch} to the norm that it divides by",
     "no step": "JAX takes no step with these gradients",
+    "no gradients given": "where a gradient is None, PyTorch leaves the parameter and its state alone, and JAX, given "
+    "zeros, does not",
     "option": "{role}: {jax} in JAX, {torch} in PyTorch",
     "call": "{jax} in JAX, {torch} in PyTorch: {what} in PyTorch's `{where}` ({source})",
     "forgotten call": "JAX forgets {what} in PyTorch's `{where}` ({source})",
@@ -196,6 +200,41 @@ _WORDS = {
     "moves at": "the learning rates differ: at step {where} JAX moves {jax} times as far as PyTorch",
     "rate at": "the learning rates differ: at step {where} JAX's is {jax}, PyTorch's {torch}",
     "schedule": "JAX's schedule is one step {jax}",
+    "the same bits": "bit for bit the same",
+    "by rounding": "they differ by rounding",
+    "drift": "each epoch is the same from the same state, but they drift apart by more than rounding explains",
+    "more than rounding": "{what} errs by {where}, relatively: more than rounding explains",
+    "apart": "{what} is {where} apart, relatively",
+    "not finite": "{what} stopped being finite and is {where}; a smaller learning rate keeps it finite",
+    "no difference": "No difference: loss and weights are bit-equal at every epoch",
+    "other starts": "PyTorch's from themselves, started one ulp away, {what} times",
+    "raises": "the backward pass of {role} raises {what}",
+    "no code": "the segment of {where} cannot be saved: {what}",
+    "not found": "{what} could not be found: {where}",
+    "example": "{torch} in PyTorch and {jax} in JAX{where}",
+    "nearer": "{what}: {role} is much nearer the truth; PyTorch errs by {torch} ULP, JAX by {jax}, as rounding may",
+    "no gradient": "{what} has no gradient, or one that is cut off from the input (on purpose? then the other side lacks "
+    "that)",
+    "wrong special": "{what} gives a wrong NaN or infinity",
+    "another function": "{what} computes another function",
+    "lost digits": "{what} loses digits that rounding does not explain",
+    "no gradients": "each side lacks a gradient that the other has, or a part of it, so nobody knows which is meant",
+    "special of one": "one side gives NaN or infinity where the other does not, and no truth says which is right",
+    "two functions": "PyTorch and JAX compute different functions, in float64 too",
+    "choices": "PyTorch and JAX make different choices where both are valid (a kink, a tie); nobody is wrong",
+    "no side": "none",
+    "both lack": "not known: both sides lack gradients",
+    "which result": "not known: nothing says which result is the true one",
+    "which function": "not known: nothing says which of the two functions is meant",
+    "functions": "the PyTorch function is {torch}, the JAX function is {jax}",
+    "to the bit": "the same to the bit",
+    "zeros of other sign": "the same numbers; zeros of different sign are a convention",
+    "holds": "rounding, not a bug: {what} holds; neither side is wrong",
+    "accepted": "what differs is rounding or accepted ({what})",
+    "diagnosed": "the {what} elements that were diagnosed, of {where}",
+    "of the larger": "{what} of the larger one",
+    "noticed": "{what} notices",
+    "unnoticed": "{what} does not notice",
     "everywhere": "everywhere",
     "all of": "in all of {where}",
     "one place": "at {where} alone",

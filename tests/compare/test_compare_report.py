@@ -15,7 +15,7 @@ import torch
 from compared import noted
 
 import crosscheck
-from crosscheck import Comparison, PairReport, compare
+from crosscheck import Comparison, Fact, PairReport, compare
 
 pytestmark = pytest.mark.full
 
@@ -98,14 +98,15 @@ def test_a_long_verdict_is_a_headline_that_fits_and_the_rest_below_it() -> None:
     assert len(report.verdict) > 100
     head, rest, *_ = report.story().splitlines()
     assert head == report.headline
-    assert head.startswith("DISAGREE (definition): ")
+    word, names = "DISAGREE (definition): ", "biased / biased: "
+    assert head.startswith(word)
     (fact,) = report.diagnosis.facts
     assert (fact.kind, fact.what, fact.role) == ("times", "sqrt((n - 1) / n)", "JAX")
     assert head.endswith(" ...")
-    assert report.verdict.startswith(f"DISAGREE (definition): biased / biased: {fact.words()}")
-    assert report.verdict == f"DISAGREE (definition): {rest.strip()}"
-    assert report.markdown().startswith(f"**{head}**\n\nbiased / biased: ")
-    assert f">{head}</p>\n<p>biased / biased: " in report._repr_html_()
+    assert report.verdict.startswith(word + names + fact.words())
+    assert report.verdict == word + rest.strip()
+    assert report.markdown().startswith(f"**{head}**\n\n{names}")
+    assert f">{head}</p>\n<p>{names}" in report._repr_html_()
     assert compare(torch.tanh, jnp.tanh, X).story().splitlines()[0] == compare(torch.tanh, jnp.tanh, X).headline
 
 
@@ -120,7 +121,7 @@ def test_the_names_of_both_functions_are_said() -> None:
 def test_what_is_the_same_to_the_bit_is_said_to_be() -> None:
     same, nearly = of(X, X), of(*off(1e-7))
     assert [set(report.comparisons[0].causes) == {"exact"} for report in (same, nearly)] == [True, False]
-    assert ["the same to the bit" in report.headline for report in (same, nearly)] == [True, False]
+    assert [Fact("to the bit").words() in report.headline for report in (same, nearly)] == [True, False]
 
 
 def test_the_lowest_order_that_differs_comes_first() -> None:
@@ -227,7 +228,8 @@ def test_of_two_that_agree_the_one_much_nearer_the_truth_is_named() -> None:
 
     report = compare(torch.sum, scan, crosscheck.uniform(0, 1, (3000,)), order=0, dtype="float16", seed=1)
     assert report.passed
-    assert "value: PyTorch is much nearer the truth" in report.story()
+    torch_ulp, jax_ulp = (f"{only(report).figures[name]:.3g}" for name in ("torch_ulp", "jax_ulp"))
+    assert Fact("nearer", "value", "PyTorch", torch=torch_ulp, jax=jax_ulp).words() in report.story()
     assert "nearer" not in compare(torch.sum, jnp.sum, crosscheck.normal(64), order=0).story()
 
 
@@ -284,8 +286,11 @@ def test_what_the_usual_checks_notice_is_what_they_do_notice(
 
 
 def test_the_story_says_who_would_have_noticed() -> None:
-    story = of(X, X * np.float32(1 + 1e-6)).story()
-    assert "torch.testing.assert_close does not notice, numpy.testing.assert_allclose notices" in story
+    report = of(X, X * np.float32(1 + 1e-6))
+    figures = only(report).figures
+    assert (figures["assert_close_notices"], figures["assert_allclose_notices"]) == (False, True)
+    said = Fact("unnoticed", "torch.testing.assert_close"), Fact("noticed", "numpy.testing.assert_allclose")
+    assert ", ".join(fact.words() for fact in said) in report.story()
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -119,7 +119,7 @@ def test_zeros_of_different_sign_pass_as_a_convention_and_are_not_called_the_sam
     report = crosscheck.compare(torch_fn, jax_fn, [torch.tensor(x)], order=0, modes=["jit"])
     assert report.passed, str(report)
     assert report.comparisons[0].cause == "convention"
-    assert report.verdict.endswith(": the same numbers; zeros of different sign are a convention.")
+    assert report.verdict.endswith(f": {Fact('zeros of other sign').words()}.")
     assert report.deviations.keys() == {"sign of zero"}
 
 

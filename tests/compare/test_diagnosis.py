@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from facts import assert_facts, kind_of, subjects
+from facts import assert_facts, kind_of
 
 import crosscheck
 from crosscheck import Activation, Fact, Identity, PairReport, UsageError, activations, compare, identify
@@ -152,7 +152,9 @@ def test_identify_refuses_what_it_does_not_know(arguments: Any, options: Any, pa
 
 def test_the_report_says_which_function_each_side_is() -> None:
     report = compare(lambda x: F.elu(x, 0.7), jax.nn.elu)
-    said = "the PyTorch function is elu with alpha 0.7, the JAX function is elu with alpha 1.0 (also celu)"
+    known = {side: (one.name, one.parameters, one.also) for side, one in report.diagnosis.identities.items()}
+    assert known == {"torch": ("elu", {"alpha": 0.7}, ()), "jax": ("elu", {"alpha": 1.0}, ("celu",))}
+    said = Fact("functions", torch="elu with alpha 0.7", jax="elu with alpha 1.0 (also celu)").words()
     assert said in report.verdict
     assert f"identity  {said}" in report.story()
     none = compare(F.silu, lambda x: x * jax.nn.sigmoid(1.01 * x))
@@ -207,10 +209,9 @@ def test_nothing_after_the_verdict_loses_it(monkeypatch: pytest.MonkeyPatch, par
     monkeypatch.setattr(f"crosscheck._compare.diagnosis.{part}", broken)
     report = compare(torch.relu, lambda x: jnp.where(x > 0, x, 0.1 * x), [crosscheck.normal((8,))], order=0)
     assert (report.passed, report.cause) == (False, "definition")
-    assert ("not found", what) in subjects(report.diagnosis.notes)
-    notes = [note for note in report.diagnosis.notes if kind_of(note) == "not found"]
-    assert notes == [f"{what} could not be found: ValueError: Cell is empty"]
-    assert f"{what} could not be found" in " ".join(str(report).split())
+    fact = Fact("not found", what, where="ValueError: Cell is empty")
+    assert [note for note in report.diagnosis.notes if kind_of(note) == fact.kind] == [fact.words()]
+    assert fact.words() in " ".join(str(report).split())
 
 
 def test_warnings_are_shown_of_the_inputs_that_were_given_only() -> None:

@@ -115,9 +115,11 @@ def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
     point = pair.decisive.uncovered["definition"].worst if pair.decisive else None
     assert point is not None
     assert pair.diagnosis.how is None
-    assert f"{point.got:.3g} in PyTorch and {point.expected:.3g} in JAX at [{point.element[0]}]" in pair.verdict  # type: ignore[index]
+    at = f" at [{point.element[0]}]"  # type: ignore[index]
+    assert Fact("example", torch=f"{point.got:.3g}", jax=f"{point.expected:.3g}", where=at).words() in pair.verdict
     said = pair.story()
-    assert "% of the larger one" in said
+    share = abs(point.got - point.expected) / max(abs(point.got), abs(point.expected))
+    assert f"apart     {Fact('of the larger', f'{share:.2%}').words()}" in said
     assert "relative  median " in said
     assert "ULP" not in said
     assert "rtol" not in said
@@ -126,7 +128,7 @@ def test_what_simply_differs_is_said_in_percent_and_by_example() -> None:
 @pytest.mark.parametrize(
     ("jax_fn", "said"),
     [
-        (lambda x: x.mean(-1), "not known: nothing says which of the two functions is meant"),
+        (lambda x: x.mean(-1), Fact("which function").words()),
         (lambda x: x.sum(-1) * jnp.where(x.sum() < 100, jnp.nan, 1), "JAX"),
     ],
 )

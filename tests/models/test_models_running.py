@@ -10,12 +10,12 @@ import pytest
 import torch
 from jax import lax
 from ports import compared, linear, normal
+from shadowed import Noise
 
 from crosscheck._models.record.jax_recording import JaxProgramFlat, trace
 from crosscheck._models.run.compiling import REPEATED, repeated
 from crosscheck._models.run.constant_folding import Fixed
 from crosscheck._models.run.interpreter import ModelRun, Perturbation, Schedule, Watch
-from crosscheck._shadow.base import Noise
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 WEIGHTS = [np.random.default_rng(k).normal(size=(4, 4)).astype(np.float32) for k in range(REPEATED)]

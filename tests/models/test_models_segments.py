@@ -16,7 +16,7 @@ from torch import nn
 from zoo import ARCHITECTURES
 from zoo.bugs import BUGS, Bug
 
-from crosscheck import ModelsReport, UsageError, compare_models
+from crosscheck import Fact, ModelsReport, UsageError, compare_models
 
 BY_THEMSELVES = (
     "encoder-plain-epsilon-in-one-layer",
@@ -94,8 +94,9 @@ def test_what_cannot_be_written_as_code_is_said() -> None:
     report = compared(lambda x: jax.lax.while_loop(lambda h: h[0] < 3, lambda h: (h[0] + 1, 2 * h[1]), (0, x))[1])
     assert not report.passed
     assert report.segments == ()
-    assert subjects(report.notes) == {("segment not saved", "1")}
-    assert report.notes == ("the segment of 1 cannot be saved: while cannot be written as one call",)
+    fact = Fact("no code", "while cannot be written as one call", where="1")
+    assert subjects(report.notes) == {("segment not saved", fact.where, fact.what)}
+    assert report.notes == (fact.words(),)
 
 
 def test_a_right_port_has_no_segments(tmp_path: Path) -> None:

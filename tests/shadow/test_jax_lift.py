@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from shadowed import JaxLifted, Noise, UntraceableError, lift
 
 import crosscheck
-from crosscheck._shadow.base import Noise, UntraceableError
-from crosscheck._shadow.jax.lift import JaxLifted, lift
 
 UNIT = 2.0**-24
 RNG = np.random.default_rng(0)

@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from shadowed import Noise, TorchLifted
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_programs import DIFFERENTIABLE, FUNCTIONS, with_derivatives
-
-from crosscheck._shadow.base import Noise
-from crosscheck._shadow.torch.lift import TorchLifted
 
 UNIT = 2.0**-24
 NOISE = Noise(seed=3, unit=1e-6)

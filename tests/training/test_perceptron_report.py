@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import crosscheck
-from crosscheck import Perceptron, PerceptronReport, UsageError
+from crosscheck import Fact, Perceptron, PerceptronReport, UsageError
 
 SIDES = ("torch", "jax")
 
@@ -32,10 +32,14 @@ def test_json_holds_every_loss(learned: PerceptronReport, tmp_path: Path) -> Non
 
 def test_the_text_shows_every_tenth_loss_and_the_verdict(learned: PerceptronReport) -> None:
     text = str(learned)
-    assert text.startswith("AGREE: or, float32, 100 epochs: they differ by rounding.")
+    assert (learned.cause, learned.gate, learned.setup.dtype, learned.setup.epochs) == ("rounding", "or", "float32", 100)
+    assert text.startswith(learned.headline)
+    assert learned.headline.split(": ") == ["AGREE", "or, float32, 100 epochs", f"{Fact('by rounding').words()}."]
     shown = [line.split()[0] for line in text.splitlines()[3:14]]
     assert shown == ["1", *(f"{n}0" for n in range(1, 11))]
-    for part in ("accuracy", "[0, 1, 1, 1]", "First difference: epoch", "started one ulp away"):
+    drift = learned.comparisons["own"].drift
+    assert drift is not None
+    for part in ("accuracy", "[0, 1, 1, 1]", "First difference: epoch", Fact("other starts", str(drift.runs)).words()):
         assert part in text
 
 

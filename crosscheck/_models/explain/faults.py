@@ -270,8 +270,8 @@ def _raised(results: ModelResults) -> Iterator[Fault]:
     if results.raised is not None:
         who = {"torch": "PyTorch", "jax": "JAX"}[results.raised.side]
         what = said(results.raised.__cause__ or results.raised)
-        side, text = results.raised.side, f"the backward pass of {who} raises {what}"
-        yield Fault("", "", "gradient", "", "", "error", side, float("inf"), text, ())
+        fact, side = Fact("raises", what, who), results.raised.side
+        yield Fault("", "", "gradient", "", "", "error", side, float("inf"), fact.words(), (), facts=(fact,))
 
 
 def _stopped(results: ModelResults, begins: int, after: Use | None) -> str:

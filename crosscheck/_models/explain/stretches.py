@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.judge.held_results import FOUND
@@ -44,8 +45,8 @@ def segments(results: ModelResults, faults: Sequence[Fault]) -> tuple[list[Segme
         try:
             made.append(_segment(results, number, fault, results.kept, graph, forms))
         except NoCodeError as error:
-            words = f"the segment of {fault.where} cannot be saved: {error}"
-            notes.append(Worded(words, "segment not saved", fault.where))
+            words = Fact("no code", str(error), where=fault.where).words()
+            notes.append(Worded(words, "segment not saved", fault.where, str(error)))
     return made, notes
 
 

@@ -16,7 +16,7 @@ from crosscheck._training.records import OptimizerRun
 SCHEMA = "crosscheck.optimizers/1"
 SKIPPED = "missing"
 """The kind of gradients that only PyTorch has: JAX has no None."""
-NONE = "where a gradient is None, PyTorch leaves the parameter and its state alone, and JAX, given zeros, does not"
+NONE = Fact("no gradients given")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class OptimizerReport(TwoSidedReport, schema=SCHEMA, written=("environment", "pa
             return Verdict("FAILED", name, "nothing was compared")
         if self.first is None:
             kinds = f"{len(self.judged)} kinds of gradients" if len(self.judged) > 1 else "one function"
-            note = f"; {NONE}" if self.skips else ""
+            note = f"; {NONE.words()}" if self.skips else ""
             return Verdict("AGREE", name, f"the same after each of {self.judged[0].steps} steps, of {kinds}{note}")
         return Verdict(f"DISAGREE ({self.cause})", name, self.difference)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from crosscheck._arithmetic.formats import FORMATS, BoolArray, FloatArray, IntArray
 from crosscheck._arithmetic.ulp import unit_of
+from crosscheck._explain.facts import Fact, clause
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import CAUSES, PASSING
 from crosscheck._report.blocks import Block, Drawing, Heading, Paragraph, Table
@@ -31,9 +32,9 @@ TENSORS = ("loss", "weight", "bias")
 """The tensors of each epoch that are kept, in the order of their computation."""
 
 MEANING = {
-    "exact": "bit for bit the same",
-    "rounding": "they differ by rounding",
-    "definition": "each epoch is the same from the same state, but they drift apart by more than rounding explains",
+    "exact": Fact("the same bits"),
+    "rounding": Fact("by rounding"),
+    "definition": Fact("drift"),
 }
 
 
@@ -48,6 +49,7 @@ class PerceptronDifference:
         tensor: The tensor with the largest difference there.
         message: What differs.
         cause: One of crosscheck's causes.
+        facts: What differs, as facts.
     """
 
     framework: str | None
@@ -56,6 +58,11 @@ class PerceptronDifference:
     tensor: str
     message: str
     cause: str
+    facts: tuple[Fact, ...] = ()
+
+    def __str__(self) -> str:
+        whose = f"{self.framework}'s " if self.framework else ""
+        return f"{whose}{self.part}, from epoch {self.epoch} on: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -129,14 +136,15 @@ class PerceptronReport(
         for judged, report in self.comparisons.items():
             for fault in report.faults:
                 side = fault.side or (None if judged == OWN else judged)
-                words = fault.explanation or f"{fault.tensor} {_error(fault)}"
-                yield PerceptronDifference(side, fault.part, fault.step, fault.tensor, words, fault.cause)
+                facts = fault.facts or (_error(fault),)
+                words = fault.explanation or clause(facts)
+                yield PerceptronDifference(side, fault.part, fault.step, fault.tensor, words, fault.cause, facts)
         for framework in FRAMEWORKS:
             loss = self.histories[framework]["loss"]
             lost = np.flatnonzero(~np.isfinite(loss))
             if lost.size:
-                words = f"the loss stopped being finite and is {loss[lost[0]]}; a smaller learning rate keeps it finite"
-                yield PerceptronDifference(framework, "overflow", int(lost[0]) + 1, "loss", words, "special")
+                fact = Fact("not finite", "the loss", where=str(loss[lost[0]]))
+                yield PerceptronDifference(framework, "overflow", int(lost[0]) + 1, "loss", fact.words(), "special", (fact,))
 
     @property
     def cause(self) -> str:
@@ -204,7 +212,7 @@ class PerceptronReport(
     def headline(self) -> str:
         """The verdict in one line."""
         what = f"{self.gate}, {self.setup.dtype}, {self.setup.epochs:,} epochs"
-        words = _said(self.findings[0]) if self.findings else MEANING[self.cause]
+        words = str(self.findings[0]) if self.findings else MEANING[self.cause].words()
         return f"{'AGREE' if self.agree else 'DISAGREE'}: {what}: {words}."
 
     @property
@@ -256,15 +264,9 @@ class PerceptronReport(
         return Document(self.headline, self.passed, blocks, self.environment)
 
 
-def _error(fault: TrainingFault) -> str:
-    if fault.cause == "inaccurate":
-        return f"errs by {fault.error:.2g}, relatively: more than rounding explains"
-    return f"is {fault.error:.2g} apart, relatively"
-
-
-def _said(finding: PerceptronDifference) -> str:
-    whose = f"{finding.framework}'s " if finding.framework else ""
-    return f"{whose}{finding.part}, from epoch {finding.epoch} on: {finding.message}"
+def _error(fault: TrainingFault) -> Fact:
+    kind = "more than rounding" if fault.cause == "inaccurate" else "apart"
+    return Fact(kind, fault.tensor, where=f"{fault.error:.2g}")
 
 
 def _losses(report: PerceptronReport) -> Table:
@@ -293,13 +295,13 @@ def _faults(report: PerceptronReport) -> Iterator[str]:
     for name, fault in report.planted.items():
         yield f"Planted in {name}: {fault}."
     for finding in report.findings:
-        yield f"{_said(finding)}; largest in {finding.tensor}."
+        yield f"{finding}; largest in {finding.tensor}."
 
 
 def _first(report: PerceptronReport) -> Iterator[str]:
     first = report.first
     if first is None:
-        yield "No difference: loss and weights are bit-equal at every epoch."
+        yield f"{Fact('no difference').words()}."
         return
     where = f"{first.tensor}{list(first.index) if first.index else ''}"
     fmt = FORMATS[report.setup.dtype]
@@ -315,7 +317,7 @@ def _drift(report: PerceptronReport) -> Iterator[str]:
         shown += [len(drift.steps) - 1] if shown[-1] != len(drift.steps) - 1 else []
         for words, distances in (
             ("How far the weights are apart, of the way that they have gone", drift.apart),
-            (f"PyTorch's from themselves, started one ulp away, {drift.runs} times", drift.controls),
+            (Fact("other starts", str(drift.runs)).words(), drift.controls),
         ):
             yield f"{words}: " + ", ".join(f"{distances[k]:.2g} at epoch {drift.steps[k]:,}" for k in shown) + "."
     if report.agree and report.first is not None:

@@ -9,9 +9,7 @@ import rational
 from floats import Format, following, widen
 from mpmath import mpf
 
-from crosscheck._truth import doubles, kept, rows
-from crosscheck._truth.balls import precision
-from crosscheck._truth.evaluate import truth
+from crosscheck._truth import balls, doubles, evaluate, kept, rows
 from crosscheck._truth.truth import Truth
 from crosscheck._verify.inputs.sample import Sample, coordinates, samples
 from crosscheck._verify.inputs.shapes import STARTS, USED, RowShape
@@ -38,6 +36,7 @@ __all__ = [
 ]
 
 row_truth, enclosures, paired = rows.row_truth, rows._enclosures, rows._paired
+precision, truth = balls.precision, evaluate.truth
 ARRAYS = ("rounded", "residual", "exponent", "judged", "undecided", "left", "right")
 
 

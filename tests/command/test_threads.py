@@ -19,8 +19,7 @@ from truths import precision, row_truth, truth
 
 import crosscheck
 from crosscheck import activations
-from crosscheck._frameworks.settings import undisturbed
-from crosscheck._frameworks.torch_backend import one_thread
+from crosscheck._frameworks import settings, torch_backend
 
 pytestmark = pytest.mark.full
 
@@ -196,7 +195,7 @@ def test_the_catalogue_is_judged_alike_on_every_number_of_cores() -> None:
 
 def test_torch_has_its_threads_again_after_several_have_asked_for_one() -> None:
     with three_threads():
-        assert crossed((one_thread, one_thread), torch.get_num_threads) == [1, 1]
+        assert crossed((torch_backend.one_thread,) * 2, torch.get_num_threads) == [1, 1]
         assert (torch.get_num_threads(), of_a_new_thread()) == (3, 3)
         assert crossed((forgetful, forgetful), torch.get_num_threads) == [1, 1]
         assert (torch.get_num_threads(), of_a_new_thread()) == (3, 1)
@@ -218,7 +217,7 @@ def begun_meanwhile(context: Context) -> int:
 
 def test_a_thread_that_began_while_another_asked_for_one_leaves_the_usual_number() -> None:
     with three_threads():
-        assert begun_meanwhile(one_thread) == 3
+        assert begun_meanwhile(torch_backend.one_thread) == 3
         assert begun_meanwhile(forgetful) == 1
 
 
@@ -226,7 +225,7 @@ def test_a_thread_s_own_number_of_threads_is_left_to_it() -> None:
     with three_threads():
         with ThreadPoolExecutor(1) as pool:
             pool.submit(torch.set_num_threads, 2).result()
-        with one_thread():
+        with torch_backend.one_thread():
             assert torch.get_num_threads() == 1
         assert (torch.get_num_threads(), of_a_new_thread()) == (3, 2)
 
@@ -238,7 +237,7 @@ def test_what_changes_the_process_is_run_alone(alone: bool, most: int) -> None:
 
     @contextmanager
     def counted() -> Iterator[None]:
-        with undisturbed(alone=alone):
+        with settings.undisturbed(alone=alone):
             inside.append(1)
             counts.append(len(inside))
             yield

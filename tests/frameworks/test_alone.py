@@ -68,7 +68,9 @@ def test_a_fault_in_the_framework_that_is_there_fails(alone: str) -> None:
     assert [(comparison.implementation, comparison.cause) for comparison in report.comparisons if not comparison.passed] == [
         (alone, "definition")
     ]
-    assert str(report).startswith("FAILED: relu: 1 of 2 comparisons")
+    summary = report.summary
+    assert (summary.failed, summary.comparisons, summary.passed) == (1, 2, False)
+    assert str(report).startswith("FAILED: relu: 1 of 2 ")
 
 
 def test_what_is_asked_of_the_missing_framework_alone_is_refused(run: Run, alone: str) -> None:

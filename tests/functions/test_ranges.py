@@ -165,21 +165,20 @@ def test_a_range_that_contradicts_itself_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "inside", "outside", "words"),
+    ("allowed", "inside", "outside"),
     [
-        (Range(), (inf, -inf, 0.0), (nan,), "a number"),
-        (Range(open=(True, True)), (1e308, -1e308, 0), (inf, -inf, nan), "a finite number"),
-        (Range(0.0, open=(True, False)), (5e-324, inf), (0.0, -1), "a number above 0"),
-        (Range(high=2.0, open=(False, True)), (-inf, 1), (2.0, 2, nan), "a number below 2"),
-        (Range(-1, 1), (-1, 1, 0.5), (1.5, -1.5), "a number of at least -1 and of at most 1"),
-        (Range(smallest=0.5), (0, 0.5, -0.5), (0.25, -0.25), "a number, 0 or at least 0.5 away from it"),
+        (Range(), (inf, -inf, 0.0), (nan,)),
+        (Range(open=(True, True)), (1e308, -1e308, 0), (inf, -inf, nan)),
+        (Range(0.0, open=(True, False)), (5e-324, inf), (0.0, -1)),
+        (Range(high=2.0, open=(False, True)), (-inf, 1), (2.0, 2, nan)),
+        (Range(-1, 1), (-1, 1, 0.5), (1.5, -1.5)),
+        (Range(smallest=0.5), (0, 0.5, -0.5), (0.25, -0.25)),
     ],
     ids=str,
 )
-def test_what_lies_in_a_range_and_how_it_is_told(allowed: Range, inside: Any, outside: Any, words: str) -> None:
+def test_what_lies_in_a_range(allowed: Range, inside: Any, outside: Any) -> None:
     assert all(value in allowed for value in inside)
     assert not any(value in allowed for value in outside)
-    assert str(allowed) == words
 
 
 def changed(**changes: Any) -> crosscheck.Activation:

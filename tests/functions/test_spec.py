@@ -199,13 +199,6 @@ def test_a_native_is_called_with_its_own_defaults_and_with_the_parameters_that_i
     assert softmax.native_arguments("torch", softmax.parameters) == {"dim": -1}
 
 
-def test_a_kink_says_what_it_chose() -> None:
-    assert str(kink()) == "at x = 0: chosen the gradient on the left"
-    assert (
-        str(kink(chosen={1: 0.5, 2: "right"})) == "at x = 0: chosen the gradient 0.5 and the second derivative on the right"
-    )
-
-
 def test_the_catalogue_is_a_sorted_mapping_of_names() -> None:
     names = list(crosscheck.activations)
     assert names == sorted(names)

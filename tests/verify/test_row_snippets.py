@@ -9,8 +9,7 @@ from floats import FORMATS
 from truths import USED, Sample, samples
 
 import crosscheck
-from crosscheck._verify.sightings.reproduce import _rows
-from crosscheck._verify.sightings.sight import Sought, _place, sight
+from crosscheck._verify.sightings import reproduce, sight
 
 pytestmark = pytest.mark.full
 
@@ -28,12 +27,12 @@ def test_the_lines_make_the_long_row(name: str) -> None:
 @pytest.mark.parametrize("name", ["softmax", "glu"])
 def test_every_sampled_row_is_what_its_snippet_makes(name: str, dtype: str) -> None:
     activation, fmt = crosscheck.activations[name], FORMATS[dtype]
-    plain = sight(activation, Sought(("torch.native",), np.zeros(1, fmt.dtype), 1, "eager", {"axis": -1}))
+    plain = sight.sight(activation, sight.Sought(("torch.native",), np.zeros(1, fmt.dtype), 1, "eager", {"axis": -1}))
     for axis in (-1, 0):
         for sample in samples(activation, {"axis": axis}, dtype, seed=0, per_binade=0, uniform=0):
             assert sample.v is not None
             for number in range(len(sample.x)):
-                imports, lines = _rows(dataclasses.replace(plain, row=_place(sample, number, 0)[1]))
+                imports, lines = reproduce._rows(dataclasses.replace(plain, row=sight._place(sample, number, 0)[1]))
                 made: dict[str, list[int]] = {}
                 exec("\n".join([*imports, *lines]), made)
                 assert made["row"] == sample.x[number].view(fmt.unsigned).tolist(), (sample.length, number)

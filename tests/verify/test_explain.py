@@ -169,7 +169,7 @@ def test_what_looks_like_a_bug_is_said_so(told: Tell) -> None:
     bugs = {part.disagreement.id for part in explained if part.disagreement.bug}
     assert bugs == {deviation.id for deviation in gelu.deviations if deviation.bug}
     assert 0 < len(bugs) < len(explained)
-    assert explained[0].text.count(" looks like a bug") == len(bugs)
+    assert explained[0].text.count(" bug it looks ") == len(bugs)
 
 
 def test_kinks_parameters_and_limits_are_said(told: Tell) -> None:

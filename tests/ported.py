@@ -292,3 +292,24 @@ def gru_params(own: Mapping[str, np.ndarray]) -> Tree:
         gates[f"i{gate}"]["b"] = biases[0][k] + biases[1][k]
     gates["in"]["b"], gates["hn"]["b"] = biases[0][2], biases[1][2]
     return gates
+
+
+def fresh(params: Tree) -> Tree:
+    """The same tree, with zeros."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
+
+
+def leaves(tree: Tree) -> dict[str, np.ndarray]:
+    with_paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path).removesuffix(".value"): np.asarray(leaf)
+        for path, leaf in with_paths
+        if isinstance(leaf, jax.Array | np.ndarray) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    }
+
+
+def apart(tree: Tree, expected: Tree) -> set[str]:
+    """The arrays that differ."""
+    arrays, expected_arrays = leaves(tree), leaves(expected)
+    assert arrays.keys() == expected_arrays.keys()
+    return {name for name in arrays if not np.allclose(arrays[name], expected_arrays[name], rtol=0, atol=1e-6)}

@@ -23,15 +23,18 @@ from ported import (
     Tree,
     Twins,
     X,
+    apart,
     attend,
     folded_attention,
     folded_params,
+    fresh,
     gru,
     gru_params,
     image_params,
     images,
     joined_attention,
     joined_params,
+    leaves,
     linear,
     lstm,
     lstm_params,
@@ -50,28 +53,6 @@ from zoo import ARCHITECTURES, Architecture, installed
 
 import crosscheck
 from crosscheck import Fact, UsageError
-
-
-def fresh(params: Tree) -> Tree:
-    """The same tree, with zeros."""
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
-
-
-def leaves(tree: Tree) -> dict[str, np.ndarray]:
-    with_paths = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path).removesuffix(".value"): np.asarray(leaf)
-        for path, leaf in with_paths
-        if isinstance(leaf, jax.Array | np.ndarray) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    }
-
-
-def apart(tree: Tree, expected: Tree) -> set[str]:
-    """The arrays that differ."""
-    arrays, expected_arrays = leaves(tree), leaves(expected)
-    assert arrays.keys() == expected_arrays.keys()
-    return {name for name in arrays if not np.allclose(arrays[name], expected_arrays[name], rtol=0, atol=1e-6)}
-
 
 CARRIED: dict[str, tuple[Callable[[], nn.Module], Any, Callable[..., Tree], np.ndarray, Any]] = {
     "split and folded": (Attention, folded_attention, folded_params, X, None),
@@ -388,92 +369,3 @@ def test_a_convolution_that_forgets_its_groups_is_named_and_keeps_nothing_else_f
     own, others = "4 groups and a weight of shape (4, 1, 3, 3)", "1 group and one of shape (4, 4, 3, 3)"
     assert [fault.facts for fault in report.faults] == [(Fact("shape", torch=own, jax=others),)] * 2
     assert len(report.diverging) == 1
-
-
-class Graph(nn.Module):
-    """Attention along the edges of a graph: a weight is applied to these alone, in JAX to all pairs of nodes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.projection, self.a = nn.Linear(5, 4), nn.Parameter(torch.zeros(2, 4))
-
-    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-        h = self.projection(x).reshape(-1, 2, 2)
-        source, target = edges.nonzero(as_tuple=True)
-        scores = torch.einsum("bhc,hc->bh", torch.cat([h[source], h[target]], -1), self.a)
-        every = torch.full((6, 6, 2), -9e15)
-        every[source, target] = nn.functional.leaky_relu(scores, 0.2)
-        return torch.einsum("ijh,jhc->ihc", torch.softmax(every, 1), h)
-
-
-def test_the_weight_of_masked_scores_is_found_though_they_are_used_otherwise() -> None:
-    def port(p: Tree, x: Any, edges: Any) -> Any:
-        h = linear(p["projection"], x).reshape(-1, 2, 2)
-        pairs = jnp.concatenate([jnp.broadcast_to(side, (6, 6, 2, 2)) for side in (h[:, None], h[None])], -1)
-        scores = jax.nn.leaky_relu(jnp.einsum("bhc,hc->bh", pairs.reshape(36, 2, 4), p["z"]).reshape(6, 6, 2), 0.2)
-        scores = jnp.where(edges[..., None] == 0, -9e15, scores)
-        return jnp.einsum("ijh,jhc->ihc", jax.nn.softmax(scores, 0), h)  # of the other axis
-
-    model = randomised(Graph())
-    own = weights_of(model)
-    edges = np.tri(6, dtype=np.float32)
-    given = {"projection": {"w": jnp.zeros((5, 4)), "b": jnp.zeros(4)}, "z": jnp.ones((2, 4))}
-    tree, matches = crosscheck.copy_weights(model, port, [normals(6, 5), edges], params=given)
-    assert {match.torch: match.jax for match in matches}["a"] == "['z']"
-    assert (
-        apart(tree, {"projection": {"w": own["projection.weight"].T, "b": own["projection.bias"]}, "z": own["a"]}) == set()
-    )
-
-
-class Pooled(nn.Module):
-    """Attention with a learnt query, which meets no data before the scores; keys and values are a part of one array."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.probe = nn.Parameter(torch.zeros(1, 1, 8))
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.attention(self.probe, x, x, need_weights=False)[0]
-
-
-def pooled(p: Tree, x: Any) -> Any:
-    query, key, value = (
-        linear(p[name], given).reshape(-1, 2, 4) for name, given in (("query", p["probe"]), ("key", x[0]), ("value", x[0]))
-    )
-    weights = jax.nn.softmax(jnp.einsum("qhd,khd->hqk", query, key) / 2.0)
-    return linear(p["out"], jnp.einsum("hqk,khd->qhd", weights, value).reshape(1, 1, 8))
-
-
-def test_a_query_of_weights_alone_and_a_part_of_a_joined_bias_are_carried() -> None:
-    model = randomised(Pooled())
-    own = weights_of(model)
-    weights, biases = (np.split(own[f"attention.in_proj_{name}"], 3) for name in ("weight", "bias"))
-    expected = {name: {"w": w.T, "b": b} for name, w, b in zip(("query", "key", "value"), weights, biases, strict=True)} | {
-        "out": {"w": own["attention.out_proj.weight"].T, "b": own["attention.out_proj.bias"]},
-        "probe": own["probe"][0],
-    }
-    params = fresh(expected)
-    tree, matches = crosscheck.copy_weights(model, pooled, [normals(1, 5, 8)], params=params)
-    assert all(match.matched for match in matches)
-    # A bias that all keys share changes no weight of the softmax, so that any numbers are right.
-    assert apart(tree, expected) <= {"['key']['b']"}
-    assert crosscheck.compare_models(model, pooled, [normals(1, 5, 8)], params=tree, order=0).passed
-@pytest.mark.parametrize("words", [9, 4])
-def test_a_product_with_rows_of_a_table_is_an_embedding(words: int) -> None:
-    """With 4 words, a product has the shape of the table, and its data must not be taken for the rows."""
-    model = randomised(nn.Sequential(nn.Embedding(words, 4), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)))
-    own = weights_of(model)
-
-    def port(p: Tree, ids: Any) -> Any:
-        h = jnp.tensordot(jax.nn.one_hot(ids, words), p["words"], 1)
-        return linear(p["b"], jnp.tanh(linear(p["a"], h)))
-
-    right = {"words": own["0.weight"]} | {
-        name: {"w": own[f"{number}.weight"].T, "b": own[f"{number}.bias"]} for name, number in (("a", 1), ("b", 3))
-    }
-    ids = np.array([[0, 2, 3, 1, 2]])
-    tree, _ = crosscheck.copy_weights(model, port, [ids], params=fresh(right))
-    assert apart(tree, right) == set()
-    report = crosscheck.compare_models(model, port, [ids], params=tree)
-    assert report.passed, str(report)

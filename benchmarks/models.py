@@ -3,7 +3,8 @@
 ``python benchmarks/models.py SIZE`` prints, for values and with gradients, the CPU seconds of a comparison, their ratio to
 one forward pass of both models, and the memory beyond both models. ``python benchmarks/models.py SIZE mistakes`` plants one
 mistake after the other in a layer, or those that are named, and prints what is said of it. With ``copy`` for ``mistakes``,
-it measures `crosscheck.copy_weights`, and asserts that the copy has all weights. The sizes are below.
+it measures `crosscheck.copy_weights`, and asserts that the copy has all weights. With ``scan``, JAX's model has the weights
+of all layers in one array for each kind, and scans them. The sizes are below.
 """
 
 import json
@@ -70,34 +71,55 @@ class Transformer(nn.Module):
         return self.head(self.norm(x))
 
 
+def linear(p: dict[str, Any], x: Any, name: str) -> Any:
+    return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+
+def norm(p: dict[str, Any], x: Any, name: str, wrong: str = "") -> Any:
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    if wrong == "stop":
+        mean = jax.lax.stop_gradient(mean)
+    epsilon = 1e-6 if wrong == "epsilon" else 1e-5
+    return (x - mean) * jax.lax.rsqrt(variance + epsilon) * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+def block(p: dict[str, Any], x: Any, wrong: str = "") -> Any:
+    """One layer in JAX; ``wrong`` is a mistake."""
+    batch, tokens, width = x.shape
+    parts = jnp.split(linear(p, norm(p, x, "norm1", wrong), "qkv"), 3, -1)
+    q, k, v = (part.reshape(batch, tokens, HEADS, -1).swapaxes(1, 2) for part in parts)
+    if wrong == "exchange":
+        q, k = k, q
+    scores = q @ k.swapaxes(-1, -2) / jnp.sqrt(width // HEADS)
+    seen = jnp.tril(jnp.ones((tokens, tokens), bool), 1 if wrong == "mask" else 0)
+    weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1)
+    x = x + linear(p, (weights @ v).swapaxes(1, 2).reshape(x.shape), "out")
+    h = jax.nn.gelu(linear(p, norm(p, x, "norm2"), "up"), approximate=wrong != "gelu")
+    return x + linear(p, h, "down")
+
+
 def port(p: dict[str, Any], ids: Any, layers: int, mistake: str = "", layer: int = -1) -> Any:
     """The same in JAX, by torch's names; a mistake is made in one layer."""
-
-    def linear(x: Any, name: str) -> Any:
-        return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
-
-    def norm(x: Any, name: str, wrong: str = "") -> Any:
-        mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-        if wrong == "stop":
-            mean = jax.lax.stop_gradient(mean)
-        epsilon = 1e-6 if wrong == "epsilon" else 1e-5
-        return (x - mean) * jax.lax.rsqrt(variance + epsilon) * p[f"{name}.weight"] + p[f"{name}.bias"]
-
     x = p["tokens.weight"][ids] + p["positions.weight"][: ids.shape[-1]]
-    batch, tokens, width = x.shape
     for i in range(layers):
-        name, wrong = f"blocks.{i}", mistake if i == layer else ""
-        parts = jnp.split(linear(norm(x, f"{name}.norm1", wrong), f"{name}.qkv"), 3, -1)
-        q, k, v = (part.reshape(batch, tokens, HEADS, -1).swapaxes(1, 2) for part in parts)
-        if wrong == "exchange":
-            q, k = k, q
-        scores = q @ k.swapaxes(-1, -2) / jnp.sqrt(width // HEADS)
-        seen = jnp.tril(jnp.ones((tokens, tokens), bool), 1 if wrong == "mask" else 0)
-        weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1)
-        x = x + linear((weights @ v).swapaxes(1, 2).reshape(x.shape), f"{name}.out")
-        h = jax.nn.gelu(linear(norm(x, f"{name}.norm2"), f"{name}.up"), approximate=wrong != "gelu")
-        x = x + linear(h, f"{name}.down")
-    return norm(x, "norm") @ p["tokens.weight"].T
+        start = f"blocks.{i}."
+        own = {name.removeprefix(start): value for name, value in p.items() if name.startswith(start)}
+        x = block(own, x, mistake if i == layer else "")
+    return norm(p, x, "norm") @ p["tokens.weight"].T
+
+
+def scanned(p: dict[str, Any], ids: Any) -> Any:
+    """The same, with the weights of all layers in one array for each kind."""
+    x = p["tokens.weight"][ids] + p["positions.weight"][: ids.shape[-1]]
+    x, _ = jax.lax.scan(lambda x, own: (block(own, x), None), x, p["blocks"])
+    return norm(p, x, "norm") @ p["tokens.weight"].T
+
+
+def stacked(params: dict[str, Any], layers: int) -> dict[str, Any]:
+    """The weights that ``scanned`` takes."""
+    kinds = [name.removeprefix("blocks.0.") for name in params if name.startswith("blocks.0.")]
+    blocks = {kind: jnp.stack([params[f"blocks.{i}.{kind}"] for i in range(layers)]) for kind in kinds}
+    return {"blocks": blocks, **{name: value for name, value in params.items() if not name.startswith("blocks.")}}
 
 
 def resident() -> float:
@@ -142,10 +164,11 @@ def built(size: str) -> tuple[nn.Module, dict[str, Any], Any, int]:
     return model, params, np.random.default_rng(0).integers(0, words, (1, tokens)).astype(np.int32), layers
 
 
-def measured(size: str) -> dict[str, Any]:
+def measured(size: str, scan: bool) -> dict[str, Any]:
     """A first comparison, and for the small model one that finds everything compiled, with values and with gradients."""
     model, params, ids, layers = built(size)
-    jax_model = partial(port, layers=layers)
+    jax_model: Callable[..., Any] = scanned if scan else partial(port, layers=layers)
+    params = stacked(params, layers) if scan else params
     compiled = jax.jit(jax_model)
 
     def both() -> None:
@@ -156,7 +179,7 @@ def measured(size: str) -> dict[str, Any]:
     both()
     forward = seconds(both, 3)
     figures: dict[str, Any] = {
-        "parameters": sum(array.size for array in params.values()),
+        "parameters": sum(array.size for array in jax.tree.leaves(params)),
         "forward CPU seconds": round(forward, 3),
     }
 
@@ -204,7 +227,8 @@ def mistakes(size: str, some: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     chosen = sys.argv[1] if len(sys.argv) > 1 else "small"
-    if sys.argv[2:3] == ["mistakes"]:
+    what = sys.argv[2] if len(sys.argv) > 2 else ""
+    if what == "mistakes":
         mistakes(chosen, sys.argv[3:] or MISTAKES)
     else:
-        print(json.dumps((copied if sys.argv[2:3] == ["copy"] else measured)(chosen), indent=2))
+        print(json.dumps(copied(chosen) if what == "copy" else measured(chosen, what == "scan"), indent=2))

@@ -84,6 +84,32 @@ def test_a_query_of_weights_alone_and_a_part_of_a_joined_bias_are_carried() -> N
     assert crosscheck.compare_models(model, pooled, [normals(1, 5, 8)], params=tree, order=0).passed
 
 
+class Even(nn.Module):
+    """Attention with a learnt query that hardly matters, as the scores are small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.probe = nn.Parameter(torch.zeros(1, 8))
+        self.query, self.key, self.out = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.softmax(self.query(self.probe) @ self.key(x).T / 100, -1) @ x)
+
+
+def test_a_query_that_hardly_matters_is_carried_in_its_own_layout() -> None:
+    def port(p: Tree, x: Any) -> Any:
+        scores = linear(p["query"], p["probe"]) @ linear(p["key"], x).T / 100
+        return linear(p["out"], jax.nn.softmax(scores) @ x)
+
+    model = randomised(Even())
+    own = weights_of(model)
+    right = {name: {"w": own[f"{name}.weight"].T, "b": own[f"{name}.bias"]} for name in ("query", "key", "out")}
+    right["probe"] = own["probe"]
+    tree, _ = crosscheck.copy_weights(model, port, [normals(5, 8)], params=fresh(right))
+    # A bias that all keys share changes no weight of the softmax, so that any numbers are right.
+    assert apart(tree, right) <= {"['key']['b']"}
+
+
 @pytest.mark.parametrize("words", [9, 4])
 def test_a_product_with_rows_of_a_table_is_an_embedding(words: int) -> None:
     """With 4 words, a product has the shape of the table, and its data must not be taken for the rows."""

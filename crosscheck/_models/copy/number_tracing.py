@@ -170,6 +170,8 @@ class NumberTracer(KnownWeights):
         operand = self.nearly(state, step)
         if operand is not None:
             number = step.inputs[position]
+            if not repairing and (exact := self.exactly(state, number, step.operation.index)):
+                return exact
             state = self.prove_alone(state, number, state.at, alone=not repairing)
             state.values[number] = jnp.asarray(operand)
             state.forced |= {number}
@@ -187,18 +189,27 @@ class NumberTracer(KnownWeights):
         torch then has a table with so many rows, and no product with this data.
         """
         matrix = self.operand(state, step) if self.uses[step.operation.index][0].kind == "product" else None
-        if matrix is None or not any(
-            row.role == "table" and self.torch_places.shapes[row.name][0] == matrix.shape[1] for row in self.rows
-        ):
+        heights = {self.torch_places.shapes[row.name][0] for row in self.rows if row.role == "table"}
+        if matrix is None or matrix.shape[1] not in heights or not np.isin(matrix, (0, 1)).all():
             return False
-        once = bool(((matrix == 0) | (matrix == 1)).all() and (matrix.sum(1) == 1).all())
-        return once and not self.products_with(matrix)
+        return bool((matrix.sum(1) == 1).all()) and not self.products_with(matrix)
 
     def nearly(self, state: State, step: Step) -> Array | None:
         """torch's operand, if JAX's nearly equals it: an earlier function differs a little, as with another epsilon."""
         use, position, _ = self.uses[step.operation.index]
         assert use.operand is not None
         return near(use.operand, np.asarray(self.value(state, step.inputs[position]), np.float64), self.products)
+
+    def exactly(self, state: State, number: Any, until: int) -> State | None:
+        """Try other layouts of the weights that a nearly right value depends on: even attention shows little of a query."""
+        for decision in [decision for decision in state.open if decision.step in self.ancestors(state, number)]:
+            for k, candidate in enumerate(decision.candidates):
+                other = k != decision.taken and candidate.names == decision.candidate.names
+                trial = self.replay(decision, {decision.key: k}, until) if other else None
+                matrix = self.operand(trial, self.flat.steps[until]) if trial is not None else None
+                if trial is not None and matrix is not None and self.products_with(matrix):
+                    return self.prove(trial, number, until, alone=False)
+        return None
 
     def salvaged(self, state: State, number: Any) -> State:
         """Values of torch on the way to a value that torch lacks prove the decisions that they depend on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import isclose, prod
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from crosscheck._models.copy.number_tracing import NumberTracer
     from crosscheck._models.copy.state import State
 
+COMPUTED = 2.0
+"""How much likelier a weight is for one that meets no data by itself if it meets none in torch either."""
 MOST_ROWS = 8
 """The most candidates that are kept for a scale or a bias."""
 AROUND = 40
@@ -123,12 +126,18 @@ class VectorCandidates(CandidateSearch):
         shape = self.of_run.torch_places.shapes[name]
         if prod(shape) == places.size:
             sources = self.of_run.torch_places.of(name)
-            yield from (shaped(sources, places.shape) if places.ndim > 2 else [sources.reshape(places.shape)])
+            either = max(sources.ndim, places.ndim) > 1
+            yield from shaped(sources, places.shape) if either else [sources.reshape(places.shape)]
             if sources.ndim > 2:
                 yield np.moveaxis(sources, 0, -1).reshape(places.shape)
         elif len(shape) == 1 and shape[0] > places.size and shape[0] % places.size == 0:
             parts = self.of_run.torch_places.of(name).reshape(-1, places.size)
             yield from (part.reshape(places.shape) for part in parts)
+
+    @cached_property
+    def _computed(self) -> set[str]:
+        """torch's weights that it applies in a value computed from several, as JAX may a query that is learned."""
+        return {name for use in self.of_run.torch.uses for names in use.names if "+" in names for name in names.split("+")}
 
     def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
         """Any weight with the same number of numbers, or one of the equal parts, along the first axis, of a larger one."""
@@ -140,6 +149,7 @@ class VectorCandidates(CandidateSearch):
             if parts and not rest and not len(whole) % parts:
                 for number, part in enumerate(np.split(whole, parts)):
                     score = likeness(own, name) + part_of(name, parts, number) - 4 * self.used(state, part)
+                    score += COMPUTED * (own in self._computed)
                     likely.append((score, own, number, parts))
         likely.sort(key=lambda part: -part[0])
         candidates = []

@@ -15,6 +15,7 @@ from crosscheck._models.record.jax_recording import JaxProgramFlat
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.report.records import IN_JAX, INTEGERS, UNMATCHED, UNUSED, WeightMatch
 from crosscheck._models.run.places import float_arrays, of_constants
+from crosscheck._models.values.names import likeness
 from crosscheck._records.worded import Worded
 
 
@@ -40,11 +41,15 @@ def listing(
     listed: list[WeightMatch] = []
     for name, array in torch.weights.items():
         own = matches_of[name]
-        copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size][1:]
+        tied = [other for other, kept in torch.tied.items() if kept == name]
+        copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size]
+        # JAX may have a weight of its own for each name: those whose names are alike
+        copies = sorted(copies, key=lambda k: -likeness(name, str(own[k].jax)))[1:]
         tied_to = Worded(f"tied to {name}", "tied", name)
-        for other in [tied for tied, kept in torch.tied.items() if kept == name]:
-            if copies:  # JAX has a weight of its own for each name
-                k = copies.pop(0)
+        for other in tied:
+            if copies:
+                k = max(copies, key=lambda k: likeness(other, str(own[k].jax)))
+                copies.remove(k)
                 own[k] = replace(own[k], torch=other, how=tied_to)
             else:
                 own.append(replace(own[0], torch=other, how=tied_to))

@@ -263,8 +263,9 @@ class FaultSearch:
             used = sum(operation in reader.inputs for reader in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
                 continue
-            mends = (mend for mend in self._mendings(at, operation, expected, run) if self._later(mend.value, landmark.step))
-            if mend := next(mends, None):
+            mends = list(self._mendings(at, operation, expected, run))
+            if mends:
+                mend = next((mend for mend in mends if self._later(mend.value, landmark.step)), mends[0])
                 run.put(mend.value, self.forcing.mended(mend, wide=True))
                 self.forcing.mends[at] = mend
                 self._held.right.add(operation)

@@ -50,12 +50,12 @@ def exchanged_operands(segment: GraphSegment, node: int) -> Iterator[Edit]:
 
 
 def _other_place(segment: GraphSegment, node: int, call: Call, at: int) -> Iterator[Edit]:
-    """One part of several before all others, or behind them."""
+    """One part of several before all others, or behind them; neighbours are only exchanged."""
     parts = call.args[at]
-    for k in range(len(parts)):
+    for k, part in enumerate(parts):
         others = [*parts[:k], *parts[k + 1 :]]
-        for order, where in (([parts[k], *others], "first"), ([*others, parts[k]], "last")):
-            if order != parts:
+        for order, where, moved in (([part, *others], "first", k), ([*others, part], "last", len(parts) - 1 - k)):
+            if moved > 1:
                 turned = replace(call, args=(*call.args[:at], order, *call.args[at + 1 :]))
                 fact = Fact("order", where=f"the {len(parts)} parts of {said(segment, node)}", jax=f"with part {k} {where}")
                 yield Edit({node: turned}, fact, ("placed", call.name, where), 0.95)

@@ -41,15 +41,6 @@ class _Gathered:
     spread: float
     known: BoolArray
 
-    def add(self, places: Any, gradient: Array, spread: float) -> None:
-        """Add gradients at some places, or at all of them."""
-        if places is ...:
-            self.gradient = self.gradient + gradient.reshape(-1)  # the array may be that of JAX, which is not changed
-        else:
-            np.add.at(self.gradient, places, gradient)
-        self.spread += spread
-        self.known[places] = True
-
 
 class GradientJudge:
     """Judges the gradient by a parameter as soon as those by all its arrays in JAX are there, and keeps none of them."""
@@ -103,16 +94,22 @@ class GradientJudge:
     def _add(self, owner: str, places: Any, gradient: Array, noisy: Array | None, allowance: float) -> None:
         """Take the gradients by numbers of a parameter, at these places of it, or by all of them."""
         spread = 0.0 if noisy is None else allowance * _furthest(gradient, noisy)
-        if places is ... and owner not in self._gathered:
-            self._gathered[owner] = _Gathered(gradient.reshape(-1), spread, np.ones(gradient.size, bool))
+        if owner not in self._gathered:
+            if places is ... and self._left[owner] == 1:  # most are: nothing is added up
+                self._judge(owner, gradient, spread, np.ones(gradient.shape, bool))
+                return
+            size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
+            self._gathered[owner] = _Gathered(np.zeros(size), 0.0, np.zeros(size, bool))
+        there = self._gathered[owner]
+        if places is ...:
+            there.gradient += gradient.reshape(-1)
         else:
-            if owner not in self._gathered:
-                size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
-                self._gathered[owner] = _Gathered(np.zeros(size), 0.0, np.zeros(size, bool))
-            self._gathered[owner].add(places, gradient, spread)
+            np.add.at(there.gradient, places, gradient)
+        there.spread += spread
+        there.known[places] = True
         self._left[owner] -= 1
         if not self._left[owner]:
-            there = self._gathered.pop(owner)
+            del self._gathered[owner]
             self._judge(owner, there.gradient, there.spread, there.known)
 
     def judged(self, gradients: Iterable[tuple[int, Array]]) -> list[Gradient]:
@@ -166,9 +163,10 @@ def larger(first: Gradient, second: Gradient) -> Gradient:
 
 def _furthest(gradient: Array, noisy: Array) -> float:
     """The largest change of a number under noise."""
-    first, second = gradient.reshape(-1), noisy.reshape(-1)
-    starts = range(0, first.size, BLOCK)  # an embedding has many numbers
-    return max((float(np.abs(first[k : k + BLOCK] - second[k : k + BLOCK]).max()) for k in starts), default=0.0)
+    first, second = np.atleast_1d(gradient), np.atleast_1d(noisy)
+    rows = BLOCK * len(first) // max(first.size, 1) + 1  # an embedding has many numbers
+    starts = range(0, len(first), rows)
+    return max((float(np.abs(first[k : k + rows] - second[k : k + rows]).max(initial=0.0)) for k in starts), default=0.0)
 
 
 def _judged(

@@ -263,9 +263,8 @@ class FaultSearch:
             used = sum(operation in reader.inputs for reader in self.torch.operations)
             if operation == landmark.operation or used < 2 or operation < fault:
                 continue
-            mends = list(self._mendings(at, operation, expected, run))
-            if mends:
-                mend = next((mend for mend in mends if self._later(mend.value, landmark.step)), mends[0])
+            mends = self._mendings(at, operation, expected, run)
+            if mend := max(mends, key=lambda mend: self._later(mend.value, landmark.step), default=None):
                 run.put(mend.value, self.forcing.mended(mend, wide=True))
                 self.forcing.mends[at] = mend
                 self._held.right.add(operation)

@@ -122,20 +122,20 @@ def whole_weights(
             yield replace(whole, part=Slice(axis, number, array.shape[axis]))
 
     sizes = {size for size, _ in owners}
-    found: dict[str, Wholes] = {}
+    wholes: dict[str, Wholes] = {}
     for name, array in jax.items():
         unclear = name in jax_prints.copied and is_plain(array)
         alone = None if unclear else partner(array)
         if alone is not None:
-            found[name] = (alone,)
+            wholes[name] = (alone,)
             continue
         for axis, count in enumerate(array.shape):
             if count and array.size // count in sizes:
-                wholes = tuple(in_slices(array, axis))
-                if len(wholes) == count:
-                    found[name] = wholes
+                slices = tuple(in_slices(array, axis))
+                if len(slices) == count:
+                    wholes[name] = slices
                     break
-    return found
+    return wholes
 
 
 def is_plain(array: Array) -> bool:

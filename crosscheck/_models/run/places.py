@@ -92,16 +92,16 @@ class TorchPlaces(Places):
         if rest or not count or count > len(weight):
             return None
         firsts = weight[: len(weight) - count + 1].reshape(len(weight) - count + 1, -1)[:, 0]
-        found = []
+        fitting: list[Array] = []
         for start in np.flatnonzero(firsts == matrix.flat[0]):
             rows = slice(start, start + count)
             for seen, where in zip(_matrices(weight[rows]), _matrices(places[rows]), strict=True):
                 if seen.shape == matrix.shape and (_is(seen, matrix) or np.array_equal(seen, matrix)):
-                    found.append(where)
+                    fitting.append(where)
                     break
-            if len(found) > 1:
+            if len(fitting) > 1:
                 return None
-        return found[0] if found else None
+        return fitting[0] if fitting else None
 
     def numbers(self, places: Array) -> Array:
         """The numbers at places, in float64; 0 without a place."""
@@ -248,11 +248,11 @@ def _slices(places: Array, torch: Places) -> tuple[int, list[str]] | None:
 
     Layers that are scanned are as many such slices: no mask as large as the array is made for each.
     """
+    if not places.size:
+        return None
     for axis, count in enumerate(places.shape):
         others = tuple(other for other in range(places.ndim) if other != axis)
-        first, last = (
-            (torch.owners(found) for found in (places.min(others), places.max(others))) if places.size else ((), ())
-        )
+        first, last = torch.owners(places.min(others)), torch.owners(places.max(others))
         names = [torch.names[owner] for owner in first if owner >= 0]
         alone = 1 < count == len(set(names)) and np.array_equal(first, last)
         if alone and all(places.ndim > len(torch.shapes[name]) for name in names):

@@ -32,6 +32,7 @@ __all__ = [
     "sighting",
 ]
 
+ORDER_NAMES = "value", "gradient", "second derivative"
 WRITTEN_OUT = 32
 """Of a longer row a snippet has no bits."""
 
@@ -63,6 +64,10 @@ def parts(explanation: Explanation) -> list[Part]:
         snippets = [(result, explanation.snippet(sighting, result)) for result in sighting.results] if sighting else []
         explained.append(Part(disagreement, snippets, line))
         assert f" {number}. {disagreement.title} " in line
+        if sighting:
+            at = f"{place(sighting)}: {sighting.dtype}, {ORDER_NAMES[sighting.order]}, {sighting.mode}"
+            parameters = "".join(f", {name} = {value:g}" for name, value in sighting.parameters.items())
+            assert f" input {at}{parameters} " in line
         for result, code in snippets:
             assert f"   To reproduce {result.label}:\n\n```python\n{code}\n```" in text
     return explained

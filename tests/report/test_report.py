@@ -92,3 +92,4 @@ def test_an_interrupted_write_leaves_the_old_file(failed: Report, tmp_path: Path
 
 def test_nothing_compared_is_a_failure() -> None:
     assert not Report((), {}).passed
+    assert str(Report((), {})).startswith("FAILED: ")

@@ -177,7 +177,7 @@ def test_it_is_what_rich_prints_but_for_control_characters(monkeypatch: pytest.M
 def test_names_messages_and_texts_are_shown() -> None:
     report = crosscheck.compare_arrays({"a\nb\x00é": [1.0]}, {"a\nb\x00é": [2.0]})
     shown = r"a\nb\x00é"
-    assert f"worst in {shown}" in report.headline
+    assert f"the worst in {shown}" in report.headline
     assert f"{shown} (float64" in str(report)
     done = cli.run("list", "--json", "a\n  b\x07/out.json")
     assert done.stderr.startswith("Error: --json: the folder ")

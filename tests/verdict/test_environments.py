@@ -71,6 +71,7 @@ def test_what_is_new_where_nothing_is_on_record_is_shown_and_does_not_fail() -> 
     here = Environment.of(report.environment, "cpu")
     assert (here.torch, here.jax, here.device) == (torch.__version__, jax.__version__, "cpu")
     assert f" {here}: " in said
+    assert "torch-0-jax-0-none" in said
     summary = report.data()["summary"]
     assert (summary["new"], summary["compared_with"]) == (len(new), "torch-0-jax-0-none")
 
@@ -80,6 +81,7 @@ def test_the_first_line_says_that_nothing_is_on_record_where_nothing_is_new() ->
     report = values()
     assert not report.data()["summary"]["new"]
     assert not report.recorded
+    assert " ".join(str(report).split()).partition(". ")[0].endswith(" points; this environment is not on record")
 
 
 @pytest.mark.usefixtures("nothing_on_record", "doubled")

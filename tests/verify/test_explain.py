@@ -17,7 +17,7 @@ import torch
 from conftest import Verified
 from contract import CAUSES, PASSING
 from declared import deviation_of
-from explained import Explanation, Part, assert_reproduced, declaring, limits, parts, place, printed, shown
+from explained import Explanation, Part, assert_reproduced, counted, declaring, limits, parts, place, printed, shown
 from floats import FORMATS
 from in_both import torch_compiles
 from kept import environment
@@ -215,6 +215,8 @@ def test_undeclared_disagreements_are_explained_and_reproduced(tmp_path: Path, t
     explained = parts(told(activation, report))
     assert all("runpy.run_path(" in code for part in explained for _, code in part.snippets)
     assert any(part.disagreement.elsewhere for part in explained)
+    assert "NOT DECLARED" in explained[0].text
+    assert " also in " in explained[0].text
     assert {(("torch",), "definition", 0), (("jax",), "error", 1)} <= undeclared(explained)
     assert not any(sides == ("torch", "jax") and cause == "error" for sides, cause, _ in undeclared(explained))
     for part in explained:
@@ -222,6 +224,7 @@ def test_undeclared_disagreements_are_explained_and_reproduced(tmp_path: Path, t
             assert_reproduced(part)
         else:
             assert part.disagreement.message
+            assert " raised " in part.text
 
 
 def test_each_analytic_formula_can_be_reproduced(told: Tell) -> None:
@@ -237,6 +240,7 @@ def test_no_disagreement_is_said(activation_file: Path, told: Tell) -> None:
     record = record_in(activation_file, activation_file.read_text())
     explained = told(record, crosscheck.verify(record, quick=True))
     assert (explained.disagreements, explained.passed) == ((), True)
+    assert counted((), True) in " ".join(str(explained).split())
 
 
 @pytest.mark.full
@@ -244,6 +248,7 @@ def test_an_alias_is_explained_as_the_activation(told: Tell) -> None:
     explained = told("silu")
     assert crosscheck.explain("swish") == str(told("swish")) == str(explained)
     assert (explained.activation.name, explained.activation.aliases) == ("silu", ("swish",))
+    assert str(explained).startswith("silu, also called swish")
 
 
 @pytest.mark.parametrize("what", [["relu"], None, 3])

@@ -1,4 +1,4 @@
-"""``copy_weights`` takes little memory for a weight of many numbers, such as a table of words."""
+"""``copy_weights`` carries weights of many numbers, and takes little memory for a table of words."""
 
 import tracemalloc
 from typing import Any
@@ -55,3 +55,19 @@ def test_a_table_of_many_words_takes_little_memory() -> None:
     np.testing.assert_array_equal(filled["table"], model.table.weight.detach().numpy())
     held = params["table"].nbytes
     assert peak < 20 * held
+
+
+def test_the_order_of_thousands_of_features_is_found_though_they_differ_a_little() -> None:
+    """Of 4,096 features, several pairs have random sums that are less apart than 1e-6 of them."""
+    model = seeded(nn.Sequential(nn.Linear(8, 4096, bias=False), nn.Linear(4096, 2, bias=False)))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        heads = jnp.einsum("rd,dnh->rhn", x, p["in"]) * np.float32(1 + 1e-6)
+        return jnp.einsum("rhn,hnd->rd", heads, p["out"])
+
+    empty = {"in": np.zeros((8, 16, 256), np.float32), "out": np.zeros((256, 16, 2), np.float32)}
+    inputs = [np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32)]
+    filled, _ = copy_weights(model, port, inputs, params=empty)
+    first, second = (parameter.detach().numpy() for parameter in model.parameters())
+    np.testing.assert_array_equal(filled["in"], first.T.reshape(8, 16, 256))
+    np.testing.assert_array_equal(filled["out"], second.T.reshape(16, 256, 2).swapaxes(0, 1))

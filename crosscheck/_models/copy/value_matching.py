@@ -24,6 +24,8 @@ NEAR = 1e-2
 """Operands that differ by less than this, relatively, are the same quantity, computed by another function."""
 MOST_ORDERS = 24
 """The most orders of axes that are tried."""
+MARKS = 3
+"""So many random sums of a feature tell it from others: of thousands of features, two may have nearly the same sum."""
 MOST_APART = 1e4
 """The largest number of an array is at most this many times its median; otherwise it hides the others."""
 PRODUCTS = ("product", "convolution")
@@ -126,8 +128,8 @@ def align(matrix: Array, whole: Array, sizes: tuple[float, float]) -> Rows | Non
     taken = whole[rows[filled]]
     if _close(taken, matrix[filled], limit):
         return Rows(rows, None)
-    marks = np.random.default_rng(0).normal(size=len(taken))
-    inputs = _nearest((marks @ matrix[filled])[:, None], (marks @ taken)[:, None])
+    marks = np.random.default_rng(0).normal(size=(MARKS, len(taken)))
+    inputs = _nearest((marks @ matrix[filled]).T, (marks @ taken).T)
     if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], matrix[filled], limit):
         return Rows(rows, inputs)
     return None

@@ -89,14 +89,12 @@ class CandidateSearch:
 
     def used_of(self, state: State, name: str) -> float:
         """The share of the numbers of one of torch's weights that have a partner."""
-        return float(state.used[name].mean()) if name in state.used else 0.0
+        return state.used[name].share if name in state.used else 0.0
 
     def used(self, state: State, places: Array) -> float:
         """The share of torch's numbers that have a partner."""
         parts = self.of_run.torch_places.split(places)
-        return (
-            sum(int(state.used[name].reshape(-1)[own].sum()) for name, _, own in parts if name in state.used) / places.size
-        )
+        return sum(int(state.used[name].at(own).sum()) for name, _, own in parts if name in state.used) / places.size
 
     def result(self, state: State, step: Step, candidate: Candidate) -> Array:
         """The result of a step with a candidate."""

@@ -42,7 +42,7 @@ class Candidates(CandidateSearch):
     def of(self, state: State, step: Step, slot: int, unknown: Array) -> list[Candidate]:
         """The candidates for the unknown weights of a step: all of a matrix, or one array."""
         entry = self.of_run.uses.get(step.operation.index)
-        if entry is not None and slot == 0 and entry[2][0] is unknown:
+        if entry is not None and slot == 0 and self.of_run.seen(step.operation.index)[0] is unknown:
             use = entry[0]
             if use.kind == "gather" or self.of_run.looks_up(state, step):
                 tables = self.of_vectors.tables(state, step, unknown)
@@ -58,7 +58,7 @@ class Candidates(CandidateSearch):
         [(name, *_)] = torch_places.split(seen[:1, :1])
         if name not in state.used:
             return np.zeros(seen.shape[1])
-        return np.asarray(state.used[name].reshape(-1)[seen - torch_places.start(name)].mean(0))
+        return np.asarray(state.used[name].at(seen - torch_places.start(name)).mean(0))
 
     # matrices
 

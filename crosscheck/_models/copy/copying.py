@@ -163,32 +163,28 @@ def _results(
     torch_places, state = tracer.torch_places, tracer.find()
     values = TorchPlaces({name: given[name] for name in torch_places.names})
     arrays: dict[str, Array] = {}
-    sources: dict[str, Array] = {}
     matches: list[tuple[WeightMatch, Any]] = []
     reasons: dict[str, Worded] = {}
-    hows: dict[str, str] = {}
-    for name, (first, second) in state.sources.items():
-        proven = state.proven.get(name, np.zeros(first.shape, bool)) & (first >= 0)
-        if not proven.all() or name in state.doubtful:
-            if (first >= 0).any():
+    for name, sources in state.sources.items():
+        first, second = sources.first, sources.second
+        proven = sources.complete and name in state.proven and state.proven[name].share == 1
+        if not proven or name in state.doubtful:
+            if sources.known:
                 reason = AMBIGUOUS if name in state.doubtful else NOT_PROVEN
                 reasons |= dict.fromkeys([name, *(owner for owner, *_ in torch_places.split(first))], reason)
-                if likeliest and reason is NOT_PROVEN and (first >= 0).all():
+                if likeliest and reason is NOT_PROVEN and sources.complete:
                     arrays[name] = values.sums(first, second)
             continue
-        hows[name] = ALONE if name in state.alone else PROVEN
+        how = ALONE if name in state.alone else PROVEN
         summed = second >= 0
         arrays[name] = values.sums(first, second)
         if not summed.any():
-            sources[name] = first
+            parts = regions({name: first}, torch_places)
+            matches += [(WeightMatch(part.torch, name, in_words(part.steps), how), part.where) for part in parts]
             continue
         names = [owner for owner, *_ in torch_places.split(np.stack([first, second]))]
         words = f"summed: {' + '.join(names)}" + ("" if summed.all() else f", in {summed.sum()} of {summed.size} numbers")
-        matches += [(WeightMatch(owner, name, words, hows[name]), ...) for owner in names]
-    matches += [
-        (WeightMatch(region.torch, region.jax, in_words(region.steps), hows[region.jax]), region.where)
-        for region in regions(sources, torch_places)
-    ]
+        matches += [(WeightMatch(owner, name, words, how), ...) for owner in names]
     return arrays, matches, reasons
 
 

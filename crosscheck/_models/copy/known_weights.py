@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isclose
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,17 +11,16 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.copy.candidate import Candidate
-from crosscheck._models.copy.state import State
-from crosscheck._models.copy.value_matching import PRODUCTS
+from crosscheck._models.copy.state import EMPTY, Marks, Sources, State
+from crosscheck._models.copy.value_matching import NEAR, PRODUCTS, size_of
+from crosscheck._models.cut.landmarks import axes_of, reordered
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.run.interpreter import ModelRun
-from crosscheck._models.run.places import Places, Seen, TorchPlaces, float_arrays, jax_places
-from crosscheck._models.values.uses import CONSTANT, WEIGHT, Use
-
-EMPTY, NONE_FITS = -1, -2
-"""The place in torch of a number that is not known yet, and of one for which torch has no weight of its shape."""
+from crosscheck._models.run.places import JaxPlaces, Places, TorchPlaces, float_arrays
+from crosscheck._models.values.distances import distance
+from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Use
 
 
 class KnownWeights:
@@ -31,9 +31,10 @@ class KnownWeights:
         self.torch_places = TorchPlaces(torch.weights)
         self.given = float_arrays(model)
         self.jax_places = Places({name: value.shape for name, value in self.given.items()})
-        self.uses: dict[int, tuple[Use, int, Seen]] = {
-            step.operation.index: (use, position, places)
-            for step, use, position, places in jax_places(model, flat, self.jax_places)
+        self._places_of_uses = JaxPlaces(model, flat, self.jax_places)
+        self.seen = self._places_of_uses.seen
+        self.uses: dict[int, tuple[Use, int]] = {
+            step.operation.index: (use, position) for step, use, position in self._places_of_uses.uses()
         }
         self._leaves = {number: name for name, number in zip(model.names, flat.weights, strict=True) if name in self.given}
         self.run = ModelRun(flat, wide=True, known=dict.fromkeys(self._leaves))  # no constant depends on them
@@ -43,6 +44,8 @@ class KnownWeights:
         self._last_uses = flat.last_uses(flat.steps)
         self._weights_of: object = None
         self._distinct: dict[tuple[int, int], bool] = {}
+        self._last_use = {number: step for step, numbers in self._last_uses.items() for number in numbers}
+        self._of_size: dict[int, list[tuple[Array, float]]] = {}
 
     def value(self, state: State, operand: Any) -> Any:
         """The value of an operand: data, a constant, or a weight as far as it is known."""
@@ -67,21 +70,23 @@ class KnownWeights:
         return self._weights[number]
 
     def release(self, step: Step) -> None:
-        """Drop the values of weights that no later step needs; where one is needed after all, it is computed again."""
+        """Drop what is known of weights that no later step needs; where one is needed after all, it is made again."""
         for number in self._last_uses.get(step.operation.index, ()):
             self._weights.pop(number, None)
+            self._places_of_uses.release(number)
 
     def leaf(self, state: State, name: str) -> Array:
         """An array of JAX with torch's numbers where they are known."""
-        first, second = state.sources[name]
-        sums = self.torch_places.sums(first, second)
-        return sums if (first >= 0).all() else np.where(first >= 0, sums, self.given[name])
+        sources = state.sources[name]
+        first = sources.first
+        sums = self.torch_places.sums(first, sources.second)
+        return sums if sources.complete else np.where(first >= 0, sums, self.given[name])
 
     def operand(self, state: State, step: Step) -> Array | None:
         """The data that a weight is multiplied with, as rows times features."""
         if step.operation.index not in self.uses:
             return None
-        use, position, _ = self.uses[step.operation.index]
+        use, position = self.uses[step.operation.index]
         if use.kind not in PRODUCTS or use.operand is None:
             return None
         return use.operand.matrix(np.asarray(self.value(state, step.inputs[position]), np.float64))
@@ -89,8 +94,9 @@ class KnownWeights:
     def distinct(self, step: int, slot: int, places: Array) -> bool:
         """Whether a weight holds each of its numbers once."""
         if (step, slot) not in self._distinct:
-            seen = np.zeros(self.jax_places.total, bool)
-            seen[places] = True
+            first = places.min()
+            seen = np.zeros(places.max() - first + 1, bool)
+            seen[places - first] = True
             self._distinct[step, slot] = np.count_nonzero(seen) == places.size
         return self._distinct[step, slot]
 
@@ -103,7 +109,7 @@ class KnownWeights:
         for shift in (0, 1):
             trial = state.copy()
             for other in self.flat.origins[number] & self.given.keys():
-                if (state.sources[other][0] == EMPTY).any():
+                if state.sources[other].unknown:
                     places = self.jax_places.of(other).reshape(-1) - self.jax_places.start(other)
                     numbers = np.arange(len(places)) + shift * (other == name)
                     self.assign(trial, other, places, numbers % self.torch_places.total, None)
@@ -114,7 +120,7 @@ class KnownWeights:
         """The places in torch's arrays of numbers of JAX's arrays."""
         sources = np.full(places.shape, EMPTY, self.torch_places.dtype)
         for name, mask, own in self.jax_places.split(places):
-            sources[mask] = state.sources[name][0].reshape(-1)[own]
+            sources[mask] = state.sources[name].first.reshape(-1)[own]
         return sources
 
     def apply(self, state: State, candidate: Candidate) -> None:
@@ -125,18 +131,54 @@ class KnownWeights:
                 self.assign(state, name, own, assignment.torch[mask], second)
             for places in (assignment.torch, assignment.second):
                 for name, _, own in self.torch_places.split(places) if places is not None else ():
-                    used = state.used.get(name, np.zeros(self.torch_places.shapes[name], bool)).copy()
-                    used.reshape(-1)[own] = True
-                    state.used[name] = used
+                    marks = state.used.get(name) or Marks(self.torch_places.shapes[name], False)
+                    state.used[name] = marks.with_marked(own)
         if candidate.made is not None:
             state.made[state.at] = list(candidate.made)
 
     def assign(self, state: State, name: str, places: Array, torch: Array, second: Array | None) -> None:
         """Record the places in torch of some numbers of an array, and those of second numbers to add."""
-        first, other = state.sources[name]
-        first = first.copy()
+        first, other = state.sources[name].first.copy(), state.sources[name].second
         first.reshape(-1)[places] = torch
         if second is not None or other.flags.writeable:  # else it is nothing, for all numbers
             other = other.copy()
             other.reshape(-1)[places] = EMPTY if second is None else second
-        state.sources = {**state.sources, name: (first, other)}
+        state.sources = {**state.sources, name: Sources(first, other)}
+
+    def ancestors(self, state: State, number: Any) -> set[int]:
+        """The steps on data that a value depends on, back to values taken from torch."""
+        makers: set[int] = set()
+        left = [number]
+        while left:
+            operand = left.pop()
+            maker = self.flat.maker.get(operand) if isinstance(operand, int) and operand not in state.forced else None
+            if maker is None or maker in makers or self.flat.steps[maker].operation.kind != DATA:
+                continue
+            makers.add(maker)
+            left += self.flat.steps[maker].inputs
+        return makers
+
+    def of_size(self, size: int) -> list[tuple[Array, float]]:
+        """The values of torch with so many numbers, each with its root mean square."""
+        if size not in self._of_size:
+            arrays = [values.wide for values in self.torch.values.values() if values.wide.size == size]
+            self._of_size[size] = [(array, size_of(array)) for array in arrays]
+        return self._of_size[size]
+
+    def synchronise(self, state: State, number: Any) -> None:
+        """Continue with torch's values where JAX nearly has them, and needs them later: differences grow with depth.
+
+        Otherwise, what JAX computes with constants of float32 is another quantity after some layers.
+        """
+        for index in self.ancestors(state, number):
+            for output in self.flat.steps[index].outputs:
+                if self._last_use.get(output, 0) <= state.at:
+                    continue
+                value = np.asarray(state.values[output], np.float64)
+                for array, length in self.of_size(value.size):
+                    if isclose(length, size_of(value), rel_tol=NEAR):
+                        torch_value = reordered(array, value.shape, axes_of(value.shape, array.shape))
+                        if distance(value, torch_value) < NEAR:
+                            state.values[output] = jnp.asarray(torch_value)
+                            state.forced |= {output}
+                            break

@@ -21,8 +21,8 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.copy.candidate import Made, cheapest
 from crosscheck._models.copy.candidates import Candidates
-from crosscheck._models.copy.known_weights import EMPTY, NONE_FITS, KnownWeights
-from crosscheck._models.copy.state import DeadEndError, Decision, State
+from crosscheck._models.copy.known_weights import KnownWeights
+from crosscheck._models.copy.state import EMPTY, NONE_FITS, DeadEndError, Decision, Marks, Sources, State
 from crosscheck._models.copy.value_matching import (
     MOST_ORDERS,
     NEAR,
@@ -59,7 +59,6 @@ class NumberTracer(KnownWeights):
     def __init__(self, torch: TorchRecord, model: JaxModel, flat: JaxProgramFlat, inputs: Sequence[Array]) -> None:
         super().__init__(torch, model, flat, inputs)
         self.products, self.rows = products(torch), rows(torch)
-        self._of_size: dict[int, list[tuple[Array, float]]] = {}
         self.updates = updates(flat, len(torch.names))
         self._in_vain = 0
         self.candidates = Candidates(self)
@@ -76,7 +75,7 @@ class NumberTracer(KnownWeights):
         nothing = {
             name: np.broadcast_to(self.torch_places.dtype.type(EMPTY), value.shape) for name, value in self.given.items()
         }
-        return State(0, {}, {name: (empty, empty) for name, empty in nothing.items()})
+        return State(0, {}, {name: Sources(empty, empty) for name, empty in nothing.items()})
 
     # one step
 
@@ -120,7 +119,7 @@ class NumberTracer(KnownWeights):
 
     def misfit(self, state: State, step: Step, matrix: Array) -> tuple[Made, ...] | None:
         """The likeliest of torch's weights that convolve this data, if JAX's array has the shape of none of them."""
-        places = self.uses[step.operation.index][2][0]
+        places = self.seen(step.operation.index)[0]
         if places is None or (self.flat_sources(state, places) != NONE_FITS).any() or not np.any(matrix):
             return None
         names = {product.name for product, _ in self.products_with(matrix)}
@@ -128,7 +127,7 @@ class NumberTracer(KnownWeights):
         if not free:
             return None
         product = max(free, key=lambda product: self.candidates.score(state, product, places))
-        state.used[product.name] = np.ones(self.torch_places.shapes[product.name], bool)
+        state.used[product.name] = Marks(self.torch_places.shapes[product.name], True)
         every = np.arange(places.shape[1])
         made = ((product, every, every),)
         state.made[step.operation.index] = list(made)
@@ -173,6 +172,7 @@ class NumberTracer(KnownWeights):
             if not repairing and (exact := self.exactly(state, number, step.operation.index)):
                 return exact
             state = self.prove_alone(state, number, state.at, alone=not repairing)
+            self.synchronise(state, number)
             state.values[number] = jnp.asarray(operand)
             state.forced |= {number}
             return state
@@ -196,19 +196,26 @@ class NumberTracer(KnownWeights):
 
     def nearly(self, state: State, step: Step) -> Array | None:
         """torch's operand, if JAX's nearly equals it: an earlier function differs a little, as with another epsilon."""
-        use, position, _ = self.uses[step.operation.index]
+        use, position = self.uses[step.operation.index]
         assert use.operand is not None
         return near(use.operand, np.asarray(self.value(state, step.inputs[position]), np.float64), self.products)
 
     def exactly(self, state: State, number: Any, until: int) -> State | None:
         """Try other layouts of the weights that a nearly right value depends on: even attention shows little of a query."""
-        for decision in [decision for decision in state.open if decision.step in self.ancestors(state, number)]:
-            for k, candidate in enumerate(decision.candidates):
-                other = k != decision.taken and candidate.names == decision.candidate.names
-                trial = self.replay(decision, {decision.key: k}, until) if other else None
-                matrix = self.operand(trial, self.flat.steps[until]) if trial is not None else None
-                if trial is not None and matrix is not None and self.products_with(matrix):
-                    return self.prove(trial, number, until, alone=False)
+        before = self.ancestors(state, number)
+        others = (
+            (decision, k)
+            for decision in state.open
+            if decision.step in before
+            for k, candidate in enumerate(decision.candidates)
+            if k != decision.taken and candidate.names == decision.candidate.names
+        )
+        for decision, k in islice(others, self.budget):
+            trial = self.replay(decision, {decision.key: k}, until)
+            matrix = self.operand(trial, self.flat.steps[until]) if trial is not None else None
+            if trial is not None and matrix is not None and self.products_with(matrix):
+                return self.prove(trial, number, until, alone=False)
+        self._in_vain += 1
         return None
 
     def salvaged(self, state: State, number: Any) -> State:
@@ -246,9 +253,8 @@ class NumberTracer(KnownWeights):
         state.open.remove(decision)
         for assignment in decision.candidate.assignments:
             for name, _, places in self.jax_places.split(assignment.jax):
-                known = state.proven.get(name, np.zeros(self.jax_places.shapes[name], bool)).copy()
-                known.reshape(-1)[places] = True
-                state.proven[name] = known
+                marks = state.proven.get(name) or Marks(self.jax_places.shapes[name], False)
+                state.proven[name] = marks.with_marked(places)
 
     def doubt(self, state: State, decision: Decision, closing: Sequence[Decision], number: Any, until: int) -> None:
         """Note the arrays for which another, equally likely candidate leads to the same values."""
@@ -259,8 +265,9 @@ class NumberTracer(KnownWeights):
             trial = self.replay(decision, script | {decision.key: k}, until)
             if trial is None or not self.is_right(trial, number, until):
                 continue
-            for name, (first, _) in state.sources.items():
-                if not np.array_equal(first, trial.sources[name][0]) and (trial.sources[name][0] >= 0).any():
+            for name, sources in state.sources.items():
+                other = trial.sources[name]
+                if other is not sources and other.known and not np.array_equal(sources.first, other.first):
                     state.doubtful |= {name}
 
     def replay(self, decision: Decision, script: Mapping[tuple[int, int], int], until: int) -> State | None:
@@ -273,33 +280,24 @@ class NumberTracer(KnownWeights):
             return None
         return trial
 
-    def ancestors(self, state: State, number: Any) -> set[int]:
-        """The steps on data that a value depends on, back to values taken from torch."""
-        makers: set[int] = set()
-        left = [number]
-        while left:
-            operand = left.pop()
-            maker = self.flat.maker.get(operand) if isinstance(operand, int) and operand not in state.forced else None
-            if maker is None or maker in makers or self.flat.steps[maker].operation.kind != DATA:
-                continue
-            makers.add(maker)
-            left += self.flat.steps[maker].inputs
-        return makers
-
     def repair(self, state: State, number: Any, until: int) -> State | None:
         """Try other candidates for what a value depends on, until torch has it, as an operand or at the end as an output."""
         before = self.ancestors(state, number)
         doubtful = [decision for decision in state.open if decision.step in before and len(decision.candidates) > 1]
         scores = [[candidate.score for candidate in decision.candidates] for decision in doubtful]
         losses = [[own[0] - score for score in own] for own in scores]
-        trials = max(MOST_TRIALS >> self._in_vain, FEWEST_TRIALS)
-        for script in islice(cheapest(losses), 1, trials + 1):
+        for script in islice(cheapest(losses), 1, self.budget + 1):
             chosen = dict(zip((decision.key for decision in doubtful), script, strict=True))
             trial = self.replay(doubtful[next(k for k, taken in enumerate(script) if taken)], chosen, until)
             if trial is not None and self.is_right(trial, number, until):
                 return self.prove(trial, number, until, alone=False)
         self._in_vain += 1
         return None
+
+    @property
+    def budget(self) -> int:
+        """How many other candidates are tried at one place."""
+        return max(MOST_TRIALS >> self._in_vain, FEWEST_TRIALS)
 
     def is_right(self, state: State, number: Any, until: int) -> bool:
         """Whether torch has a value: the operand of a step, a value computed before a step, an output or a new statistic."""
@@ -320,16 +318,9 @@ class NumberTracer(KnownWeights):
             isclose(length, size, rel_tol=1e-3) and alike(value, array) for array, length in self.of_size(value.size)
         )
 
-    def of_size(self, size: int) -> list[tuple[Array, float]]:
-        """The values of torch with so many numbers, each with its root mean square."""
-        if size not in self._of_size:
-            arrays = [values.wide for values in self.torch.values.values() if values.wide.size == size]
-            self._of_size[size] = [(array, size_of(array)) for array in arrays]
-        return self._of_size[size]
-
     def force(self, state: State, step: Step) -> State:
         """Take torch's operand of the weight that this most likely is, by names, shapes, and similarity of the operands."""
-        use, position, places = self.uses[step.operation.index]
+        (use, position), places = self.uses[step.operation.index], self.seen(step.operation.index)
         value = np.asarray(self.value(state, step.inputs[position]), np.float64)
         assert use.operand is not None
         best: tuple[float, Array | None] = (-np.inf, None)
@@ -384,17 +375,19 @@ class NumberTracer(KnownWeights):
                 self.apply(state, candidates[taken])
         use = self.uses.get(step.operation.index)
         if use is not None and use[0].kind in PRODUCTS and step.operation.index not in state.made:
-            self.candidates.remember(state, step, use[2][0])
+            self.candidates.remember(state, step, self.seen(step.operation.index)[0])
 
     def unknown(self, state: State, step: Step, slot: int, number: int) -> Array | None:
         """The unknown places of JAX's numbers that a weight holds: all of a matrix, or those of one array."""
+        if not any(state.sources[name].unknown for name in self.flat.origins[number] & self.given.keys()):
+            return None
         entry = self.uses.get(step.operation.index)
-        seen = entry is not None and slot < len(entry[2]) and entry[0].kind != "other"
-        places = entry[2][slot] if entry is not None and seen else None
+        seen = self.seen(step.operation.index) if entry is not None and entry[0].kind != "other" else ()
+        places = seen[slot] if slot < len(seen) else None
         if places is not None and self.distinct(step.operation.index, slot, places):
             known = self.flat_sources(state, places)
             return self.candidates.of_vectors.table(state, places) if (known == EMPTY).any() else None
         for name in sorted(self.flat.origins[number]):
-            if name in self.given and (state.sources[name][0] == EMPTY).any() and self.matters(state, name, number):
+            if name in self.given and state.sources[name].unknown and self.matters(state, name, number):
                 return self.jax_places.of(name)
         return None

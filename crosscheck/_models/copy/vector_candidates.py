@@ -51,12 +51,13 @@ class VectorCandidates(CandidateSearch):
         For example, the inputs need only the first rows of a table of positions. The same places otherwise.
         """
         (name, *_), *others = self.of_run.jax_places.split(places)
-        whole = self.of_run.jax_places.of(name)
-        if others or whole.size == places.size or (state.sources[name][0] >= 0).any():
+        shape = self.of_run.jax_places.shapes[name]
+        if others or prod(shape) == places.size or state.sources[name].known:
             return places
         rows, shapes = self.of_run.rows, self.of_run.torch_places.shapes
         cut = [shapes.get(row.name, ()) for row in rows if row.use.matrices[row.slot].size == places.size]
-        return whole if any(np.squeeze(whole).shape == tuple(n for n in shape if n > 1) for shape in cut) else places
+        fits = any([n for n in shape if n > 1] == [n for n in other if n > 1] for other in cut)
+        return self.of_run.jax_places.of(name) if fits else places
 
     def tables(self, state: State, step: Step, places: Array) -> list[Candidate]:
         name = self.names(places)
@@ -286,7 +287,7 @@ class VectorCandidates(CandidateSearch):
                 continue
             step: Any = flat.steps[maker]
             if maker in state.made:
-                width = self.of_run.uses[maker][2][0]
+                width = self.of_run.seen(maker)[0]
                 products.append((state.made[maker], 0 if width is None else width.shape[1]))
             elif step.operation.name in MOVES or step.operation.name in ("add", "add_any", "split"):
                 left += [other for other in step.inputs if isinstance(other, int) and flat.kinds[other] == DATA]

@@ -22,7 +22,7 @@ from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.report.records import UNIDENTIFIABLE, WeightMatch, unmatched
 from crosscheck._models.run.index_maps import USED_TRANSPOSED, in_words
-from crosscheck._models.run.places import Places, TorchPlaces, float_arrays, jax_places, regions, shaped
+from crosscheck._models.run.places import JaxPlaces, Places, TorchPlaces, float_arrays, regions, shaped
 from crosscheck._models.values.names import best, layer_of
 from crosscheck._models.values.uses import Use, digest
 from crosscheck._records.worded import Worded
@@ -146,7 +146,8 @@ class _Account:
         """Match arrays whose numbers paired uses apply unchanged."""
         if not self.jax.names or not any((pair.how or "values") in hows for pair in self.pairs):
             return
-        where = [seen for *_, seen in jax_places(self.model, self.flat, self.jax)]
+        places = JaxPlaces(self.model, self.flat, self.jax)
+        where = [places.seen(use.operation.index) for use in self.uses]
         taken, unknown = self.taken(), set(self.left())
         for pair in self.pairs:
             use, other = self.torch.uses[pair.torch[0]], self.uses[pair.jax[0]]

@@ -18,26 +18,41 @@ def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, 
     """The steps of data with weights, and the position of the data; ``value`` gives a weight by its number."""
     weight_uses: list[tuple[Step, Use, int]] = []
     for step in flat.steps:
-        if step.operation.kind != DATA or not is_float(flat.avals[step.outputs[0]]):
+        if step.operation.kind != DATA or step.equation is None or not is_float(flat.avals[step.outputs[0]]):
             continue
-        weights = [
-            place
-            for place, number in enumerate(step.inputs)
-            if isinstance(number, int) and flat.kinds[number] == WEIGHT and is_float(flat.avals[number])
-        ]
-        data = [place for place, number in enumerate(step.inputs) if isinstance(number, int) and flat.kinds[number] == DATA]
-        if not weights or step.equation is None:
+        weights, data = _weights(flat, step), _data(flat, step)
+        if not weights:
             continue
-        arrays = [np.asarray(value(step.inputs[place])) for place in weights]
-        kind, operand, result, matrices = _described(flat, step, weights, data, arrays)
+        kind, operand, result, matrices = _described(flat, step, value)
         names = tuple("+".join(sorted(flat.origins[step.inputs[place]])) for place in weights)
         weight_uses.append((step, Use(len(weight_uses), step.operation, names, matrices, kind, operand, result), data[0]))
     return weight_uses
 
 
+def matrices(flat: JaxProgramFlat, step: Step, value: Callable[[int], Any]) -> tuple[Array, ...]:
+    """The matrices of the weights of one of these steps."""
+    return _described(flat, step, value)[3]
+
+
+def _weights(flat: JaxProgramFlat, step: Step) -> list[int]:
+    """The positions of the operands that are weights."""
+    return [
+        place
+        for place, number in enumerate(step.inputs)
+        if isinstance(number, int) and flat.kinds[number] == WEIGHT and is_float(flat.avals[number])
+    ]
+
+
+def _data(flat: JaxProgramFlat, step: Step) -> list[int]:
+    """The positions of the operands that are data."""
+    return [place for place, number in enumerate(step.inputs) if isinstance(number, int) and flat.kinds[number] == DATA]
+
+
 def _described(
-    flat: JaxProgramFlat, step: Step, weights: list[int], data: list[int], arrays: list[Array]
+    flat: JaxProgramFlat, step: Step, value: Callable[[int], Any]
 ) -> tuple[str, AxesView | None, AxesView, tuple[Array, ...]]:
+    weights, data = _weights(flat, step), _data(flat, step)
+    arrays = [np.asarray(value(step.inputs[place])) for place in weights]
     name, params = step.operation.name, step.equation.params
     shape = tuple(step.equation.outvars[0].aval.shape)
     last = AxesView(shape, (len(shape) - 1,) if shape else ())

@@ -44,7 +44,7 @@ def layout(places: Array, shape: tuple[int, ...]) -> list[Worded]:
     """
     if places.shape == shape and np.array_equal(places.reshape(-1), np.arange(places.size)):
         return []
-    vectors = _separated(places)
+    vectors = separated(places)
     if vectors is None:
         return [PERMUTED]
     words: list[Worded] = []
@@ -69,16 +69,19 @@ def layout(places: Array, shape: tuple[int, ...]) -> list[Worded]:
     return [*_axes(digits, places, shape), *words]
 
 
-def _separated(places: Array) -> list[Array] | None:
-    """What each axis adds to the place, if they add independently."""
-    origin = places.flat[0]
-    vectors = []
-    total = np.full((1,) * places.ndim, origin)
-    for axis, size in enumerate(places.shape):
-        vector = places[tuple(slice(None) if k == axis else 0 for k in range(places.ndim))] - origin
-        vectors.append(vector)
-        total = total + vector.reshape([size if k == axis else 1 for k in range(places.ndim)])
-    return vectors if np.array_equal(total, places) else None
+def separated(places: Array) -> list[Array] | None:
+    """What each axis adds to the place of the first number, if they add independently; an array of one number at least."""
+    axes = range(places.ndim)
+    vectors = [places[tuple(slice(None) if k == axis else 0 for k in axes)] - places.flat[0] for axis in axes]
+    return vectors if np.array_equal(outer_sum(places.flat[0], vectors), places) else None
+
+
+def outer_sum(first: int, vectors: Sequence[Array]) -> Array:
+    """The places to which each axis adds its vector."""
+    total = np.full((1,) * len(vectors), first)
+    for axis, vector in enumerate(vectors):
+        total = total + vector.reshape([-1 if k == axis else 1 for k in range(len(vectors))])
+    return total
 
 
 def _factored(vector: Array) -> list[Digit] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.jax_uses import matrices
 from crosscheck._models.record.jax_uses import uses as uses_of
 from crosscheck._models.run.index_maps import PERMUTED, layout, ordinal, stacked
 from crosscheck._models.run.interpreter import ModelRun
@@ -23,6 +24,8 @@ from crosscheck._records.worded import Worded
 
 Seen = tuple[Array | None, ...]
 """For each weight of a use, the places of its numbers."""
+RECENT = 8
+"""The places of the weights of so many uses are kept."""
 
 
 class Places:
@@ -155,30 +158,52 @@ def of_constants(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Ar
     return {number: value for number, value in run.values.each() if flat.kinds[number] == CONSTANT}
 
 
-def jax_places(model: JaxModel, flat: JaxProgramFlat, places: Places) -> list[tuple[Step, Use, int, Seen]]:
-    """The uses, and the places in JAX's arrays of the numbers of their weights; None for computed numbers."""
-    leaves = {number: name for number, name in zip(flat.weights, model.names, strict=True) if name in places.shapes}
+class JaxPlaces:
+    """The places in JAX's arrays of the numbers of the weights of each use, made when they are asked for."""
 
-    @cache  # a table that several operations use is large
-    def places_of(number: int) -> Array:
-        if number in leaves:
-            return places.of(leaves[number])
-        if flat.origins.get(number, frozenset()).isdisjoint(places.shapes) or not is_moved(flat, number):
-            return np.broadcast_to(places.dtype.type(-1), flat.avals[number].shape)
+    def __init__(self, model: JaxModel, flat: JaxProgramFlat, places: Places) -> None:
+        self._flat, self._places = flat, places
+        names = zip(flat.weights, model.names, strict=True)
+        self._leaves = {number: name for number, name in names if name in places.shapes}
+        self._made: dict[int, Array] = {}
+        # a step asks several times, and its answers are as large as its weights
+        self.seen = lru_cache(RECENT)(self._seen)
+
+    def uses(self) -> list[tuple[Step, Use, int]]:
+        """The uses, with the shapes of their matrices alone."""
+        return uses_of(self._flat, self._without_places)
+
+    def _seen(self, index: int) -> Seen:
+        """The places of the weights of the use at a step; None for computed numbers."""
+        with jax.enable_x64(self._places.dtype.itemsize > 4):
+            made = matrices(self._flat, self._flat.steps[index], self._of)
+        return tuple(matrix if matrix.size and matrix.flat[0] >= 0 else None for matrix in made)
+
+    def release(self, number: int) -> None:
+        """Forget the places of a value; if it is asked for again, they are made again."""
+        self._made.pop(number, None)
+
+    def _without_places(self, number: int) -> Array:
+        return np.broadcast_to(self._places.dtype.type(-1), self._flat.avals[number].shape)
+
+    def _of(self, number: int) -> Array:
+        if number not in self._made:
+            self._made[number] = self._computed(number)
+        return self._made[number]
+
+    def _computed(self, number: int) -> Array:
+        flat = self._flat
+        if number in self._leaves:
+            return self._places.of(self._leaves[number])
+        if flat.origins.get(number, frozenset()).isdisjoint(self._places.shapes) or not is_moved(flat, number):
+            return self._without_places(number)
         step = flat.steps[flat.maker[number]]
-        given = [places_of(operand) for operand in step.inputs]
+        given = [self._of(operand) for operand in step.inputs]
         if step.operation.name == "convert_element_type":
             return given[0]
         if step.operation.name == "transpose":  # a view, where JAX would make a copy
             return given[0].transpose(step.equation.params["permutation"])
         return np.asarray(as_it_is(step, given)[step.outputs.index(number)])
-
-    with jax.enable_x64(places.dtype.itemsize > 4):
-        uses = uses_of(flat, places_of)
-    return [
-        (step, use, position, tuple(matrix if matrix.size and matrix.flat[0] >= 0 else None for matrix in use.matrices))
-        for step, use, position in uses
-    ]
 
 
 def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -103,16 +103,15 @@ def copied(
     given = {name: held(tensor) for name, tensor in tensors}
     # The search is larger than its results, and ends before they are written.
     arrays, parts, reasons = _results(NumberTracer(record, model, flat, jax_inputs.leaves), given, likeliest=likeliest)
-    filled, numbers = _filled(jax_given, params, arrays)
-    matches = [replace(match, difference=_apart(arrays, numbers, str(match.jax), where)) for match, where in parts]
+    filled, matches = _filled(jax_given, params, arrays, parts)
     return filled, listing(record, model, flat, matches, reasons)
 
 
-def _apart(arrays: Mapping[str, Array], held: Mapping[str, Array], name: str, where: Any) -> float:
-    """The difference between the numbers that a part of JAX's array now holds, in its own dtype, and torch's."""
-    numbers = arrays[name]
-    apart = held[name].reshape(numbers.shape)[where].astype(np.float64) - numbers[where]
-    return float(np.abs(apart).max(initial=0.0))
+def _apart(held: Array, numbers: Array) -> float:
+    """The largest difference between the numbers that JAX now holds, in its own dtype, and torch's."""
+    if np.array_equal(held, numbers):
+        return 0.0
+    return float(np.abs(held.astype(np.float64) - numbers).max(initial=0.0))
 
 
 def with_random_weights(module: Any, seed: int) -> Any:
@@ -188,8 +187,10 @@ def _results(
     return arrays, matches, reasons
 
 
-def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[Any, dict[str, Array]]:
-    """The model or ``params`` with these arrays, and the numbers that they then hold."""
+def _filled(
+    jax_given: Any, params: Any, arrays: dict[str, Array], parts: Sequence[tuple[WeightMatch, Any]]
+) -> tuple[Any, list[WeightMatch]]:
+    """The model or ``params`` with these arrays, none of which is kept, and the matches with the differences there."""
     import jax
 
     from crosscheck._frameworks.jax_shardings import like
@@ -201,11 +202,17 @@ def _filled(jax_given: Any, params: Any, arrays: Mapping[str, Array]) -> tuple[A
         module, tree = jax_given.unbind()
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
     leaves = []
-    held: dict[str, Array] = {}
+    matches = [match for match, _ in parts]
     for path, leaf in paths:
         name = jax.tree_util.keystr(path).removesuffix(".value")
-        leaves.append(like(arrays[name].reshape(leaf.shape), leaf) if name in arrays else leaf)
-        if name in arrays:
-            held[name] = np.asarray(leaves[-1])
+        if name not in arrays:
+            leaves.append(leaf)
+            continue
+        numbers = arrays.pop(name)
+        leaves.append(like(numbers.reshape(leaf.shape), leaf))
+        held = np.asarray(leaves[-1]).reshape(numbers.shape)
+        for k, (match, where) in enumerate(parts):
+            if match.jax == name:
+                matches[k] = replace(match, difference=_apart(held[where], numbers[where]))
     filled = jax.tree.unflatten(structure, leaves)
-    return (module.bind(filled) if bound else filled), held
+    return (module.bind(filled) if bound else filled), matches

@@ -18,9 +18,9 @@ from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.run.interpreter import ModelRun
-from crosscheck._models.run.places import JaxPlaces, Places, TorchPlaces, float_arrays
+from crosscheck._models.run.places import JaxPlaces, Places, TorchPlaces, float_arrays, is_moved
 from crosscheck._models.values.distances import distance
-from crosscheck._models.values.uses import CONSTANT, DATA, WEIGHT, Use
+from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
 
 
 class KnownWeights:
@@ -62,6 +62,8 @@ class KnownWeights:
         if number not in self._weights:
             if number in self._leaves:
                 self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]), np.float64)
+            elif is_moved(self.flat, number, MOVES - {"convert_element_type"}):  # a slice of many layers, for example
+                self._weights[number] = jnp.asarray(self._numbers(state, self._places_of_uses.of(number)))
             else:
                 step = self.flat.steps[self.flat.maker[number]]
                 given = [self.value(state, operand) for operand in step.inputs]
@@ -81,6 +83,16 @@ class KnownWeights:
         first = sources.first
         sums = self.torch_places.sums(first, sources.second)
         return sums if sources.complete else np.where(first >= 0, sums, self.given[name])
+
+    def _numbers(self, state: State, places: Array) -> Array:
+        """The numbers of JAX's arrays at these places, torch's where they are known."""
+        numbers = np.zeros(places.shape)
+        for name, mask, own in self.jax_places.split(places):
+            sources = state.sources[name]
+            first, second = (array.reshape(-1)[own] for array in (sources.first, sources.second))
+            given = 0.0 if (first >= 0).all() else self.given[name].reshape(-1)[own]
+            numbers[mask] = np.where(first >= 0, self.torch_places.sums(first, second), given)
+        return numbers
 
     def operand(self, state: State, step: Step) -> Array | None:
         """The data that a weight is multiplied with, as rows times features."""

@@ -176,7 +176,7 @@ class JaxPlaces:
     def _seen(self, index: int) -> Seen:
         """The places of the weights of the use at a step; None for computed numbers."""
         with jax.enable_x64(self._places.dtype.itemsize > 4):
-            made = matrices(self._flat, self._flat.steps[index], self._of)
+            made = matrices(self._flat, self._flat.steps[index], self.of)
         return tuple(matrix if matrix.size and matrix.flat[0] >= 0 else None for matrix in made)
 
     def release(self, number: int) -> None:
@@ -186,7 +186,8 @@ class JaxPlaces:
     def _without_places(self, number: int) -> Array:
         return np.broadcast_to(self._places.dtype.type(-1), self._flat.avals[number].shape)
 
-    def _of(self, number: int) -> Array:
+    def of(self, number: int) -> Array:
+        """The places of the numbers of a value; -1 where it does not hold numbers of weights."""
         if number not in self._made:
             self._made[number] = self._computed(number)
         return self._made[number]
@@ -198,7 +199,7 @@ class JaxPlaces:
         if flat.origins.get(number, frozenset()).isdisjoint(self._places.shapes) or not is_moved(flat, number):
             return self._without_places(number)
         step = flat.steps[flat.maker[number]]
-        given = [self._of(operand) for operand in step.inputs]
+        given = [self.of(operand) for operand in step.inputs]
         if step.operation.name == "convert_element_type":
             return given[0]
         if step.operation.name == "transpose":  # a view, where JAX would make a copy
@@ -217,8 +218,8 @@ def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:
     ]
 
 
-def is_moved(flat: JaxProgramFlat, number: int) -> bool:
-    """Whether a value consists only of numbers of weights."""
+def is_moved(flat: JaxProgramFlat, number: int, moves: Container[str] = MOVES) -> bool:
+    """Whether a value consists only of numbers of weights, which these operations moved."""
     left, seen = [number], {number}
     while left:
         value = left.pop()
@@ -227,7 +228,7 @@ def is_moved(flat: JaxProgramFlat, number: int) -> bool:
                 return False
             continue
         step = flat.steps[flat.maker[value]]
-        if step.operation.name not in MOVES or not all(isinstance(x, int) for x in step.inputs):
+        if step.operation.name not in moves or not all(isinstance(x, int) for x in step.inputs):
             return False
         left += {*step.inputs} - seen  # blocks that go around a ring are all made of one another
         seen.update(step.inputs)

@@ -42,7 +42,7 @@ def listing(
     for name, array in torch.weights.items():
         own = matches_of[name]
         tied = [other for other, kept in torch.tied.items() if kept == name]
-        copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] == array.size]
+        copies = [k for k, match in enumerate(own) if match.jax is not None and sizes[match.jax] >= array.size]
         # JAX may have a weight of its own for each name: those whose names are alike
         copies = sorted(copies, key=lambda k: -likeness(name, str(own[k].jax)))[1:]
         tied_to = Worded(f"tied to {name}", "tied", name)

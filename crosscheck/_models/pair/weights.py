@@ -16,7 +16,7 @@ from crosscheck._models.pair.neighbours import neighbours
 from crosscheck._models.pair.pairing import WeightPair
 from crosscheck._models.pair.prints import Prints, groups
 from crosscheck._models.pair.sums import Sum, summed
-from crosscheck._models.pair.whole_weights import Sources, Wholes, is_plain, whole_weights
+from crosscheck._models.pair.whole_weights import Sources, Wholes, beside_others, is_plain, whole_weights
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.record.torch_recording import TorchRecord
@@ -96,6 +96,7 @@ class _Account:
         self.mark_transposed()
         self.by_pairs()
         self.by_fingerprints()
+        self.by_blocks()
         self.by_numbers()
         self.by_sums()
         self.same = {name: self.source(name).copy() for name in self.jax.names}
@@ -283,6 +284,17 @@ class _Account:
             *([name for name in names if name not in taken] for names in (torch_names, jax_names))
         ):
             self._arranged(torch_name, jax_name, BY_NAME)
+
+    def by_blocks(self) -> None:
+        """Match arrays that hold all of a weight beside other numbers, as a padded table does, or only a block of it."""
+        for name in self._telling():
+            array = self.jax_weights[name]
+            fits = {owner: fit for owner, weight in self.torch_weights.items() if (fit := beside_others(weight, array))}
+            if len(fits) == 1:
+                ((owner, (order, there, here)),) = fits.items()
+                sources = np.full(array.shape, -1, self.places.dtype)
+                sources[there] = self.places.of(owner).transpose(order)[here]
+                self.put(name, sources, BY_VALUES, owner)
 
     def by_numbers(self) -> None:
         """Match arrays that hold parts of torch's, or several of them, number by number."""

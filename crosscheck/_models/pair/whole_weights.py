@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.pair.prints import Prints, likely
 from crosscheck._models.run.index_maps import layout, stacked
-from crosscheck._models.run.places import TorchPlaces, orders
+from crosscheck._models.run.places import TorchPlaces, orders, usual_orders
 from crosscheck._records.worded import Worded
 
 FEW = 3
@@ -64,10 +65,8 @@ class Whole:
 
     def holds(self, array: Array, there: Array) -> bool:
         """Whether JAX's array or slice holds the numbers of torch's in this layout: others mostly show in a few places."""
-        moved = array.transpose(self.order)
-        few = np.arange(0, there.size, there.size // FEW_PLACES + 1)
-        torch_numbers, jax_numbers = moved.flat[few], there.flat[few]
-        return np.array_equal(torch_numbers, jax_numbers) and np.array_equal(moved.reshape(self.there), there)
+        moved, few = array.transpose(self.order), _few(there)
+        return np.array_equal(moved.flat[few], there.flat[few]) and np.array_equal(moved.reshape(self.there), there)
 
     def back(self, array: Array) -> Array:
         """An array of the shape of JAX's whole array as torch holds it."""
@@ -86,6 +85,8 @@ class Whole:
         return steps if self.part is None else [*steps, stacked(self.part.number, self.part.count)]
 
 
+Block = tuple[Any, ...]
+"""The index of a block of an array."""
 Wholes = tuple[Whole, ...]
 """What one array of JAX holds: one array of torch, or one in each slice."""
 
@@ -136,6 +137,41 @@ def whole_weights(
                     wholes[name] = slices
                     break
     return wholes
+
+
+def beside_others(weight: Array, array: Array) -> tuple[tuple[int, ...], Block, Block] | None:
+    """Where an array of JAX holds a weight of torch among other numbers, or only a block of it; None if it does not.
+
+    Returns:
+        The order of the weight's axes in JAX, the block of the array, and that of the weight in this order.
+    """
+    for order in usual_orders(weight.ndim) if weight.ndim == array.ndim else ():
+        moved = weight.transpose(order)
+        if (there := _block(moved, array)) is not None:
+            return order, there, (...,)
+        if (here := _block(array, moved)) is not None:
+            return order, (...,), here
+    return None
+
+
+def _block(part: Array, whole: Array) -> Block | None:
+    """The only block of an array that is another one, of numbers that show what they are."""
+    room = tuple(there - here + 1 for here, there in zip(part.shape, whole.shape, strict=True))
+    if not part.size or is_plain(part) or min(room, default=0) < 1 or max(room) == 1:
+        return None
+    fits = np.ones(room, bool)
+    for place in zip(*np.unravel_index(_few(part), part.shape), strict=True):
+        fits &= whole[tuple(slice(at, at + count) for at, count in zip(place, room, strict=True))] == part[place]
+        if not fits.any():
+            return None
+    starts = np.argwhere(fits)
+    block = tuple(slice(at, at + size) for at, size in zip(starts[0], part.shape, strict=True))
+    return block if len(starts) == 1 and np.array_equal(part, whole[block]) else None
+
+
+def _few(array: Array) -> Array:
+    """A few places, spread evenly over an array."""
+    return np.arange(0, array.size, array.size // FEW_PLACES + 1)
 
 
 def is_plain(array: Array) -> bool:

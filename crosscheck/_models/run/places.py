@@ -328,15 +328,21 @@ def orders(shape: tuple[int, ...], there: tuple[int, ...]) -> list[tuple[int, ..
 
     Axes that fit come first. Others are folded afterwards.
     """
-    axes = tuple(range(len(shape)))
-    usual = [axes, axes[::-1]]
-    if len(shape) > 2:
-        usual += [(*axes[2:], 1, 0), (*axes[2:], 0, 1)]
+    usual = usual_orders(len(shape))
     moved = {order: tuple(shape[axis] for axis in order) for order in usual}
     matches = [order for order, seen in moved.items() if seen == there]
     if prod(shape) == prod(there):
         matches += [order for order in dict.fromkeys(usual[:2]) if moved[order] != there]
     return matches
+
+
+def usual_orders(count: int) -> list[tuple[int, ...]]:
+    """The usual orders in JAX of a weight's axes, of which there are so many."""
+    axes = tuple(range(count))
+    usual = [axes, axes[::-1]]
+    if count > 2:
+        usual += [(*axes[2:], 1, 0), (*axes[2:], 0, 1)]
+    return list(dict.fromkeys(usual))
 
 
 def shaped(places: Array, shape: tuple[int, ...]) -> Iterable[Array]:

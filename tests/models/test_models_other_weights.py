@@ -71,12 +71,12 @@ CASES: list[tuple[Any, list[tuple[str, Fact]]]] = [
         swapped("0.q", "0.k", "weight", "bias"),
         [("0", Fact("exchange", torch="the result of 0.k", jax="the result of 0.q", near="behind 0.q and 0.k"))],
     ),
+    (swapped("1.q", "1.k", "weight"), [("1.q", Fact("exchange", torch="1.k.weight", jax="1.q.weight"))]),
+    (swapped("0.up", "1.up", "weight"), [("0.up", Fact("exchange", torch="1.up.weight", jax="0.up.weight"))]),
+    (swapped("0.ln1", "0.ln2", "bias"), [("0.ln1", Fact("exchange", torch="0.ln2.bias", jax="0.ln1.bias"))]),
     (
-        swapped("1.q", "1.k", "weight"),
-        [
-            ("1.q", Fact("operand", "the product", torch="1.q.weight", jax="1.k.weight")),
-            ("1.k", Fact("operand", "the product", torch="1.k.weight", jax="1.q.weight")),
-        ],
+        lambda p: p | {f"0.{place}.weight": p[f"0.{source}.weight"] for place, source in ("qk", "kv", "vq")},
+        [("0.q", Fact("exchange", torch="0.v.weight", jax="0.q.weight, 0.k.weight"))],
     ),
     (
         swapped("0.ln2", "0.ln3", "weight", "bias"),

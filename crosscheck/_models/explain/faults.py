@@ -11,6 +11,7 @@ from crosscheck._explain.facts import Fact, clause
 from crosscheck._models.cut.reordered_modules import is_in
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edits import EditSearch, casts
+from crosscheck._models.explain.exchanged_weights import exchanged_weights
 from crosscheck._models.explain.fills import other_fill
 from crosscheck._models.explain.masks import other_mask
 from crosscheck._models.explain.moved_modules import moved_module
@@ -42,7 +43,7 @@ KINDS = {"misplaced": "misplaced", "changed": "rewritten"}
 
 def faults(results: ModelResults) -> list[Fault]:
     """Everything that goes wrong by itself: in float64, only in the dtype, in gradients."""
-    if (exchange := other_exchange(results)) is not None:
+    if (exchange := other_exchange(results) or exchanged_weights(results)) is not None:
         return [exchange]
     edits = EditSearch(results)
     wrong = [_located(results, fault, edits) for fault in results.located.faults]

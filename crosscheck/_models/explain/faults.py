@@ -13,6 +13,7 @@ from crosscheck._models.engine import ModelResults
 from crosscheck._models.explain.edits import EditSearch, casts
 from crosscheck._models.explain.exchanged_weights import exchanged_weights
 from crosscheck._models.explain.fills import other_fill
+from crosscheck._models.explain.held_numbers import held_numbers
 from crosscheck._models.explain.masks import other_mask
 from crosscheck._models.explain.moved_modules import moved_module
 from crosscheck._models.explain.other_exchanges import other_exchange
@@ -114,13 +115,13 @@ def _merged(results: ModelResults, wrong: list[Fault], corrected: Container[int]
 
 def _located(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> Fault:
     landmark = results.landmarks[fault.landmark]
+    facts = _facts(results, fault, edits)
     operation = results.torch.operations[fault.operation] if fault.operation >= 0 else None
     path = fault.path or (_path(results, operation, fault.how) if operation is not None else "")
     if not path and (operation is None or (fault.how and fault.operation == landmark.operation)):
         path = landmark.path
     step = results.flat.steps[landmark.step]
     error = results.located.errors[fault.landmark]
-    facts = _facts(results, fault, edits)
     return Fault(
         torch=path,
         kind=type(results.torch.modules[path]).__name__ if path in results.torch.modules else "",
@@ -140,6 +141,11 @@ def _facts(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> tup
     """What JAX does otherwise; nothing if nothing shows it."""
     if fault.how == "moved" or fault.later:
         return () if fault.relation is None else (fault.relation,)
+    if facts := held_numbers(results, fault):
+        fault.operation = next(
+            (use.operation.index for use in results.torch.uses if facts[0].what in use.names), fault.operation
+        )
+        return facts
     landmark, operation = results.landmarks[fault.landmark], fault.operation
     facts = edits.explanation(fault)
     if facts and all(fact.kind in OF_NUMBERS for fact in facts):

@@ -1,0 +1,91 @@
+"""Weights of which JAX holds other numbers: with torch's in their place, its program is right at a landmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice, product
+
+import numpy as np
+
+from crosscheck._explain.facts import Fact
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.engine import ModelResults
+from crosscheck._models.explain.reruns import steps_before
+from crosscheck._models.judge.forced import LocatedFault
+from crosscheck._models.judge.forcing import ForcedRun, Forcing
+from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.run.places import TorchPlaces, float_arrays, shaped
+from crosscheck._models.values.names import likeness
+from crosscheck._models.values.uses import WEIGHT
+
+MOST_TRIED = 8
+MOST_EACH = 4
+"""So many of torch's weights, in one layout each, are tried for one array."""
+
+Numbers = tuple[str, Array]
+"""The name of a weight of torch, and its numbers as JAX would hold them."""
+
+
+def held_numbers(results: ModelResults, fault: LocatedFault) -> tuple[Fact, ...]:
+    """The weights whose numbers differ, if these are all that is wrong at a landmark; none otherwise."""
+    arrays = float_arrays(results.model)
+    others = {
+        name: list(islice(_others(results, name, arrays[name]), MOST_EACH))
+        for name in _applied(results, fault) & arrays.keys()
+    }
+    others = {name: found for name, found in sorted(others.items()) if found}
+    for chosen in islice(product(*others.values()), MOST_TRIED) if others else ():
+        names = dict(zip(others, chosen, strict=True))
+        if _right(results, fault.landmark, {name: numbers for name, (_, numbers) in names.items()}):
+            order = {name: use.index for use in reversed(results.torch.uses) for name in use.names}
+            pairs = sorted(((owner, name) for name, (owner, _) in names.items()), key=lambda pair: order.get(pair[0], -1))
+            return tuple(Fact("values", owner, jax=name) for owner, name in pairs)
+    return ()
+
+
+def _applied(results: ModelResults, fault: LocatedFault) -> set[str]:
+    """The arrays that JAX applies on the way to a landmark."""
+    flat = results.flat
+    given = {number for step in steps_before(results, fault.landmark) for number in step.inputs if isinstance(number, int)}
+    return {name for number in given if flat.kinds[number] == WEIGHT for name in flat.origins[number]}
+
+
+def _others(results: ModelResults, name: str, array: Array) -> Iterator[Numbers]:
+    """What an array of JAX may have to hold, likeliest first; nothing if it holds weights of torch."""
+    weights, accounted = results.torch.weights, results.weights
+    if name in accounted.whole or name in accounted.sums:
+        return
+    places, sources = TorchPlaces(weights), accounted.places[name]
+    owners = {match.torch: None for match in accounted.matches if match.jax == name and match.torch in weights}
+    if sources.size and (sources >= 0).all():
+        numbers = places.numbers(sources)
+        if not np.array_equal(numbers, array):
+            yield next(filter(None, owners), name), numbers
+            return
+        if len(np.unique(sources)) == sources.size:
+            return
+    held = {match.torch for match in accounted.matches if match.matched}
+    lonely = [owner for owner in weights if owner not in held or owner in owners]
+    forms = [
+        (owner, form)
+        for owner in lonely
+        if weights[owner].size == array.size
+        for form in shaped(weights[owner], array.shape)
+    ]
+    equal = {k: int((form == array).sum()) for k, (_, form) in enumerate(forms)}
+    for k in sorted(equal, key=lambda k: (-equal[k], -likeness(forms[k][0], name), k)):
+        if equal[k] < array.size:
+            yield forms[k]
+
+
+def _right(results: ModelResults, at: int, numbers: Mapping[str, Array]) -> bool:
+    """Whether JAX has torch's values at a landmark if it holds these numbers."""
+    model, own = results.model, results.forcing
+    weights = [
+        np.asarray(numbers[name]).astype(weight.dtype) if name in numbers else weight
+        for name, weight in zip(model.names, model.weights, strict=True)
+    ]
+    forcing = Forcing(own.torch, own.flat, own.landmarks, Fixed(own.flat, weights), weights, own.inputs, own.loose)
+    forcing.orders, forcing.mends, forcing.local = dict(own.orders), own.mends, own.local
+    error = forcing.replaced(results.located.left, ForcedRun(wide=True, only={at})).errors[at]
+    return error <= max(results.tolerances[at], 1e-6 * results.located.errors[at])

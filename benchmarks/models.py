@@ -228,6 +228,8 @@ def mistakes(size: str, some: Sequence[str]) -> None:
 if __name__ == "__main__":
     chosen = sys.argv[1] if len(sys.argv) > 1 else "small"
     what = sys.argv[2] if len(sys.argv) > 2 else ""
+    if chosen not in SIZES:
+        sys.exit(f"SIZE: got {chosen!r}, expected one of {', '.join(SIZES)}")
     if what == "mistakes":
         mistakes(chosen, sys.argv[3:] or MISTAKES)
     else:

@@ -46,7 +46,8 @@ def settings(segment: GraphSegment, node: int) -> Iterator[Edit]:
         if (
             argument.name in NEVER
             or scaled
-            # without statistics of its own, PyTorch ends the process
+            # PyTorch ends the process without statistics of its own, or with another number of batched axes
+            or argument.name == "self_num_batch_dims"
             or (argument.name == "training" and call.schema.overload_name == "no_stats")
             or isinstance(old, (Ref, Call))
             or (old is None and argument.name != "correction")

@@ -31,6 +31,12 @@ class Mode(TorchDispatchMode):
         return False
 
 
+def is_tracing() -> bool:
+    """Whether PyTorch traces a program at the moment, as `torch.func.linearize` does inside."""
+    tracer = sys.modules.get("torch.fx.experimental.proxy_tensor")
+    return tracer is not None and tracer.get_proxy_mode() is not None
+
+
 @functools.cache
 def untraced(function: Any) -> Any:
     """The function, which PyTorch's compiler does not trace."""

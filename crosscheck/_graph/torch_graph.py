@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crosscheck._frameworks.torch_mode import Mode
+from crosscheck._frameworks.torch_mode import Mode, is_tracing
 from crosscheck._graph.graph import Call, Graph, Leaf, Ref
 from crosscheck._records.errors import name_of
 from crosscheck._shadow.torch.operations import WIDE, OperationTraits, plan_of, storage_of, written_by
@@ -90,6 +90,8 @@ class Recording(Mode):
             return self._dispatched(func, args, kwargs or {})
 
     def _dispatched(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        if is_tracing():  # what it gives is not the program's, and its operations may not run outside of the trace
+            return func(*args, **kwargs)
         plan = plan_of(func)
         if plan.composite:  # it arrives only in inference mode
             with self:

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._frameworks.torch_backend import one_thread, to_array
-from crosscheck._frameworks.torch_mode import Mode
+from crosscheck._frameworks.torch_mode import Mode, is_tracing
 from crosscheck._shadow.base import Array, Met, Noise, Program
 from crosscheck._shadow.torch.blocks import in_blocks
 from crosscheck._shadow.torch.float64 import from_rounded, in_float64
@@ -90,6 +90,9 @@ class _Lifting(Mode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if is_tracing():  # it would trace what runs on the shadows, too
+            self._opaque.add("what PyTorch traces")
+            return func(*args, **kwargs)
         plan = plan_of(func)
         if plan.composite:  # it arrives only in inference mode
             with self:
@@ -267,6 +270,8 @@ class _Border(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if is_tracing():
+            return func(*args, **kwargs)
         if func in self._MADE:
             return self._made(func, args, kwargs)
         if func is torch.Tensor.__setitem__ and isinstance(args[2], float) and args[0].dtype in WIDE:

@@ -65,3 +65,29 @@ def test_copy_weights_keeps_a_table_that_is_not_trained() -> None:
     filled, matches = copy_weights(model, port, [X], params=params)
     assert {str(match.torch) for match in matches if match.jax} == {"up.weight", "up.bias", "norm.weight", "norm.bias"}
     assert compare_models(model, port, [X], params=filled).passed
+
+
+def test_a_norm_that_jax_lacks_is_named_where_the_others_are_alike() -> None:
+    class Norms(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.inner, self.second, self.last = (
+                nn.LayerNorm(8),
+                nn.Linear(8, 8),
+                nn.LayerNorm(8),
+                nn.Linear(8, 3),
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x + self.inner(self.first(x))
+            return self.last(self.second(x))
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return linear(p, "last", norm(p, "second", x + linear(p, "inner", x)))
+
+    model = seeded(Norms())
+    own = {name: value.detach().numpy() for name, value in model.named_parameters() if not name.startswith("first")}
+    params = {name: np.full_like(value, float(value.ndim == 1 and name.endswith("weight"))) for name, value in own.items()}
+    report = compare_models(model, port, [X], params=params, weights="copy", order=0)
+    assert [(fault.torch, [fact.kind for fact in fault.facts]) for fault in report.faults] == [("first", ["missing"])]
+    assert {match.torch for match in report.weights if not match.matched} == {"first.weight", "first.bias"}

@@ -23,7 +23,9 @@ def not_copied(results: ModelResults, matches: Sequence[WeightMatch]) -> tuple[s
     """
     never = {reason.kind for reason in (INTEGERS, UNUSED, IN_JAX)}
     left = [match for match in matches if not match.matched and kind_of(match.reason) not in never]
-    alone = {match.jax for match in left}
+    # an array that was copied without a proof from where it likely comes, and is right, is no place for another weight
+    right = _right(results)
+    alone = {match.jax for match in left} - {match.jax for match in results.weights.matches if match.torch in right}
     empty = {value.size for name, value in zip(results.model.names, results.model.weights, strict=True) if name in alone}
     unreturned = {name for name, other in statistics(results).items() if not other}
     sizes = {name: value.size for name, value in results.torch.weights.items() if name not in unreturned}
@@ -69,6 +71,15 @@ def set_aside(results: ModelResults) -> None:
     results.located.faults = kept
     held = {match.torch for match in results.weights.matches if match.matched} - wrong
     results.uncopied = tuple(name for name in results.uncopied if name not in held)
+
+
+def _right(results: ModelResults) -> set[str]:
+    """The weights of PyTorch whose use in JAX gives PyTorch's result."""
+    errors, tolerances = results.located.errors, results.tolerances
+    marks = enumerate(results.landmarks)
+    made = {mark.operation for number, mark in marks if mark.place < 0 and errors[number] <= tolerances[number]}
+    uses = (use for use in results.torch.uses if use.operation.index in made)
+    return {name for use in uses for names in use.names for name in names.split("+")}
 
 
 def _before(results: ModelResults, operations: Sequence[int | None]) -> set[int]:

@@ -33,7 +33,7 @@ def held_numbers(results: ModelResults, fault: LocatedFault) -> tuple[Fact, ...]
         name: list(islice(_others(results, name, arrays[name]), MOST_EACH))
         for name in _applied(results, fault) & arrays.keys()
     }
-    others = {name: found for name, found in sorted(others.items()) if found}
+    others = {name: forms for name, forms in sorted(others.items()) if forms}
     for chosen in islice(product(*others.values()), MOST_TRIED) if others else ():
         names = dict(zip(others, chosen, strict=True))
         if _right(results, fault.landmark, {name: numbers for name, (_, numbers) in names.items()}):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crosscheck._allocator import trim
 from crosscheck._frameworks.programs import Array
 from crosscheck._frameworks.settings import undisturbed
 from crosscheck._models.report.records import AMBIGUOUS, NOT_PROVEN, WeightMatch
@@ -92,6 +93,7 @@ def copied(
 
     model, flat = fitting(torch_model, jax_given, params, inputs, jax_inputs, order=0)
     _, record = recorded(with_random_weights(torch_model, seed), inputs)
+    trim()
     if all(blank(result.wide) for result in record.results) and all(
         map(blank, TorchProgram(torch_model, inputs, "cpu").outputs()[1])
     ):
@@ -160,6 +162,9 @@ def _results(
     from crosscheck._models.run.places import TorchPlaces, regions
 
     torch_places, state = tracer.torch_places, tracer.find()
+    del tracer  # with the values of both models
+    state.values.clear()
+    trim()
     values = TorchPlaces({name: given[name] for name in torch_places.names})
     arrays: dict[str, Array] = {}
     matches: list[tuple[WeightMatch, Any]] = []

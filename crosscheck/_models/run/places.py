@@ -62,7 +62,7 @@ class Places:
         if first == last >= 0:  # the usual case, which needs no search
             yield self.names[first], ..., places - self.dtype.type(self._starts[first])
             return
-        owners = self.owners(places)
+        owners = self.owners(places).astype(np.int16 if len(self.names) < 2**15 else np.int64)  # sorted much faster
         numbers, occurs = np.unique(owners, return_index=True)
         for owner in numbers[np.argsort(occurs)]:
             if owner >= 0:
@@ -111,12 +111,12 @@ class TorchPlaces(Places):
         return self._held(places).astype(np.float64, copy=False)
 
     def _held(self, places: Array) -> Array:
-        """The same, in the dtype of the array that has them, if it is only one."""
-        values = np.zeros(places.shape)
-        for name, mask, own in self.split(places):
-            numbers = self._weights[name].reshape(-1)[own]
-            if mask is ...:
-                return numbers
+        """The same, in the dtype of the arrays that have them."""
+        parts = [(mask, self._weights[name].reshape(-1)[own]) for name, mask, own in self.split(places)]
+        if len(parts) == 1 and parts[0][0] is ...:
+            return parts[0][1]
+        values = np.zeros(places.shape, np.result_type(*(numbers for _, numbers in parts)) if parts else np.float64)
+        for mask, numbers in parts:
             values[mask] = numbers
         return values
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from ported import IDS, X, linear, normals, randomised, told, weights_of
 from ported import Tied as TiedTable
 from torch import nn, relu, tanh
@@ -109,3 +110,27 @@ def test_a_layer_in_the_middle_that_is_padded_in_all_its_features_has_partners()
     assert partners["a.weight", "['a']['w']"].kind == "layout"
     assert ("norm.running_var", "['norm']['var']") in partners
     assert all(gradient.share == 1 for gradient in report.gradients)
+
+
+def test_the_gradient_of_a_tied_table_that_jax_holds_once_in_another_form_is_not_judged() -> None:
+    model = randomised(TiedTable())
+    table = weights_of(model)["tokens.weight"]
+
+    def port(p: Any, ids: Any) -> Any:
+        return jnp.tanh(p["tokens"][ids] / 2) @ p["head"].T
+
+    report = crosscheck.compare_models(model, port, [IDS], params={"tokens": 2 * table, "head": table})
+    assert report.passed, report.story()
+    assert [gradient.compared for gradient in report.gradients] == [False]
+    assert "1 not compared" in report.story()
+
+
+def test_a_gradient_that_is_stopped_at_a_padded_table_is_named() -> None:
+    model = randomised(TiedTable())
+    table = weights_of(model)["tokens.weight"]
+
+    def port(p: Any, ids: Any) -> Any:
+        return untied({**p, "tokens": lax.stop_gradient(p["tokens"])}, ids)
+
+    report = crosscheck.compare_models(model, port, [IDS], params={"tokens": padded(table, 0.0), "head": table})
+    assert [gradient.cause for gradient in report.gradients] == ["definition"]

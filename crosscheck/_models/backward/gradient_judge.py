@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.pair.weights import Accounted
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.torch_recording import TorchRecord
-from crosscheck._models.report.records import BLANK, IN_TORCH_ALONE, Gradient
+from crosscheck._models.report.records import BLANK, IN_OTHER_FORM, IN_TORCH_ALONE, Gradient
 from crosscheck._models.run.places import Places
 from crosscheck._models.values.distances import blank, distance
 from crosscheck._models.values.spilled import Stored
@@ -64,6 +64,11 @@ class GradientJudge:
         self._left = {name: len(leaves) for name, leaves in self._holders.items()}
         self._gathered: dict[str, _Gathered] = {}
         self._judged_gradients: dict[str, Gradient] = {}
+        counts = Counter(name for use in record.uses for names in use.names for name in names.split("+"))
+        self._repeated = {name for name, count in counts.items() if count > 1}
+        """The parameters that torch applies several times, as it does a tied table."""
+        self._has_others = False
+        """Whether JAX has gradients by numbers that are not torch's."""
 
     def _owners(self, leaf: str) -> list[str]:
         """The parameters of torch whose numbers an array of JAX holds; one of a sum twice, if both summands are its."""
@@ -87,6 +92,8 @@ class GradientJudge:
         leaf = self._model.names[position]
         for whole in self._accounted.whole.get(leaf, ()):
             self._add(whole.torch, ..., whole.back(gradient), None if noisy is None else whole.back(noisy), allowance)
+        for where in self._where(leaf)[:1]:
+            self._has_others |= bool(np.any(gradient[where < 0]))
         for where in self._where(leaf):
             for owner, mask, places in self._places.split(where):
                 self._add(owner, places, gradient[mask], None if noisy is None else noisy[mask], allowance)
@@ -127,9 +134,16 @@ class GradientJudge:
         return False
 
     def gradients(self) -> list[Gradient]:
-        """The gradients by every parameter; also by those of which JAX holds no number."""
-        alone = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
-        return [self._judged_gradients.get(name, alone[name]) for name in self._names]
+        """The gradients by every parameter; also by those of which JAX holds no number.
+
+        Where torch applies one several times, JAX may compute it from other numbers at one of these places.
+        """
+        without = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
+        judged_gradients = without | self._judged_gradients
+        for name in self._repeated & judged_gradients.keys() if self._has_others else ():
+            if judged_gradients[name].cause:
+                judged_gradients[name] = replace(without[name], explanation=IN_OTHER_FORM)
+        return [judged_gradients[name] for name in self._names]
 
     def _judge(self, name: str, jax_gradient: Array, spread: float, known: BoolArray) -> None:
         if name not in self._names:  # a buffer, or a parameter that is not trained

@@ -15,6 +15,7 @@ AMBIGUOUS = Worded(
 )
 NOT_PROVEN = Worded("not proven: no run agreed with what was likeliest, so it was left as it was", "not proven")
 IN_TORCH_ALONE = "JAX has no array of its numbers"
+IN_OTHER_FORM = "PyTorch applies it several times, and JAX may compute it from other numbers at one of these places"
 BLANK = Worded("both sides are NaN or infinite everywhere", "blank")
 
 

@@ -14,7 +14,7 @@ from crosscheck._models.explain.reruns import steps_before
 from crosscheck._models.judge.forced import LocatedFault
 from crosscheck._models.judge.forcing import ForcedRun, Forcing
 from crosscheck._models.run.constant_folding import Fixed
-from crosscheck._models.run.places import TorchPlaces, float_arrays, shaped
+from crosscheck._models.run.places import TorchPlaces, shaped
 from crosscheck._models.values.names import likeness
 from crosscheck._models.values.uses import WEIGHT
 
@@ -28,11 +28,10 @@ Numbers = tuple[str, Array]
 
 def held_numbers(results: ModelResults, fault: LocatedFault) -> tuple[Fact, ...]:
     """The weights whose numbers differ, if these are all that is wrong at a landmark; none otherwise."""
-    arrays = float_arrays(results.model)
-    others = {
-        name: list(islice(_others(results, name, arrays[name]), MOST_EACH))
-        for name in _applied(results, fault) & arrays.keys()
-    }
+    accounted, held = results.weights, dict(zip(results.model.names, results.model.weights, strict=True))
+    # most arrays hold a weight of torch, or a sum of two
+    unclear = _applied(results, fault) & accounted.places.keys() - accounted.whole.keys() - accounted.sums.keys()
+    others = {name: list(islice(_others(results, name, np.asarray(held[name], np.float64)), MOST_EACH)) for name in unclear}
     others = {name: forms for name, forms in sorted(others.items()) if forms}
     for chosen in islice(product(*others.values()), MOST_TRIED) if others else ():
         names = dict(zip(others, chosen, strict=True))
@@ -51,10 +50,8 @@ def _applied(results: ModelResults, fault: LocatedFault) -> set[str]:
 
 
 def _others(results: ModelResults, name: str, array: Array) -> Iterator[Numbers]:
-    """What an array of JAX may have to hold, likeliest first; nothing if it holds weights of torch."""
+    """What an array of JAX may have to hold, likeliest first; nothing if it holds numbers of torch, each once."""
     weights, accounted = results.torch.weights, results.weights
-    if name in accounted.whole or name in accounted.sums:
-        return
     places, sources = TorchPlaces(weights), accounted.places[name]
     owners = {match.torch: None for match in accounted.matches if match.jax == name and match.torch in weights}
     if sources.size and (sources >= 0).all():

@@ -36,9 +36,12 @@ def held_numbers(results: ModelResults, fault: LocatedFault) -> tuple[Fact, ...]
     for chosen in islice(product(*others.values()), MOST_TRIED) if others else ():
         names = dict(zip(others, chosen, strict=True))
         if _right(results, fault.landmark, {name: numbers for name, (_, numbers) in names.items()}):
-            order = {name: use.index for use in reversed(results.torch.uses) for name in use.names}
-            pairs = sorted(((owner, name) for name, (owner, _) in names.items()), key=lambda pair: order.get(pair[0], -1))
-            return tuple(Fact("values", owner, jax=name) for owner, name in pairs)
+            uses = sorted(results.torch.uses, key=lambda use: (use.operation.index != fault.operation, use.index))
+            order = list(dict.fromkeys(name for use in uses for name in use.names))
+            facts = [Fact("values", owner, jax=name) for name, (owner, _) in names.items()]
+            first, *behind = sorted(facts, key=lambda fact: order.index(fact.what) if fact.what in order else len(order))
+            module = first.what.rpartition(".")[0]  # those of other modules show at landmarks of their own
+            return (first, *(fact for fact in behind if module and fact.what.rpartition(".")[0] == module))
     return ()
 
 

@@ -134,3 +134,15 @@ def test_a_gradient_that_is_stopped_at_a_padded_table_is_named() -> None:
 
     report = crosscheck.compare_models(model, port, [IDS], params={"tokens": padded(table, 0.0), "head": table})
     assert [gradient.cause for gradient in report.gradients] == ["definition"]
+
+
+def test_a_gradient_that_is_stopped_beside_a_bias_that_pytorch_lacks_is_named() -> None:
+    model = randomised(TiedTable())
+    table = weights_of(model)["tokens.weight"]
+
+    def port(p: Any, ids: Any) -> Any:
+        return jnp.tanh(lax.stop_gradient(p["tokens"])[ids] + p["bias"]) @ p["tokens"].T
+
+    params = {"tokens": table, "bias": np.zeros(4, np.float32)}
+    report = crosscheck.compare_models(model, port, [IDS], params=params)
+    assert [gradient.cause for gradient in report.gradients] == ["definition"]

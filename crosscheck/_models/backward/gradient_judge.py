@@ -67,8 +67,8 @@ class GradientJudge:
         counts = Counter(name for use in record.uses for names in use.names for name in names.split("+"))
         self._repeated = {name for name, count in counts.items() if count > 1}
         """The parameters that torch applies several times, as it does a tied table."""
-        self._has_others = False
-        """Whether JAX has gradients by numbers that are not torch's."""
+        self._others = 0
+        """The most numbers that are not torch's in an array of JAX that has a gradient."""
 
     def _owners(self, leaf: str) -> list[str]:
         """The parameters of torch whose numbers an array of JAX holds; one of a sum twice, if both summands are its."""
@@ -93,7 +93,9 @@ class GradientJudge:
         for whole in self._accounted.whole.get(leaf, ()):
             self._add(whole.torch, ..., whole.back(gradient), None if noisy is None else whole.back(noisy), allowance)
         for where in self._where(leaf)[:1]:
-            self._has_others |= bool(np.any(gradient[where < 0]))
+            others = where < 0
+            if gradient[others].any():
+                self._others = max(self._others, int(others.sum()))
         for where in self._where(leaf):
             for owner, mask, places in self._places.split(where):
                 self._add(owner, places, gradient[mask], None if noisy is None else noisy[mask], allowance)
@@ -136,12 +138,13 @@ class GradientJudge:
     def gradients(self) -> list[Gradient]:
         """The gradients by every parameter; also by those of which JAX holds no number.
 
-        Where torch applies one several times, JAX may compute it from other numbers at one of these places.
+        Where torch applies one several times, JAX may compute it at one of these places from another array, if one has as
+        many numbers that are not torch's.
         """
         without = {name: Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE) for name in self._names}
         judged_gradients = without | self._judged_gradients
-        for name in self._repeated & judged_gradients.keys() if self._has_others else ():
-            if judged_gradients[name].cause:
+        for name in self._repeated & judged_gradients.keys():
+            if judged_gradients[name].cause and np.prod(self._places.shapes[name], dtype=np.int64) <= self._others:
                 judged_gradients[name] = replace(without[name], explanation=IN_OTHER_FORM)
         return [judged_gradients[name] for name in self._names]
 

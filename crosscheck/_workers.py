@@ -51,6 +51,9 @@ def _ctrl_c_held() -> Iterator[None]:
 
 def _begin() -> None:
     """Leave Ctrl-C to the parent, and end when the parent ends, in whatever way."""
+    # torch's threads would spin between two computations, on the cores that the other processes compute on; torch reads it
+    # when it is imported, which is later
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None

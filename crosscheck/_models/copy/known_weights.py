@@ -11,7 +11,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.copy.candidate import Candidate
-from crosscheck._models.copy.state import EMPTY, Marks, Sources, State
+from crosscheck._models.copy.state import EMPTY, Marks, State, TorchSources
 from crosscheck._models.copy.value_matching import NEAR, PRODUCTS, size_of
 from crosscheck._models.cut.landmarks import axes_of, reordered
 from crosscheck._models.record.jax_models import JaxModel
@@ -21,6 +21,9 @@ from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.places import JaxPlaces, Places, TorchPlaces, float_arrays, is_moved
 from crosscheck._models.values.distances import distance
 from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
+
+ROUNDING = {"convert_element_type"}
+"""The operations that move numbers and may round them."""
 
 
 class KnownWeights:
@@ -62,7 +65,8 @@ class KnownWeights:
         if number not in self._weights:
             if number in self._leaves:
                 self._weights[number] = jnp.asarray(self.leaf(state, self._leaves[number]), np.float64)
-            elif is_moved(self.flat, number, MOVES - {"convert_element_type"}):  # a slice of many layers, for example
+            elif self.flat.origins[number] <= self.given.keys() and is_moved(self.flat, number, MOVES - ROUNDING):
+                # a slice of many layers, for example
                 self._weights[number] = jnp.asarray(self._numbers(state, self._places_of_uses.of(number)))
             else:
                 step = self.flat.steps[self.flat.maker[number]]
@@ -155,7 +159,7 @@ class KnownWeights:
         if second is not None or other.flags.writeable:  # else it is nothing, for all numbers
             other = other.copy()
             other.reshape(-1)[places] = EMPTY if second is None else second
-        state.sources = {**state.sources, name: Sources(first, other)}
+        state.sources = {**state.sources, name: TorchSources(first, other)}
 
     def ancestors(self, state: State, number: Any) -> set[int]:
         """The steps on data that a value depends on, back to values taken from torch."""

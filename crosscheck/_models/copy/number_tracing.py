@@ -22,7 +22,7 @@ from crosscheck._frameworks.programs import Array
 from crosscheck._models.copy.candidate import Made, cheapest
 from crosscheck._models.copy.candidates import Candidates
 from crosscheck._models.copy.known_weights import KnownWeights
-from crosscheck._models.copy.state import EMPTY, NONE_FITS, DeadEndError, Decision, Marks, Sources, State
+from crosscheck._models.copy.state import EMPTY, NONE_FITS, DeadEndError, Decision, Marks, State, TorchSources
 from crosscheck._models.copy.value_matching import (
     MOST_ORDERS,
     NEAR,
@@ -75,7 +75,7 @@ class NumberTracer(KnownWeights):
         nothing = {
             name: np.broadcast_to(self.torch_places.dtype.type(EMPTY), value.shape) for name, value in self.given.items()
         }
-        return State(0, {}, {name: Sources(empty, empty) for name, empty in nothing.items()})
+        return State(0, {}, {name: TorchSources(empty, empty) for name, empty in nothing.items()})
 
     # one step
 
@@ -203,19 +203,19 @@ class NumberTracer(KnownWeights):
     def exactly(self, state: State, number: Any, until: int) -> State | None:
         """Try other layouts of the weights that a nearly right value depends on: even attention shows little of a query."""
         before = self.ancestors(state, number)
-        others = (
+        others = [
             (decision, k)
             for decision in state.open
             if decision.step in before
             for k, candidate in enumerate(decision.candidates)
             if k != decision.taken and candidate.names == decision.candidate.names
-        )
-        for decision, k in islice(others, self.budget):
+        ]
+        for decision, k in others[: self.budget]:
             trial = self.replay(decision, {decision.key: k}, until)
             matrix = self.operand(trial, self.flat.steps[until]) if trial is not None else None
             if trial is not None and matrix is not None and self.products_with(matrix):
                 return self.prove(trial, number, until, alone=False)
-        self._in_vain += 1
+        self._in_vain += bool(others)
         return None
 
     def salvaged(self, state: State, number: Any) -> State:

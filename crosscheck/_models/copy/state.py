@@ -20,7 +20,7 @@ class DeadEndError(Exception):
     """A candidate leads nowhere."""
 
 
-class Sources:
+class TorchSources:
     """For each number of an array of JAX, its place in torch's arrays, and that of a second number to add.
 
     All places of a large weight are as large as itself. Where each axis adds to them independently, as in any usual layout,
@@ -47,7 +47,7 @@ class Sources:
 
 
 class Marks:
-    """Which numbers of an array are marked, with no mark by number if all are.
+    """Which numbers of an array are marked: one mark for each number, unless all are marked.
 
     Attributes:
         share: The share of the numbers that are marked.
@@ -105,7 +105,7 @@ class State:
 
     at: int
     values: dict[int, Any]
-    sources: dict[str, Sources]
+    sources: dict[str, TorchSources]
     made: dict[int, list[tuple[Product, Array, Array]]] = field(default_factory=dict)
     open: list[Decision] = field(default_factory=list)
     proven: dict[str, Marks] = field(default_factory=dict)

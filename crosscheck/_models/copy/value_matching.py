@@ -24,7 +24,7 @@ NEAR = 1e-2
 """Operands that differ by less than this, relatively, are the same quantity, computed by another function."""
 MOST_ORDERS = 24
 """The most orders of axes that are tried."""
-MARKS = 3
+RANDOM_SUMS = 3
 """So many random sums of a feature tell it from others: of thousands of features, two may have nearly the same sum."""
 MOST_APART = 1e4
 """The largest number of an array is at most this many times its median; otherwise it hides the others."""
@@ -128,7 +128,7 @@ def align(matrix: Array, whole: Array, sizes: tuple[float, float]) -> Rows | Non
     taken = whole[rows[filled]]
     if _close(taken, matrix[filled], limit):
         return Rows(rows, None)
-    marks = np.random.default_rng(0).normal(size=(MARKS, len(taken)))
+    marks = np.random.default_rng(0).normal(size=(RANDOM_SUMS, len(taken)))
     inputs = _nearest((marks @ matrix[filled]).T, (marks @ taken).T)
     if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], matrix[filled], limit):
         return Rows(rows, inputs)

@@ -439,17 +439,3 @@ def test_programs_that_ask_for_dtypes_are_answered_as_ever() -> None:
 
     x = np.abs(matrix())
     np.testing.assert_array_equal(TorchLifted(program, "float16").run([x])[0], np.minimum(x / 3, 2.0**-10))
-
-
-@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")
-def test_what_torch_traces_inside_runs_unchanged_and_is_told() -> None:
-    def program(x: Any) -> list[Any]:
-        result, tangent = torch.func.linearize(lambda x: torch.sin(x) * x, x)
-        return [result, tangent(torch.ones_like(x))]
-
-    x = matrix()
-    lifted = TorchLifted(program, "float32")
-    result, tangent = lifted.run([x])
-    np.testing.assert_allclose(result, np.sin(x) * x, rtol=1e-5)
-    np.testing.assert_allclose(tangent, np.cos(x) * x + np.sin(x), rtol=1e-5)
-    assert lifted.met.opaque == {"what PyTorch traces"}

@@ -162,8 +162,7 @@ def _results(
     from crosscheck._models.run.places import TorchPlaces, regions
 
     torch_places, state = tracer.torch_places, tracer.find()
-    del tracer  # with the values of both models
-    state.values.clear()
+    state.values.clear()  # larger than what is still needed
     trim()
     values = TorchPlaces({name: given[name] for name in torch_places.names})
     arrays: dict[str, Array] = {}

@@ -42,8 +42,8 @@ from crosscheck._models.cut.landmarks import axes_of, reordered
 from crosscheck._models.cut.running_statistics import is_updated, updates
 from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.record.jax_uses import weight_places
 from crosscheck._models.record.torch_recording import TorchRecord
-from crosscheck._models.run.places import weight_operands
 from crosscheck._models.values.distances import blank, distance
 from crosscheck._models.values.uses import DATA
 
@@ -85,7 +85,7 @@ class NumberTracer(KnownWeights):
         if step.operation.kind != DATA:
             state.at += 1
             return state
-        if weight_operands(self.flat, step):
+        if weight_places(self.flat, step):
             state = self.evidence(state, step, script, repairing=repairing)
             self.decide(state, step, script)
         given = [self.value(state, operand) for operand in step.inputs]
@@ -357,7 +357,8 @@ class NumberTracer(KnownWeights):
 
     def decide(self, state: State, step: Step, script: Mapping[tuple[int, int], int]) -> None:
         """Choose the weights of a step that are not known."""
-        for slot, number in enumerate(weight_operands(self.flat, step)):
+        for slot, place in enumerate(weight_places(self.flat, step)):
+            number = step.inputs[place]
             while True:
                 unknown = self.unknown(state, step, slot, number)
                 if unknown is None:

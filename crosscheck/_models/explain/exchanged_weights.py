@@ -7,16 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from crosscheck._explain.facts import Fact
 from crosscheck._models.engine import ModelResults
-from crosscheck._models.judge.forcing import FLOOR, Forcing
+from crosscheck._models.explain.reruns import CLOSE, with_weights
+from crosscheck._models.judge.forcing import FLOOR
 from crosscheck._models.report.report import Fault
-from crosscheck._models.run.constant_folding import Fixed
 from crosscheck._models.values.uses import Use
 
 MOST_TRIED = 16
-CLOSE = 1e-6
-"""Results are the same up to this share of how far they are apart otherwise."""
 NEAR = 1e-4
-"""And up to this: so much the rounding of constants may make."""
+"""Results are right only up to this: so much the rounding of constants may make."""
 
 Cycle = Mapping[str, str]
 """For some of JAX's arrays, the one whose numbers it must hold instead."""
@@ -71,10 +69,8 @@ def _first_uses(uses: Iterable[Use]) -> dict[str, int]:
 def _apart(results: ModelResults, cycle: Cycle) -> list[float]:
     """How far JAX's results are from torch's, in float64, with some of its arrays exchanged."""
     held = dict(zip(results.model.names, results.model.weights, strict=True))
-    weights = [held[cycle.get(name, name)] for name in results.model.names]
-    forcing, marks = results.forcing, [mark for mark in results.landmarks if mark.fixed]
-    fixed = Fixed(results.flat, weights)
-    whole = Forcing(results.torch, results.flat, marks, fixed, weights, forcing.inputs, forcing.loose)
+    weights = {place: held[source] for place, source in cycle.items()}
+    whole = with_weights(results, weights, [mark for mark in results.landmarks if mark.fixed])
     return list(whole.free(wide=True).errors.values())
 
 

@@ -115,7 +115,11 @@ def _merged(results: ModelResults, wrong: list[Fault], corrected: Container[int]
 
 def _located(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> Fault:
     landmark = results.landmarks[fault.landmark]
-    facts = _facts(results, fault, edits)
+    facts = () if fault.how == "moved" or fault.later else held_numbers(results, fault)
+    if facts:
+        first = (use.operation.index for use in results.torch.uses if facts[0].what in use.names)
+        fault.operation = next(first, fault.operation)
+    facts = facts or _facts(results, fault, edits)
     operation = results.torch.operations[fault.operation] if fault.operation >= 0 else None
     path = fault.path or (_path(results, operation, fault.how) if operation is not None else "")
     if not path and (operation is None or (fault.how and fault.operation == landmark.operation)):
@@ -141,11 +145,6 @@ def _facts(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> tup
     """What JAX does otherwise; nothing if nothing shows it."""
     if fault.how == "moved" or fault.later:
         return () if fault.relation is None else (fault.relation,)
-    if facts := held_numbers(results, fault):
-        fault.operation = next(
-            (use.operation.index for use in results.torch.uses if facts[0].what in use.names), fault.operation
-        )
-        return facts
     landmark, operation = results.landmarks[fault.landmark], fault.operation
     facts = edits.explanation(fault)
     if facts and all(fact.kind in OF_NUMBERS for fact in facts):

@@ -10,10 +10,9 @@ import numpy as np
 from crosscheck._explain.facts import Fact
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.engine import ModelResults
-from crosscheck._models.explain.reruns import steps_before
+from crosscheck._models.explain.reruns import CLOSE, steps_before, with_weights
 from crosscheck._models.judge.forced import LocatedFault
-from crosscheck._models.judge.forcing import ForcedRun, Forcing
-from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.judge.forcing import ForcedRun
 from crosscheck._models.run.places import TorchPlaces, shaped
 from crosscheck._models.values.names import likeness
 from crosscheck._models.values.uses import WEIGHT
@@ -80,12 +79,9 @@ def _others(results: ModelResults, name: str, array: Array) -> Iterator[Numbers]
 
 def _right(results: ModelResults, at: int, numbers: Mapping[str, Array]) -> bool:
     """Whether JAX has torch's values at a landmark if it holds these numbers."""
-    model, own = results.model, results.forcing
-    weights = [
-        np.asarray(numbers[name]).astype(weight.dtype) if name in numbers else weight
-        for name, weight in zip(model.names, model.weights, strict=True)
-    ]
-    forcing = Forcing(own.torch, own.flat, own.landmarks, Fixed(own.flat, weights), weights, own.inputs, own.loose)
+    own, held = results.forcing, dict(zip(results.model.names, results.model.weights, strict=True))
+    weights = {name: np.asarray(array).astype(held[name].dtype) for name, array in numbers.items()}
+    forcing = with_weights(results, weights, own.landmarks)
     forcing.orders, forcing.mends, forcing.local = dict(own.orders), own.mends, own.local
     error = forcing.replaced(results.located.left, ForcedRun(wide=True, only={at})).errors[at]
-    return error <= max(results.tolerances[at], 1e-6 * results.located.errors[at])
+    return error <= max(results.tolerances[at], CLOSE * results.located.errors[at])

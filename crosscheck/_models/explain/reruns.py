@@ -1,13 +1,27 @@
-"""JAX's program between torch's values and one landmark, run again with other operands or results."""
+"""JAX's program, run again: the part between torch's values and one landmark, or with other numbers as weights."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
+from crosscheck._frameworks.programs import Array
+from crosscheck._models.cut.landmarks import Landmark
 from crosscheck._models.engine import ModelResults
+from crosscheck._models.judge.forcing import Forcing
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
+from crosscheck._models.run.constant_folding import Fixed
 from crosscheck._shadow.jax_equations import DRAWS
+
+CLOSE = 1e-6
+"""A mistake is mended where no more than this share of its error is left."""
+
+
+def with_weights(results: ModelResults, weights: Mapping[str, Array], landmarks: list[Landmark]) -> Forcing:
+    """JAX's program with other numbers in the arrays of these names, to be compared with torch at these landmarks."""
+    named = zip(results.model.names, results.model.weights, strict=True)
+    held, own = [weights.get(name, weight) for name, weight in named], results.forcing
+    return Forcing(results.torch, results.flat, landmarks, Fixed(results.flat, held), held, own.inputs, own.loose)
 
 
 def steps_before(results: ModelResults, at: int) -> list[Step]:

@@ -20,7 +20,7 @@ def uses(flat: JaxProgramFlat, value: Callable[[int], Any]) -> list[tuple[Step, 
     for step in flat.steps:
         if step.operation.kind != DATA or step.equation is None or not is_float(flat.avals[step.outputs[0]]):
             continue
-        weights, data = _weights(flat, step), _data(flat, step)
+        weights, data = weight_places(flat, step), _data(flat, step)
         if not weights:
             continue
         kind, operand, result, matrices = _described(flat, step, value)
@@ -34,8 +34,8 @@ def matrices(flat: JaxProgramFlat, step: Step, value: Callable[[int], Any]) -> t
     return _described(flat, step, value)[3]
 
 
-def _weights(flat: JaxProgramFlat, step: Step) -> list[int]:
-    """The positions of the operands that are weights."""
+def weight_places(flat: JaxProgramFlat, step: Step) -> list[int]:
+    """The positions of the operands that are weights, in the order of the matrices of a use."""
     return [
         place
         for place, number in enumerate(step.inputs)
@@ -51,7 +51,7 @@ def _data(flat: JaxProgramFlat, step: Step) -> list[int]:
 def _described(
     flat: JaxProgramFlat, step: Step, value: Callable[[int], Any]
 ) -> tuple[str, AxesView | None, AxesView, tuple[Array, ...]]:
-    weights, data = _weights(flat, step), _data(flat, step)
+    weights, data = weight_places(flat, step), _data(flat, step)
     arrays = [np.asarray(value(step.inputs[place])) for place in weights]
     name, params = step.operation.name, step.equation.params
     shape = tuple(step.equation.outvars[0].aval.shape)

@@ -166,7 +166,7 @@ class JaxPlaces:
         names = zip(flat.weights, model.names, strict=True)
         self._leaves = {number: name for number, name in names if name in places.shapes}
         self._made: dict[int, Array] = {}
-        # a step asks several times, and its answers are as large as its weights
+        # a step asks several times, and must get the same arrays, which are as large as its weights
         self.seen = lru_cache(RECENT)(self._seen)
 
     def uses(self) -> list[tuple[Step, Use, int]]:
@@ -205,17 +205,6 @@ class JaxPlaces:
         if step.operation.name == "transpose":  # a view, where JAX would make a copy
             return given[0].transpose(step.equation.params["permutation"])
         return np.asarray(as_it_is(step, given)[step.outputs.index(number)])
-
-
-def weight_operands(flat: JaxProgramFlat, step: Step) -> list[int]:
-    """The operands of a step that are weights."""
-    return [
-        operand
-        for operand in step.inputs
-        if isinstance(operand, int)
-        and flat.kinds[operand] == WEIGHT
-        and flat.avals[operand].dtype.name.startswith(("float", "bfloat"))
-    ]
 
 
 def is_moved(flat: JaxProgramFlat, number: int, moves: Container[str] = MOVES) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import crosscheck
 
@@ -207,3 +208,37 @@ def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(
     assert in_memory == on_disk
     assert in_memory.faults == on_disk.faults
     assert {gradient.parameter for gradient in in_memory.gradients} == (set(params) if judged else set())
+
+
+class ThreeUses(nn.Module):
+    """A table that is looked up, makes the logits, and is looked up again in a checkpoint, as large models have them."""
+
+    def __init__(self, *, sparse: bool) -> None:
+        super().__init__()
+        self.table = nn.Embedding(30, 6, sparse=sparse)
+
+    def forward(self, ids: Any) -> Any:
+        again = checkpoint(lambda: self.table(ids + 1) * 2.0, use_reentrant=False)
+        return (self.table(ids) + again) @ self.table.weight.T
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("stopped", ["", "first", "second", "logits"])
+def test_each_summand_of_a_large_gradient_counts(monkeypatch: pytest.MonkeyPatch, stopped: str, sparse: bool) -> None:
+    torch.manual_seed(0)
+    model, ids = ThreeUses(sparse=sparse), [np.random.default_rng(0).integers(0, 29, (2, 5))]
+    params = {"table.weight": model.table.weight.detach().numpy().copy()}
+
+    def port(p: dict[str, Any], ids: Any) -> Any:
+        use = dict.fromkeys(("first", "second", "logits"), p["table.weight"])
+        if stopped:
+            use[stopped] = jax.lax.stop_gradient(use[stopped])
+        return (use["first"][ids] + use["second"][ids + 1] * 2.0) @ use["logits"].T
+
+    whole = crosscheck.compare_models(model, port, ids, params=params)
+    monkeypatch.setattr("crosscheck._models.backward.summands.LARGE", 0)
+    in_summands = crosscheck.compare_models(model, port, ids, params=params)
+    assert in_summands.passed is not bool(stopped), in_summands.story()
+    assert [gradient.cause for gradient in in_summands.gradients] == [gradient.cause for gradient in whole.gradients]
+    errors = [[gradient.error for gradient in report.gradients] for report in (in_summands, whole)]
+    np.testing.assert_allclose(*errors, rtol=1e-6, atol=1e-6 if sparse else 1e-12)  # a sparse one is in float32

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,29 +17,29 @@ from crosscheck._models.record.jax_models import JaxModel
 from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.report.records import BLANK, IN_OTHER_FORM, IN_TORCH_ALONE, Gradient
 from crosscheck._models.run.places import Places
-from crosscheck._models.values.distances import blank, distance
-from crosscheck._models.values.spilled import Stored
+from crosscheck._models.values.distances import BLOCK, DistanceInParts
+from crosscheck._models.values.spilled import Store, Stored
 from crosscheck._records.worded import Worded
 
-BLOCK = 2**20
-"""So many numbers are looked at together."""
 FLOOR = 1e-8
 """The error of a gradient that is due to float64, relative to its size."""
 
 
 @dataclass
 class _Gathered:
-    """What JAX has for one parameter of torch, number by number.
+    """What JAX has for one parameter of torch.
 
     Attributes:
-        gradient: The gradients, added up: JAX may hold a number several times.
+        summands: Gradients by all numbers of the parameter, which are to be added up.
+        numbers: Gradients by some of its numbers, added up: JAX may hold a number several times.
         spread: How far rounding may move them.
-        known: The numbers that JAX holds.
+        known: The numbers that JAX holds; None for all.
     """
 
-    gradient: Array
-    spread: float
-    known: BoolArray
+    summands: list[Stored] = field(default_factory=list)
+    numbers: Array | None = None
+    spread: float = 0.0
+    known: BoolArray | None = None
 
 
 class GradientJudge:
@@ -51,9 +51,19 @@ class GradientJudge:
         record: TorchRecord,
         model: JaxModel,
         accounted: Accounted,
-        torch_gradients: Mapping[str, Stored | None],
+        torch_gradients: Mapping[str, Sequence[Stored]],
+        positions: Sequence[int],
     ) -> None:
-        """``torch_gradients`` are by name; a parameter that is a view of another one has no numbers of its own."""
+        """A parameter that is a view of another one has no numbers of its own.
+
+        Args:
+            module: The model of torch.
+            record: Its run.
+            model: The model of JAX.
+            accounted: Where JAX holds the numbers of torch.
+            torch_gradients: Torch's gradients by name, each as arrays to be added up.
+            positions: For each summand of JAX's gradients, the position of the array that it is a gradient by.
+        """
         self._module, self._model, self._accounted = module, model, accounted
         self._torch_gradients, self._names = torch_gradients, [name for name in torch_gradients if name in record.weights]
         self._places = Places({name: array.shape for name, array in record.weights.items()})
@@ -61,8 +71,11 @@ class GradientJudge:
         for leaf in model.names:
             for owner in self._owners(leaf):
                 self._holders[owner].append(leaf)
-        self._left = {name: len(leaves) for name, leaves in self._holders.items()}
-        self._gathered: dict[str, _Gathered] = {}
+        self._leaves = [model.names[position] for position in positions]
+        summands = Counter(self._leaves)
+        self._left = {name: sum(map(summands.__getitem__, leaves)) for name, leaves in self._holders.items()}
+        self._gathered: dict[str, _Gathered] = defaultdict(_Gathered)
+        self._store = Store()
         self._judged_gradients: dict[str, Gradient] = {}
         counts = Counter(name for use in record.uses for names in use.names for name in names.split("+"))
         self._repeated = {name for name, count in counts.items() if count > 1}
@@ -87,9 +100,9 @@ class GradientJudge:
             return self._accounted.sums[leaf].first, self._accounted.sums[leaf].second
         return (self._accounted.places[leaf],) if leaf in self._accounted.places else ()
 
-    def add(self, position: int, gradient: Array, noisy: Array | None = None, allowance: float = 1.0) -> None:
-        """Take JAX's gradient by one of its arrays, and the same under noise: they may differ so many times as much."""
-        leaf = self._model.names[position]
+    def add(self, number: int, gradient: Array, noisy: Array | None = None, allowance: float = 1.0) -> None:
+        """Take a summand of JAX's gradients, and the same under noise: they may differ so many times as much."""
+        leaf = self._leaves[number]
         for whole in self._accounted.whole.get(leaf, ()):
             self._add(whole.torch, ..., whole.back(gradient), None if noisy is None else whole.back(noisy), allowance)
         for where in self._where(leaf)[:1]:
@@ -102,35 +115,31 @@ class GradientJudge:
 
     def _add(self, owner: str, places: Any, gradient: Array, noisy: Array | None, allowance: float) -> None:
         """Take the gradients by numbers of a parameter, at these places of it, or by all of them."""
-        spread = 0.0 if noisy is None else allowance * _furthest(gradient, noisy)
-        if owner not in self._gathered:
-            if places is ... and self._left[owner] == 1:  # most are: nothing is added up
-                self._judge(owner, gradient, spread, np.ones(gradient.shape, bool))
-                return
-            size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
-            self._gathered[owner] = _Gathered(np.zeros(size), 0.0, np.zeros(size, bool))
         there = self._gathered[owner]
         if places is ...:
-            there.gradient += gradient.reshape(-1)
+            in_memory = Stored(gradient, self._store, 0, gradient.shape, gradient.dtype)
+            there.summands.append(in_memory if self._left[owner] == 1 else self._store.put(gradient))
         else:
-            np.add.at(there.gradient, places, gradient)
-        there.spread += spread
-        there.known[places] = True
+            size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
+            if there.numbers is None or there.known is None:
+                there.numbers, there.known = np.zeros(size), np.zeros(size, bool)
+            np.add.at(there.numbers, places, gradient)
+            there.known[places] = True
+        there.spread += 0.0 if noisy is None else allowance * _furthest(gradient, noisy)
         self._left[owner] -= 1
         if not self._left[owner]:
-            del self._gathered[owner]
-            self._judge(owner, there.gradient, there.spread, there.known)
+            self._judge(owner, self._gathered.pop(owner))
 
     def judged(self, gradients: Iterable[tuple[int, Array]]) -> list[Gradient]:
         """Take all of JAX's gradients, and judge those by every parameter."""
-        for position, gradient in gradients:
-            self.add(position, gradient)
+        for number, gradient in gradients:
+            self.add(number, gradient)
         return self.gradients()
 
     def differs(self, gradients: Iterable[tuple[int, Array]], limit: float) -> bool:
         """Whether a gradient differs by more than this; those behind it are not computed."""
-        for position, gradient in gradients:
-            self.add(position, gradient)
+        for number, gradient in gradients:
+            self.add(number, gradient)
             if any(known.cause and known.error > limit for known in self._judged_gradients.values()):
                 return True
         return False
@@ -148,20 +157,34 @@ class GradientJudge:
                 judged_gradients[name] = replace(without[name], explanation=IN_OTHER_FORM)
         return [judged_gradients[name] for name in self._names]
 
-    def _judge(self, name: str, jax_gradient: Array, spread: float, known: BoolArray) -> None:
+    def _judge(self, name: str, there: _Gathered) -> None:
         if name not in self._names:  # a buffer, or a parameter that is not trained
             return
-        given, holders = self._torch_gradients[name], self._holders[name]
-        torch_gradient = np.zeros(jax_gradient.shape) if given is None else given.read().reshape(jax_gradient.shape)
-        judged = _judged(name, torch_gradient, jax_gradient, spread, known, holders)
+        known = None if there.summands else there.known
+        judged = self._compared(name, there, known)
         padding = self._padding(name) if judged.cause else None
-        if padding is not None and given is not None:
-            beside = known.reshape(self._places.shapes[name]).copy()
+        if padding is not None and self._torch_gradients[name]:
+            beside = np.ones(self._places.shapes[name], bool) if known is None else known.reshape(self._places.shapes[name])
+            beside = beside.copy()
             beside[padding] = False
-            if _judged(name, torch_gradient, jax_gradient, spread, beside.reshape(known.shape), holders).cause is None:
+            if self._compared(name, there, beside.reshape(-1)).cause is None:
                 why = Worded(f"PyTorch gives row {padding} of {name} no gradient, by padding_idx", "padding", padding, name)
                 judged = replace(judged, explanation=why)
         self._judged_gradients[name] = judged
+
+    def _compared(self, name: str, there: _Gathered, known: BoolArray | None) -> Gradient:
+        """The gradients by the numbers of a parameter that are ``known``, compared part by part."""
+        size = int(np.prod(self._places.shapes[name], dtype=np.int64))
+        apart = DistanceInParts()
+        for start in range(0, size, BLOCK):
+            part = slice(start, min(start + BLOCK, size))
+            of_torch = _sum(self._torch_gradients[name], part)
+            of_jax = _sum(there.summands, part)
+            if there.numbers is not None:
+                of_jax = of_jax + there.numbers[part]
+            chosen = ... if known is None else known[part]
+            apart.add(of_jax[chosen], of_torch[chosen])
+        return _judged(name, apart, size, there.spread, self._holders[name])
 
     def _padding(self, name: str) -> int | None:
         """The row of an embedding that gets no gradient; None without one."""
@@ -186,23 +209,20 @@ def _furthest(gradient: Array, noisy: Array) -> float:
     return max((float(np.abs(first[k : k + rows] - second[k : k + rows]).max(initial=0.0)) for k in starts), default=0.0)
 
 
-def _judged(
-    name: str, torch_gradient: Array, jax_gradient: Array, spread: float, known: BoolArray, holders: list[str]
-) -> Gradient:
-    share = float(known.mean()) if known.size else 0.0
-    if not known.any():
+def _sum(summands: Sequence[Stored], part: slice) -> Array:
+    """A part of the sum of some arrays."""
+    parts = [array.part(part.start, part.stop) for array in summands]
+    return sum(parts[1:], start=parts[0]) if parts else np.zeros(part.stop - part.start)
+
+
+def _judged(name: str, apart: DistanceInParts, size: int, spread: float, holders: list[str]) -> Gradient:
+    if not apart.count:
         return Gradient(name, (), 0.0, 0.0, FLOOR, None, IN_TORCH_ALONE)
-    if not known.all():
-        torch_gradient, jax_gradient = torch_gradient[known], jax_gradient[known]
-    a, b = torch_gradient.reshape(-1, 1), jax_gradient.reshape(-1, 1)
-    tolerance = FLOOR
-    if spread and (size := float(np.linalg.norm(a.reshape(-1)) / np.sqrt(a.size))):
-        tolerance = max(FLOOR, spread / size)
     # no mask fills a gradient, and what cancels to nearly 0 is judged with the numbers beside it
-    error = distance(b, a, in_parts=False)
-    if blank(a) and np.isfinite(error):
+    tolerance = max(FLOOR, spread / apart.size) if spread and apart.size else FLOOR
+    if apart.blank and np.isfinite(apart.error):
         return Gradient(name, tuple(holders), 0.0, 0.0, FLOOR, None, BLANK)
     cause = None
-    if not error <= tolerance:
-        cause = "missing" if (not a.any()) != (not b.any()) else "definition"
-    return Gradient(name, tuple(holders), share, error, tolerance, cause)
+    if not apart.error <= tolerance:
+        cause = "missing" if apart.expected_zero != apart.zero else "definition"
+    return Gradient(name, tuple(holders), apart.count / size, apart.error, tolerance, cause)

@@ -22,6 +22,7 @@ from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.backward.exchanges import CLOSE, evaluated, exchanged
 from crosscheck._models.backward.gradient_judge import GradientJudge, larger
 from crosscheck._models.backward.stops import stopped
+from crosscheck._models.backward.summands import in_summands, take_summands
 from crosscheck._models.cut.landmarks import axes_of
 from crosscheck._models.judge.tolerances import allowed
 from crosscheck._models.pair.weights import Accounted
@@ -59,12 +60,12 @@ class _JaxBackward:
         dtype: str,
         loose: frozenset[str] = frozenset(),
     ) -> None:
-        self.flat = _jax_program(model, leaves, cotangents, floats, dtype)
+        self.flat, self.positions = in_summands(_jax_program(model, leaves, cotangents, floats, dtype))
         self._weights, self._given, self._loose = model.weights, [*leaves, *cotangents], loose
         self._fixed = Fixed(self.flat, model.weights)  # weights are widened one by one, where they are used
 
     def run(self, noise: Noise | None = None, *, constants_only: bool = False) -> Iterator[tuple[int, Array]]:
-        """The position of each weight, and its gradient as soon as it is there."""
+        """The summands of the gradients, each with its number, as soon as it is there."""
         known = self._fixed.values(wide=True, noisy=noise is not None, loose=self._loose)
         perturbation = Perturbation(noise, constants_only, self._loose)
         running = ModelRun(self.flat, wide=True, perturbation=perturbation, known=known, keep=False)
@@ -99,9 +100,10 @@ def gradients(
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
     judging = partial(GradientJudge, program.function, record, model, accounted, torch_gradients)
+    of_backward = partial(judging, backward.positions)
     with on_the_cpu(wide=True):
-        judged = judging().judged(backward.run())
-        judged = _under_noise(backward, judging, judged, seed, 2.0**-program.inputs.fmt.precision, rounded=rounded)
+        judged = of_backward().judged(backward.run())
+        judged = _under_noise(backward, of_backward, judged, seed, 2.0**-program.inputs.fmt.precision, rounded=rounded)
     if not any(gradient.cause for gradient in judged):
         return judged
 
@@ -111,14 +113,14 @@ def gradients(
         except UntraceableError:
             return False
         with on_the_cpu(wide=True):
-            return not judging().differs(changed.run(), CLOSE)
+            return not judging(changed.positions).differs(changed.run(), CLOSE)
 
     words = stopped(model, jax_leaves, agrees)
     if not words and (shared := backward.flat.shared) is not None:
 
         def wrong(closed: ClosedJaxpr) -> frozenset[str]:
             results = evaluated(closed, dtype, [*model.weights, *jax_leaves, *cotangents])
-            changed = judging().judged(enumerate(results))
+            changed = judging(range(len(results))).judged(enumerate(results))
             return frozenset(gradient.parameter for gradient in changed if gradient.cause and gradient.error > CLOSE)
 
         mistake = exchanged(shared, wrong)
@@ -149,35 +151,44 @@ def _under_noise(
         for noisy_run, allowance in noisy_runs:
             judge = judging()
             # each result of a run is as large as a weight: no more than two runs go on together
-            for (place, gradient), (_, noisy) in zip(clear.items() if clear else backward.run(), noisy_run, strict=True):
-                judge.add(place, gradient, noisy, allowance)
-                if place not in clear:
-                    clear[place] = gradient
+            for (number, gradient), (_, noisy) in zip(clear.items() if clear else backward.run(), noisy_run, strict=True):
+                judge.add(number, gradient, noisy, allowance)
+                if number not in clear:
+                    clear[number] = gradient
             judged = [larger(*pair) for pair in zip(judged, judge.gradients(), strict=True)]
     return judged
 
 
 def _of_torch(
     program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
-) -> tuple[dict[str, Stored | None], bool]:
-    """The gradients by name, and whether some of its operations were rounded to the dtype."""
+) -> tuple[dict[str, list[Stored]], bool]:
+    """The gradients by name, as arrays to be added up, and whether something in torch was rounded to the dtype."""
     parameters = {name: parameter for name, parameter in program.function.named_parameters() if parameter.requires_grad}
-    stored: dict[str, Stored | None] = dict.fromkeys(parameters)
-    store = Store()
+    stored: dict[str, list[Stored]] = {name: [] for name in parameters}
+    store, sparse = Store(), set[str]()
 
-    def take(name: str, parameter: Any) -> None:
+    def take(name: str, gradient: Any) -> None:
         """Take a gradient as soon as it is there, so that torch holds one at a time."""
         with _disable_current_modes(), torch.no_grad():
-            dense = parameter.grad if parameter.grad.layout is torch.strided else parameter.grad.to_dense()
-            stored[name] = store.put(lifted.wide(dense))
+            if gradient.layout is not torch.strided:
+                sparse.add(name)  # it has no shadow in float64
+                gradient = gradient.to_dense()
+            stored[name].append(store.put(lifted.wide(gradient)))
+
+    def take_sum(name: str, parameter: Any) -> None:
+        if parameter.grad is not None:  # it is None where all summands were taken
+            take(name, parameter.grad)
             parameter.grad = None
 
     def run(*leaves: Any) -> list[Any]:
+        for summands in stored.values():  # it runs again where an operation needs numbers that were left out
+            summands.clear()
         with torch.enable_grad():
             results = program.values([leaf.detach() for leaf in leaves[: len(program.inputs.leaves)]])
             along = zip(floats, leaves[len(program.inputs.leaves) :], strict=True)
             chosen = [(results[k], cotangent) for k, cotangent in along if results[k].requires_grad]
             if chosen and parameters:
+                take_summands([result for result, _ in chosen], parameters, take)
                 torch.autograd.backward(*zip(*chosen, strict=True), inputs=list(parameters.values()))
         return []
 
@@ -186,9 +197,9 @@ def _of_torch(
     lifted.parameters = [parameter.detach() for parameter in program.function.parameters()]
     with ExitStack() as hooks, torch.enable_grad():
         for name, parameter in parameters.items():
-            hooks.callback(parameter.register_post_accumulate_grad_hook(partial(take, name)).remove)
+            hooks.callback(parameter.register_post_accumulate_grad_hook(partial(take_sum, name)).remove)
         lifted.run([*map(widened, program.inputs.leaves), *cotangents])
-    return stored, bool(lifted.met.opaque)
+    return stored, bool(lifted.met.opaque or sparse)
 
 
 def _jax_program(

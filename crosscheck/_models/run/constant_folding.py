@@ -7,10 +7,12 @@ widened each time that a step needs it, so that no run holds all weights in floa
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import JaxProgramFlat
@@ -19,6 +21,7 @@ from crosscheck._models.run.interpreter import Widened
 from crosscheck._models.run.places import is_moved, without_inputs
 from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import DATA, WEIGHT
+from crosscheck._shadow.base import BLOCK
 from crosscheck._shadow.jax_equations import wide_of
 from crosscheck._shadow.jax_numpy import moved as moved_by_numpy
 
@@ -51,11 +54,19 @@ class Fixed:
             known = _FixedValues(self, {}, self._moved, wide=wide)
             values = without_inputs(flat, self._weights, wide=wide, keep=keep, known=known)
             others = (number for number, kind in flat.kinds.items() if kind != DATA and number not in self._moved)
-            self._computed[wide] = {number: values.get(number) for number in others}
+            self._computed[wide] = {number: self._held(number, values.get(number)) for number in others}
         computed = self._computed[wide]
         if every:
             computed = {number: value for number, value in computed.items() if value is not None}
         return _FixedValues(self, computed, self._moved, wide=wide)
+
+    def _held(self, number: int, value: Any) -> Any:
+        """What is kept of a value that was computed: of a number that fills a large array, only the number."""
+        step = self.flat.steps[self.flat.maker[number]] if number in self.flat.maker else None
+        if value is None or value.size <= BLOCK or step is None or step.operation.name != "broadcast_in_dim":
+            return value
+        first = np.asarray(value[(0,) * value.ndim])
+        return np.broadcast_to(first, value.shape) if prod(step.equation.invars[0].aval.shape) == 1 else value
 
     def numbers(self, number: int) -> Array:
         """The numbers of a fixed value: those of a weight as the model holds them, others in float64."""
@@ -97,6 +108,8 @@ class _FixedValues(Widened):
         dtype = self._fixed.flat.avals[number].dtype
         dtype = wide_of(dtype) if self._wide else dtype
         if number not in self._moved:
+            if isinstance(held, np.ndarray) and held.size > BLOCK and not any(held.strides):
+                return lax.broadcast(held.flat[0], held.shape)  # JAX would copy the view twice
             return held
         if held.size <= LARGE:
             return held.astype(dtype, copy=False)

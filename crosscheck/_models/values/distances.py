@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,8 +24,8 @@ LEAST = 2.0**-17
 """They count as at least that much of all, or of ``FILLED``: of smaller ones, float64 may have no digit, as far below 0."""
 FEWEST = 4
 """Fewer numbers may be small together, or have one ratio, by chance."""
-BLOCK = 2**20
-"""So many numbers are compared together, where those around them do not count."""
+BLOCK = 2**17
+"""So many numbers are compared together, where those around them do not count: what is computed of them fits into caches."""
 WHOLE = 2.0**-20
 """The least error of integers that differ, however large they are."""
 
@@ -67,19 +68,62 @@ def distance(matrix: Array, expected: Array, *, in_parts: bool = True) -> float:
 
 def _in_blocks(matrix: Array, expected: Array) -> float:
     """The distance relative to the root mean square of all numbers, without another array of their size."""
-    largest, squares, count = 0.0, 0.0, 0
+    distance = DistanceInParts()
     for start in range(0, expected.size, BLOCK):
-        got, wanted = (np.asarray(array[start : start + BLOCK], np.float64) for array in (matrix, expected))
-        finite = np.isfinite(got) & np.isfinite(wanted)
+        distance.add(matrix[start : start + BLOCK], expected[start : start + BLOCK])
+    return distance.error
+
+
+@dataclass
+class DistanceInParts:
+    """The largest difference of numbers that come part by part, relative to the root mean square of all that is expected.
+
+    Attributes:
+        count: How many numbers there were.
+        zero: Whether all of them were 0.
+        expected_zero: Whether all that was expected is 0.
+    """
+
+    count: int = 0
+    zero: bool = True
+    expected_zero: bool = True
+    _finite: int = 0
+    _expected_finite: int = 0
+    _largest: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, matrix: Array, expected: Array) -> None:
+        """Take the next numbers."""
+        got, wanted = (np.asarray(array, np.float64) for array in (matrix, expected))
+        self.count += wanted.size
+        self.zero, self.expected_zero = self.zero and not got.any(), self.expected_zero and not wanted.any()
+        finite = np.isfinite(wanted)
+        self._expected_finite += int(np.count_nonzero(finite))
+        finite &= np.isfinite(got)
         if not finite.all():
             if not (finite | (got == wanted) | (np.isnan(got) & np.isnan(wanted))).all():
-                return float("inf")
+                self._largest = float("inf")
             got, wanted = got[finite], wanted[finite]
-        largest = max(largest, float(np.abs(got - wanted).max(initial=0.0)))
+        self._largest = max(self._largest, float(np.abs(got - wanted).max(initial=0.0)))
         size = _size(wanted, out=np.empty_like(wanted))
-        squares, count = squares + size * size * wanted.size, count + wanted.size
-    size = float(np.sqrt(squares / max(1, count)))
-    return largest / size if size else (0.0 if largest == 0 else float("inf"))
+        self._squares, self._finite = self._squares + size * size * wanted.size, self._finite + wanted.size
+
+    @property
+    def blank(self) -> bool:
+        """Whether no finite number was expected; see ``blank``."""
+        return self.count > 0 and not self._expected_finite
+
+    @property
+    def size(self) -> float:
+        """The root mean square of the finite numbers that were expected."""
+        return float(np.sqrt(self._squares / max(1, self._finite)))
+
+    @property
+    def error(self) -> float:
+        """The distance; infinite if one number is NaN or infinite and the other is not equal to it."""
+        if np.isinf(self._largest):
+            return self._largest
+        return self._largest / self.size if self.size else (0.0 if self._largest == 0 else float("inf"))
 
 
 def distances(matrix: Array, expected: Array) -> Array:

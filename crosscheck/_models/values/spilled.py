@@ -15,8 +15,12 @@ import numpy as np
 from crosscheck._frameworks.programs import Array
 from crosscheck._records.errors import UsageError
 
-IN_MEMORY = 2**25
+IN_MEMORY = 2**22
 """So many numbers of one store stay in memory."""
+
+
+BLOCK = 2**20
+"""So many numbers are written at once."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,18 @@ class Stored:
             return self.array
         self.store.file.seek(self.start)
         return np.fromfile(self.store.file, self.dtype, prod(self.shape)).reshape(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return prod(self.shape)
+
+    def part(self, start: int, stop: int) -> Array:
+        """Some of its numbers, one after the other."""
+        if self.array is not None:
+            return self.array.flat[start:stop]
+        self.store.file.seek(self.start + start * self.dtype.itemsize)
+        return np.fromfile(self.store.file, self.dtype, min(stop, self.size) - start)
 
     def view(self) -> Array:
         """The array; if it is in the file, each number is read when it is used, and takes memory that may be taken back."""
@@ -67,7 +83,8 @@ class Store:
             return Stored(array, self, 0, array.shape, array.dtype)
         start = self.file.seek(0, 2)
         try:
-            self.file.write(np.ascontiguousarray(array).view(np.uint8).data)
+            for rows in _in_rows(array):  # a transposed array is not copied as a whole
+                self.file.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
             self.file.flush()
         except OSError as error:
             raise UsageError(
@@ -75,6 +92,16 @@ class Store:
                 f"{error.strerror}; set TMPDIR to a folder with more space, or give fewer or shorter inputs"
             ) from error
         return Stored(None, self, start, array.shape, array.dtype)
+
+
+def _in_rows(array: Array) -> Iterator[Array]:
+    """The array in parts along its first axis."""
+    if array.ndim == 0:
+        yield array
+        return
+    rows = max(1, BLOCK * len(array) // array.size)
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
 
 
 class Spilled(MutableMapping[int, Array]):

@@ -128,3 +128,37 @@ def test_a_product_with_rows_of_a_table_is_an_embedding(words: int) -> None:
     assert apart(tree, right) == set()
     report = crosscheck.compare_models(model, port, [ids], params=tree)
     assert report.passed, str(report)
+
+
+class Mixing(nn.Module):
+    """Attention whose heads stand one behind the other before the last matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.out = nn.Linear(24, 24), nn.Linear(24, 24)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = x @ x.transpose(-1, -2) / 24**0.5
+        value = self.value(x).reshape(*x.shape[:2], 4, 6)
+        return self.out(torch.einsum("bqk,bkhd->bqhd", scores.softmax(-1), value).flatten(2))
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_the_order_of_features_is_found_behind_a_mistake(scale: float) -> None:
+    def port(p: Tree, x: Any) -> Any:
+        value = linear(p["value"], x).reshape(*x.shape[:2], 4, 6)
+        weights = jax.nn.softmax(scale * x @ x.swapaxes(-1, -2) / 24**0.5, -1)
+        return linear(p["out"], jnp.einsum("bqk,bkhd->bqdh", weights, value).reshape(x.shape))  # heads stand behind
+
+    model = randomised(Mixing())
+    own = weights_of(model)
+    order = np.arange(24).reshape(4, 6).T.reshape(-1)
+    expected = {
+        "value": {"w": own["value.weight"].T, "b": own["value.bias"]},
+        "out": {"w": own["out.weight"].T[order], "b": own["out.bias"]},
+    }
+    x = [normals(2, 40, 24)]
+    tree, _ = crosscheck.copy_weights(model, port, x, params=fresh(expected))
+    assert apart(tree, expected) == set()
+    report = crosscheck.compare_models(model, port, x, params=tree, order=0)
+    assert len(report.faults) == (scale != 1.0), report.story()

@@ -32,6 +32,7 @@ from crosscheck._models.copy.value_matching import (
     align,
     alike,
     convolved,
+    in_order_of,
     near,
     products,
     rows,
@@ -323,7 +324,7 @@ class NumberTracer(KnownWeights):
         (use, position), places = self.uses[step.operation.index], self.seen(step.operation.index)
         value = np.asarray(self.value(state, step.inputs[position]), np.float64)
         assert use.operand is not None
-        best: tuple[float, Array | None] = (-np.inf, None)
+        best: tuple[float, tuple[Array, Array, tuple[int, ...]] | None] = (-np.inf, None)
         likely = self.candidates.likely(state, step, places[0])
         for product in likely or (self.unused(state, places[0]) if use.kind == "convolution" else []):
             for order in islice(permutations(range(len(use.operand.rows))), MOST_ORDERS):
@@ -333,9 +334,10 @@ class NumberTracer(KnownWeights):
                         near = 2 * max(0.0, 1.0 - distance(matrix, operand))
                         score = near + self.candidates.score(state, product, places[0])
                         if score > best[0]:
-                            best = score, use.operand.array(operand, order)
+                            best = score, (matrix, operand, order)
         if best[1] is not None:
-            state.values[step.inputs[position]] = jnp.asarray(best[1])
+            matrix, operand, order = best[1]
+            state.values[step.inputs[position]] = jnp.asarray(use.operand.array(in_order_of(matrix, operand), order))
             state.forced |= {step.inputs[position]}
         return state
 

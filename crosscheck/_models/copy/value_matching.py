@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import islice, permutations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.torch_recording import TorchRecord
@@ -26,6 +27,10 @@ MOST_ORDERS = 24
 """The most orders of axes that are tried."""
 RANDOM_SUMS = 3
 """So many random sums of a feature tell it from others: of thousands of features, two may have nearly the same sum."""
+MOST_ALIKE = 4096
+"""The order of more features is not searched for."""
+BEYOND_CHANCE = 0.1
+"""Features are like each other if their correlation is so much larger than the largest of unrelated ones."""
 MOST_APART = 1e4
 """The largest number of an array is at most this many times its median; otherwise it hides the others."""
 PRODUCTS = ("product", "convolution")
@@ -189,6 +194,31 @@ def near(view: AxesView, value: Array, among: Sequence[Product]) -> Array | None
                 if matrix.shape == operand.shape and distance(matrix, operand) < NEAR:
                     return view.array(operand, order)
     return None
+
+
+def in_order_of(matrix: Array, operand: Array) -> Array:
+    """torch's operand with its features in the order of those of JAX that are like them, where both differ.
+
+    Another function of the same features shows their order by how they vary from row to row. The order stays if it is not
+    less like JAX's than chance makes unrelated features, or if no other one is more like it.
+    """
+    rows, count = matrix.shape
+    if rows < 2 or not 1 < count <= MOST_ALIKE or not np.isfinite([matrix, operand]).all():
+        return operand
+    first, second = (_variations(numbers) for numbers in (matrix, operand))
+    by_chance = math.sqrt(2 * math.log(count) / (rows - 1))
+    likeness = first.T @ second
+    if np.diag(likeness).mean() > min(by_chance, likeness.max(1).mean() - BEYOND_CHANCE):
+        return operand
+    order = linear_sum_assignment(likeness, maximize=True)[1]
+    return operand[:, order] if likeness[np.arange(count), order].mean() > by_chance + BEYOND_CHANCE else operand
+
+
+def _variations(matrix: Array) -> Array:
+    """How each feature varies from row to row: with a mean of 0 and a length of 1."""
+    apart = matrix - matrix.mean(0)
+    lengths = np.linalg.norm(apart, axis=0)
+    return apart / np.where(lengths > 0, lengths, 1.0)
 
 
 def convolved(view: AxesView, value: Array, given: Array, made: Sequence[tuple[Product, Array, Array]]) -> Array | None:

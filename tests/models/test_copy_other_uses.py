@@ -162,3 +162,46 @@ def test_the_order_of_features_is_found_behind_a_mistake(scale: float) -> None:
     assert apart(tree, expected) == set()
     report = crosscheck.compare_models(model, port, x, params=tree, order=0)
     assert len(report.faults) == (scale != 1.0), report.story()
+
+
+BLOCKS = 10
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = nn.functional.batch_norm(self.weight.reshape(1, len(self.weight), -1), None, None, training=True)
+        return nn.functional.conv2d(x, weight.reshape(self.weight.shape), padding=self.padding)
+
+
+class Bottlenecks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.short = nn.ModuleList(Standardised(8, 8, 1, bias=False) for _ in range(BLOCKS))
+        self.long = nn.ModuleList(Standardised(8, 8, 3, padding=1, bias=False) for _ in range(BLOCKS))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for short, long in zip(self.short, self.long, strict=True):
+            x = torch.relu(long(x) + short(x))
+        return x
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 2e-5])
+def test_a_weight_is_known_by_the_data_of_the_product_whose_matrix_is_computed_from_it(epsilon: float) -> None:
+    def standardised(w: Any, x: Any) -> Any:
+        w = (w - w.mean((0, 1, 2))) / jnp.sqrt(w.var((0, 1, 2)) + epsilon)
+        return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    def port(p: list[Any], x: Any) -> Any:
+        for short, long in zip(p[BLOCKS - 1 :: -1], p[: BLOCKS - 1 : -1], strict=True):  # names of another order
+            x = jax.nn.relu(standardised(short, x) + standardised(long, x))
+        return x
+
+    torch.manual_seed(0)
+    model = randomised(Bottlenecks())
+    given = [jnp.zeros((n, n, 8, 8)) for n in [1] * BLOCKS + [3] * BLOCKS]
+    image = normals(2, 8, 6, 6)
+    tree, _ = crosscheck.copy_weights(
+        model, port, [image], params=given, torch_to_jax=lambda x: [x[0].transpose(0, 2, 3, 1)]
+    )
+    kernels = [own.weight.detach().numpy().transpose(2, 3, 1, 0) for own in [*model.short[::-1], *model.long[::-1]]]
+    assert apart(tree, kernels) == set()

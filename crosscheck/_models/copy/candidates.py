@@ -12,7 +12,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.copy.candidate import Assignment, Candidate, CandidateSearch, of_columns
-from crosscheck._models.copy.value_matching import FOUND, PRODUCTS, Product, Rows, alike
+from crosscheck._models.copy.value_matching import FOUND, NEAR, PRODUCTS, Product, Rows, alike
 from crosscheck._models.copy.vector_candidates import SURE, VectorCandidates
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.values.distances import distance
@@ -50,7 +50,30 @@ class Candidates(CandidateSearch):
                     return tables
             if use.kind in PRODUCTS:
                 return self._products(state, step, use, unknown)
+        if entry is not None and slot == 0 and entry[0].kind in PRODUCTS:
+            return self._computing(state, step, entry[0], unknown)
         return self.of_vectors.candidates(state, step, entry[0] if entry is not None else None, unknown)
+
+    def _computing(self, state: State, step: Step, use: Use, places: Array) -> list[Candidate]:
+        """The candidates for an array from which JAX computes the matrix of a product.
+
+        torch computes the matrix of a product with this data from it too, and the result shows which array it is.
+        """
+        matrix = self.of_run.operand(state, step)
+        matches = [] if matrix is None else [product for product, _ in self.of_run.products_with(matrix)]
+        among = {name for product in matches for name in product.name.split("+")}
+        candidates = self.of_vectors.candidates(state, step, use, places, among)
+        if len(candidates) < 2 or not matches or not np.any(matrix):
+            return candidates
+        right = [own for own in candidates if self._gives(self.result(state, step, own), use, matches)]
+        return [replace(right[0], sure=True)] if len(right) == 1 else right or candidates
+
+    def _gives(self, value: Array, use: Use, matches: Sequence[Product]) -> bool:
+        """Whether a result of JAX nearly equals one of these products of torch."""
+        results = [result for product in matches for result in product.results if result.size == value.size]
+        orders = list(islice(permutations(range(len(use.result.rows))), MOST_ORDERS)) if results else []
+        seen = [use.result.matrix(value, order) for order in orders]
+        return any(own.shape == result.shape and distance(own, result) < NEAR for result in results for own in seen)
 
     def _used_columns(self, state: State, seen: Array) -> Array:
         """For each output of a weight of torch, the share of its numbers that have a partner."""

@@ -180,8 +180,8 @@ class NumberTracer(KnownWeights):
         if repairing:
             raise DeadEndError
         repaired = self.repair(state, step.inputs[position], step.operation.index)
-        if repaired is not None:
-            return repaired
+        if repaired is not None:  # what it depends on is proven now, although torch may have only nearly this value
+            return self.evidence(repaired, step, script, repairing=False)
         return self.force(self.salvaged(state, step.inputs[position]), step)
 
     def looks_up(self, state: State, step: Step) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from math import isclose, prod
@@ -79,7 +79,10 @@ class VectorCandidates(CandidateSearch):
             if use.kind == "gather" and use.names[0] == candidate.names[0]
         )
 
-    def candidates(self, state: State, step: Step, use: Use | None, places: Array) -> list[Candidate]:
+    def candidates(
+        self, state: State, step: Step, use: Use | None, places: Array, among: Set[str] = frozenset()
+    ) -> list[Candidate]:
+        """The weights of torch that an array may be, only these if any of them fits."""
         name = self.names(places)
         role = self._role(step, use, places)
         data = [number for number in step.inputs if isinstance(number, int) and self.of_run.flat.kinds[number] == DATA]
@@ -100,6 +103,9 @@ class VectorCandidates(CandidateSearch):
                     score += 6
                 candidates.append(Candidate((Assignment(places.reshape(-1), seen.reshape(-1)),), (row.name,), None, score))
         candidates += self._stacks(state, name, places)
+        if among:
+            own = [*candidates, *self._anything(state, name, places, among)]
+            candidates = [candidate for candidate in own if among >= set(candidate.names)] or candidates
         if not candidates:
             candidates = self._anything(state, name, places)
         if step.operation.index in self.of_run.updates:  # torch changes the partner too
@@ -140,11 +146,13 @@ class VectorCandidates(CandidateSearch):
         """torch's weights that it applies in a value computed from several, as JAX may a query that is learned."""
         return {name for use in self.of_run.torch.uses for names in use.names if "+" in names for name in names.split("+")}
 
-    def _anything(self, state: State, name: str, places: Array) -> list[Candidate]:
-        """Any weight with the same number of numbers, or one of the equal parts, along the first axis, of a larger one."""
+    def _anything(self, state: State, name: str, places: Array, among: Set[str] = frozenset()) -> list[Candidate]:
+        """Any of these weights with as many numbers, or one of the equal parts, along the first axis, of a larger one."""
         torch_places = self.of_run.torch_places
         likely: list[tuple[float, str, int, int]] = []
         for own in torch_places.names:
+            if among and own not in among:
+                continue
             whole = np.atleast_1d(torch_places.of(own))
             parts, rest = divmod(whole.size, places.size)
             if parts and not rest and not len(whole) % parts:

@@ -205,3 +205,34 @@ def test_a_weight_is_known_by_the_data_of_the_product_whose_matrix_is_computed_f
     )
     kernels = [own.weight.detach().numpy().transpose(2, 3, 1, 0) for own in [*model.short[::-1], *model.long[::-1]]]
     assert apart(tree, kernels) == set()
+
+
+class KeyedWithoutBias(nn.Module):
+    """Attention whose keys have no bias, as Whisper's: it would not change the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(8, 8), nn.Linear(8, 8, bias=False), nn.Linear(8, 8)
+        self.out = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weights = torch.softmax(self.query(x) @ self.key(x).transpose(-1, -2), -1)
+        return self.out(weights @ self.value(x))
+
+
+def test_a_bias_of_jax_where_torch_adds_none_takes_no_weight_from_another_place() -> None:
+    def port(p: Tree, x: Any) -> Any:
+        weights = jax.nn.softmax(linear(p["query"], x) @ linear(p["key"], x).swapaxes(-1, -2), -1)
+        return linear(p["out"], weights @ linear(p["value"], x))
+
+    model = randomised(KeyedWithoutBias())
+    own = weights_of(model)
+    names = ("query", "key", "value", "out")
+    expected = {name: {"w": own[f"{name}.weight"].T, "b": own.get(f"{name}.bias", np.zeros(8))} for name in names}
+    given = {name: {"w": jnp.ones((8, 8)), "b": jnp.zeros(8)} for name in names}
+    inputs = [normals(5, 8)]
+    tree, matches = crosscheck.copy_weights(model, port, inputs, params=given)
+    assert apart(tree, expected) == set()
+    [left] = [match for match in matches if match.torch is None or match.jax is None]
+    assert (left.jax, left.reason) == ("['key']['b']", "unmatched")
+    assert crosscheck.compare_models(model, port, inputs, params=tree, order=1).passed

@@ -13,6 +13,7 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.copy.candidate import Assignment, Candidate, CandidateSearch, Made
+from crosscheck._models.copy.state import NONE_FITS
 from crosscheck._models.copy.value_matching import OtherWeight, alike, size_of
 from crosscheck._models.record.jax_recording import Step
 from crosscheck._models.run.places import shaped
@@ -89,9 +90,12 @@ class VectorCandidates(CandidateSearch):
         near = self._near(state, data)
         added = [] if step.operation.name == "dot_general" else data
         candidates = [candidate for number in added for candidate in self._biases(state, number, places)]
+        bare = step.operation.name == "add" and any(self._is_bare(state, number) for number in added)
         unused = [row.order for row in self.of_run.rows if self.used_of(state, row.name) < 1]
         following = min(unused, default=0)
         for row in self.of_run.rows:
+            if bare and (row.use.kind == "norm" or row.name in self._attached):
+                continue
             size = prod(self.of_run.torch_places.shapes[row.name])
             for k, seen in enumerate(self._seen(row.name, places)):
                 said = part_of(name, size // places.size, k)
@@ -106,7 +110,10 @@ class VectorCandidates(CandidateSearch):
         if among:
             own = [*candidates, *self._anything(state, name, places, among)]
             candidates = [candidate for candidate in own if among >= set(candidate.names)] or candidates
-        if not candidates:
+        if bare:  # JAX then keeps its own numbers
+            nothing = Assignment(places.reshape(-1), np.full(places.size, NONE_FITS))
+            candidates.append(Candidate((nothing,), ()))
+        elif not candidates:
             candidates = self._anything(state, name, places)
         if step.operation.index in self.of_run.updates:  # torch changes the partner too
             candidates = [
@@ -140,6 +147,16 @@ class VectorCandidates(CandidateSearch):
         elif len(shape) == 1 and shape[0] > places.size and shape[0] % places.size == 0:
             parts = self.of_run.torch_places.of(name).reshape(-1, places.size)
             yield from (part.reshape(places.shape) for part in parts)
+
+    @cached_property
+    def _attached(self) -> set[str | None]:
+        """torch's weights that it adds to the result of a product."""
+        return {product.bias for product in self.of_run.products}
+
+    def _is_bare(self, state: State, number: int) -> bool:
+        """Whether a value is the result of a product to which torch adds nothing, as keys of attention without a bias."""
+        behind = self._behind(state, number)
+        return len(behind) == 1 and bool(behind[0][0]) and all(product.bias is None for product, *_ in behind[0][0])
 
     @cached_property
     def _computed(self) -> set[str]:

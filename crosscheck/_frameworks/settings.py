@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck._allocator import trim
 from crosscheck._records.errors import UsageError, own_failures
 from crosscheck._records.interface import MissingFrameworkError, framework
 
@@ -239,15 +240,21 @@ def undisturbed(*, alone: bool = False) -> Iterator[None]:
 
 @contextmanager
 def spared() -> Iterator[None]:
-    """Collections of garbage pass over the objects that existed before, since those of torch and JAX take long."""
-    if gc.get_freeze_count():  # the process has frozen objects, which must stay so
-        yield
-        return
-    gc.freeze()
+    """Collections of garbage pass over the objects that existed before, since those of torch and JAX take long.
+
+    At the end, what was made meanwhile is collected: objects that hold each other hold large arrays, and Python would leave
+    them for long, as it counts objects alone.
+    """
+    frozen = gc.get_freeze_count()  # by the process, so that they must stay so
+    if not frozen:
+        gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        gc.collect()
+        if not frozen:
+            gc.unfreeze()
+        trim()
 
 
 def _undisturb_torch(torch: Any, stack: ExitStack) -> None:

@@ -1,5 +1,6 @@
 """The memory that a comparison of two models takes: what is held once, and what does not fit."""
 
+import gc
 import json
 import os
 import subprocess
@@ -220,6 +221,22 @@ class ThreeUses(nn.Module):
     def forward(self, ids: Any) -> Any:
         again = checkpoint(lambda: self.table(ids + 1) * 2.0, use_reentrant=False)
         return (self.table(ids) + again) @ self.table.weight.T
+
+
+def test_nothing_of_a_comparison_is_left_for_the_collector() -> None:
+    model, params, ids = both(30, 6)
+
+    def port(p: dict[str, Any], ids: Any) -> Any:
+        return logits({**p, "norm.bias": 2 * p["norm.bias"] + 1}, ids)
+
+    for call in (crosscheck.compare_models, crosscheck.copy_weights):
+        gc.collect()
+        gc.disable()  # otherwise the collector may run by chance
+        try:
+            call(model, port, ids, params=params)
+            assert gc.collect() < 500  # objects; a search for faults makes tens of thousands
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("sparse", [False, True])

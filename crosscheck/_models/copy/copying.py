@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck._allocator import trim
 from crosscheck._frameworks.programs import Array
-from crosscheck._frameworks.settings import undisturbed
+from crosscheck._frameworks.settings import spared, undisturbed
 from crosscheck._models.report.records import AMBIGUOUS, NOT_PROVEN, WeightMatch
 from crosscheck._records.errors import UsageError
 from crosscheck._records.interface import both_frameworks
@@ -24,6 +24,7 @@ ALONE = Worded("a run with random weights, by its own operation; what follows di
 
 
 @undisturbed(alone=True)
+@spared()
 def copy_weights(
     torch_model: Any,
     jax_model: Any,

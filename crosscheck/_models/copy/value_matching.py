@@ -197,17 +197,17 @@ def near(view: AxesView, value: Array, among: Sequence[Product]) -> Array | None
 
 
 def in_order_of(matrix: Array, operand: Array) -> Array:
-    """torch's operand with its features in the order of those of JAX that are like them, where both differ.
+    """torch's operand, with its features in the order in which JAX has them.
 
-    Another function of the same features shows their order by how they vary from row to row. The order stays if it is not
-    less like JAX's than chance makes unrelated features, or if no other one is more like it.
+    JAX computes another function of the same features here. How a feature varies from row to row shows which one it is.
+    torch's order stays if features at the same place are more alike than unrelated ones, or if no other order is better.
     """
     rows, count = matrix.shape
     if rows < 2 or not 1 < count <= MOST_ALIKE or not np.isfinite([matrix, operand]).all():
         return operand
-    first, second = (_variations(numbers) for numbers in (matrix, operand))
+    likeness = _variations(matrix).T @ _variations(operand)
+    # about the largest correlation of one feature with so many unrelated ones
     by_chance = math.sqrt(2 * math.log(count) / (rows - 1))
-    likeness = first.T @ second
     if np.diag(likeness).mean() > min(by_chance, likeness.max(1).mean() - BEYOND_CHANCE):
         return operand
     order = linear_sum_assignment(likeness, maximize=True)[1]

@@ -164,6 +164,18 @@ def test_the_order_of_features_is_found_behind_a_mistake(scale: float) -> None:
     assert len(report.faults) == (scale != 1.0), report.story()
 
 
+def test_the_order_of_features_stays_where_few_rows_differ() -> None:
+    def port(p: Tree, x: Any) -> Any:
+        return linear(p["1"], jnp.cos(4 * linear(p["0"], x)))  # like no feature of torch but by chance
+
+    model = randomised(nn.Sequential(nn.Linear(24, 24), nn.Linear(24, 24)))
+    own = weights_of(model)
+    expected = {name: {"w": own[f"{name}.weight"].T, "b": own[f"{name}.bias"]} for name in ("0", "1")}
+    x = [np.repeat(normals(5, 24), 16, 0)]
+    tree, _ = crosscheck.copy_weights(model, port, x, params=fresh(expected))
+    assert apart(tree, expected) == set()
+
+
 BLOCKS = 10
 
 

@@ -29,8 +29,8 @@ RANDOM_SUMS = 3
 """So many random sums of a feature tell it from others: of thousands of features, two may have nearly the same sum."""
 MOST_ALIKE = 4096
 """The order of more features is not searched for."""
-BEYOND_CHANCE = 0.1
-"""Features are like each other if their correlation is so much larger than the largest of unrelated ones."""
+MORE_ALIKE = 0.1
+"""Another order of features counts if it makes their mean correlation so much larger."""
 MOST_APART = 1e4
 """The largest number of an array is at most this many times its median; otherwise it hides the others."""
 PRODUCTS = ("product", "convolution")
@@ -200,18 +200,20 @@ def in_order_of(matrix: Array, operand: Array) -> Array:
     """torch's operand, with its features in the order in which JAX has them.
 
     JAX computes another function of the same features here. How a feature varies from row to row shows which one it is.
-    torch's order stays if features at the same place are more alike than unrelated ones, or if no other order is better.
+    torch's order stays if no other one makes the features more alike than its own does, and than chance makes them.
     """
-    rows, count = matrix.shape
-    if rows < 2 or not 1 < count <= MOST_ALIKE or not np.isfinite([matrix, operand]).all():
+    count = matrix.shape[1]
+    if not 0 < count <= MOST_ALIKE or not np.isfinite([matrix, operand]).all():
         return operand
     likeness = _variations(matrix).T @ _variations(operand)
-    # about the largest correlation of one feature with so many unrelated ones
-    by_chance = math.sqrt(2 * math.log(count) / (rows - 1))
-    if np.diag(likeness).mean() > min(by_chance, likeness.max(1).mean() - BEYOND_CHANCE):
-        return operand
-    order = linear_sum_assignment(likeness, maximize=True)[1]
-    return operand[:, order] if likeness[np.arange(count), order].mean() > by_chance + BEYOND_CHANCE else operand
+    # about the largest of so many numbers, if they are as large as all are here: larger where few rows differ
+    by_chance = math.sqrt(2 * math.log(count) * np.square(likeness).mean())
+    least = max(by_chance, np.diag(likeness).mean()) + MORE_ALIKE
+    if likeness.max(1).mean() > least:  # no order has more
+        order = linear_sum_assignment(likeness, maximize=True)[1]
+        if likeness[np.arange(count), order].mean() > least:
+            return operand[:, order]
+    return operand
 
 
 def _variations(matrix: Array) -> Array:

@@ -81,7 +81,7 @@ BLOCK = 2**22
 
 def parts(size: int, length: int) -> list[slice]:
     """Equal parts of an axis of an array of so many numbers, each with at most ``BLOCK`` of them where that is possible."""
-    rows = -(-length // max(1, min(length, -(-size // BLOCK))))
+    rows = max(1, -(-length // max(1, min(length, -(-size // BLOCK)))))
     return [slice(begin, min(begin + rows, length)) for begin in range(0, length, rows)]
 
 

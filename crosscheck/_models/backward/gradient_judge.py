@@ -20,6 +20,7 @@ from crosscheck._models.run.places import Places
 from crosscheck._models.values.distances import BLOCK, DistanceInParts
 from crosscheck._models.values.spilled import Store, Stored
 from crosscheck._records.worded import Worded
+from crosscheck._shadow.base import parts
 
 FLOOR = 1e-8
 """The error of a gradient that is due to float64, relative to its size."""
@@ -117,8 +118,8 @@ class GradientJudge:
         """Take the gradients by numbers of a parameter, at these places of it, or by all of them."""
         there = self._gathered[owner]
         if places is ...:
-            in_memory = Stored(gradient, self._store, 0, gradient.shape, gradient.dtype)
-            there.summands.append(in_memory if self._left[owner] == 1 else self._store.put(gradient))
+            keep = self._store.hold if self._left[owner] == 1 else self._store.put  # the last one is not kept for long
+            there.summands.append(keep(gradient))
         else:
             size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
             if there.numbers is None or there.known is None:
@@ -204,9 +205,8 @@ def larger(first: Gradient, second: Gradient) -> Gradient:
 def _furthest(gradient: Array, noisy: Array) -> float:
     """The largest change of a number under noise."""
     first, second = np.atleast_1d(gradient), np.atleast_1d(noisy)
-    rows = BLOCK * len(first) // max(first.size, 1) + 1  # an embedding has many numbers
-    starts = range(0, len(first), rows)
-    return max((float(np.abs(first[k : k + rows] - second[k : k + rows]).max(initial=0.0)) for k in starts), default=0.0)
+    rows = parts(first.size, len(first))  # an embedding has many numbers
+    return max((float(np.abs(first[part] - second[part]).max(initial=0.0)) for part in rows), default=0.0)
 
 
 def _sum(summands: Sequence[Stored], part: slice) -> Array:

@@ -107,14 +107,14 @@ class _FixedValues(Widened):
         held = self.as_held(number)
         dtype = self._fixed.flat.avals[number].dtype
         dtype = wide_of(dtype) if self._wide else dtype
-        if number not in self._moved:
-            if isinstance(held, np.ndarray) and held.size > BLOCK and not any(held.strides):
-                return lax.broadcast(held.flat[0], held.shape)  # JAX would copy the view twice
+        is_filled = number not in self._moved and _is_filled(held)
+        if number not in self._moved and not is_filled:
             return held
         if held.size <= LARGE:
             return held.astype(dtype, copy=False)
         with jax.enable_x64(True):  # whoever asks for it: else JAX would give float32
-            return widened(held, dtype)
+            # JAX would copy the view of one number twice
+            return lax.broadcast(held.flat[0], held.shape) if is_filled else widened(held, dtype)
 
     def as_held(self, number: int) -> Any:
         """A value as it is held: what is only moved from a weight is in the weight's dtype."""
@@ -128,6 +128,11 @@ class _FixedValues(Widened):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _is_filled(held: Any) -> bool:
+    """Whether a value is held as the one number that fills it."""
+    return isinstance(held, np.ndarray) and held.size > BLOCK and not any(held.strides)
 
 
 def moved(flat: JaxProgramFlat) -> set[int]:

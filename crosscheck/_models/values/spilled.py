@@ -14,13 +14,10 @@ import numpy as np
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._records.errors import UsageError
+from crosscheck._shadow.base import parts
 
 IN_MEMORY = 2**22
 """So many numbers of one store stay in memory."""
-
-
-BLOCK = 2**20
-"""So many numbers are written at once."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Stored:
         if self.array is not None:
             return self.array
         self.store.file.seek(self.start)
-        return np.fromfile(self.store.file, self.dtype, prod(self.shape)).reshape(self.shape)
+        return np.fromfile(self.store.file, self.dtype, self.size).reshape(self.shape)
 
     @property
     def size(self) -> int:
@@ -72,6 +69,10 @@ class Store:
         weakref.finalize(self, file.close)
         return file
 
+    def hold(self, array: Array) -> Stored:
+        """Keep an array in memory."""
+        return Stored(array, self, 0, array.shape, array.dtype)
+
     def put(self, array: Array) -> Stored:
         """Keep an array.
 
@@ -80,11 +81,12 @@ class Store:
         """
         self._numbers += array.size
         if self._numbers <= IN_MEMORY or not array.size:
-            return Stored(array, self, 0, array.shape, array.dtype)
+            return self.hold(array)
         start = self.file.seek(0, 2)
         try:
-            for rows in _in_rows(array):  # a transposed array is not copied as a whole
-                self.file.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+            rows = np.atleast_1d(array)
+            for part in parts(rows.size, len(rows)):  # a transposed array is not copied as a whole
+                self.file.write(np.ascontiguousarray(rows[part]).reshape(-1).view(np.uint8).data)
             self.file.flush()
         except OSError as error:
             raise UsageError(
@@ -92,16 +94,6 @@ class Store:
                 f"{error.strerror}; set TMPDIR to a folder with more space, or give fewer or shorter inputs"
             ) from error
         return Stored(None, self, start, array.shape, array.dtype)
-
-
-def _in_rows(array: Array) -> Iterator[Array]:
-    """The array in parts along its first axis."""
-    if array.ndim == 0:
-        yield array
-        return
-    rows = max(1, BLOCK * len(array) // array.size)
-    for start in range(0, len(array), rows):
-        yield array[start : start + rows]
 
 
 class Spilled(MutableMapping[int, Array]):

@@ -211,15 +211,20 @@ def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(
     assert {gradient.parameter for gradient in in_memory.gradients} == (set(params) if judged else set())
 
 
+SCALE = torch.tensor(2.0, requires_grad=True)
+"""No parameter; a reentrant checkpoint needs something that gets a gradient."""
+
+
 class ThreeUses(nn.Module):
     """A table that is looked up, makes the logits, and is looked up again in a checkpoint, as large models have them."""
 
-    def __init__(self, *, sparse: bool) -> None:
+    def __init__(self, *, sparse: bool, reentrant: bool = False) -> None:
         super().__init__()
         self.table = nn.Embedding(30, 6, sparse=sparse)
+        self.reentrant = reentrant
 
     def forward(self, ids: Any) -> Any:
-        again = checkpoint(lambda: self.table(ids + 1) * 2.0, use_reentrant=False)
+        again = checkpoint(lambda scale: self.table(ids + 1) * scale, SCALE, use_reentrant=self.reentrant)
         return (self.table(ids) + again) @ self.table.weight.T
 
 
@@ -239,11 +244,13 @@ def test_nothing_of_a_comparison_is_left_for_the_collector() -> None:
             gc.enable()
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(("sparse", "reentrant"), [(False, False), (False, True), (True, False), (True, True)])
 @pytest.mark.parametrize("stopped", ["", "first", "second", "logits"])
-def test_each_summand_of_a_large_gradient_counts(monkeypatch: pytest.MonkeyPatch, stopped: str, sparse: bool) -> None:
+def test_each_summand_of_a_large_gradient_counts(
+    monkeypatch: pytest.MonkeyPatch, stopped: str, sparse: bool, reentrant: bool
+) -> None:
     torch.manual_seed(0)
-    model, ids = ThreeUses(sparse=sparse), [np.random.default_rng(0).integers(0, 29, (2, 5))]
+    model, ids = ThreeUses(sparse=sparse, reentrant=reentrant), [np.random.default_rng(0).integers(0, 29, (2, 5))]
     params = {"table.weight": model.table.weight.detach().numpy().copy()}
 
     def port(p: dict[str, Any], ids: Any) -> Any:
@@ -252,7 +259,9 @@ def test_each_summand_of_a_large_gradient_counts(monkeypatch: pytest.MonkeyPatch
             use[stopped] = jax.lax.stop_gradient(use[stopped])
         return (use["first"][ids] + use["second"][ids + 1] * 2.0) @ use["logits"].T
 
+    monkeypatch.setattr(SCALE, "grad", torch.tensor(7.0))
     whole = crosscheck.compare_models(model, port, ids, params=params)
+    assert SCALE.grad == 7.0
     monkeypatch.setattr("crosscheck._models.backward.summands.LARGE", 0)
     in_summands = crosscheck.compare_models(model, port, ids, params=params)
     assert in_summands.passed is not bool(stopped), in_summands.story()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.backward.exchanges import CLOSE, evaluated, exchanged
 from crosscheck._models.backward.gradient_judge import GradientJudge, larger
 from crosscheck._models.backward.stops import stopped
-from crosscheck._models.backward.summands import in_summands, take_summands
+from crosscheck._models.backward.summands import backward_steps, in_summands, take_summands
 from crosscheck._models.cut.landmarks import axes_of
 from crosscheck._models.judge.tolerances import allowed
 from crosscheck._models.pair.weights import Accounted
@@ -189,7 +189,8 @@ def _of_torch(
             chosen = [(results[k], cotangent) for k, cotangent in along if results[k].requires_grad]
             if chosen and parameters:
                 take_summands([result for result, _ in chosen], parameters, take)
-                torch.autograd.backward(*zip(*chosen, strict=True), inputs=list(parameters.values()))
+                with _left_as_they_are([result for result, _ in chosen], parameters):
+                    torch.autograd.backward(*zip(*chosen, strict=True))
         return []
 
     lifted = TorchLifted(run, program.inputs.fmt.name)
@@ -200,6 +201,19 @@ def _of_torch(
             hooks.callback(parameter.register_post_accumulate_grad_hook(partial(take_sum, name)).remove)
         lifted.run([*map(widened, program.inputs.leaves), *cotangents])
     return stored, bool(lifted.met.opaque or sparse)
+
+
+@contextmanager
+def _left_as_they_are(results: Sequence[Any], parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Keep the gradients of tensors that are no parameters; a reentrant checkpoint forbids a choice of what gets one."""
+    own = set(map(id, parameters.values()))
+    reached = [node.variable for node in backward_steps(results) if hasattr(node, "variable")]
+    others = {variable: variable.grad for variable in reached if id(variable) not in own}
+    for variable in others:
+        variable.grad = None  # torch adds in place to one that is there
+    yield
+    for variable, gradient in others.items():
+        variable.grad = gradient
 
 
 def _jax_program(

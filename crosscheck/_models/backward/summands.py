@@ -6,7 +6,7 @@ Neither side then holds both summands and their sum at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -26,18 +26,22 @@ def take_summands(results: Sequence[Any], parameters: Mapping[str, Any], take: C
     The parameter gets no gradient from these. Where torch computes one in another way, as in a checkpoint, it does.
     """
     large = {id(parameter): name for name, parameter in parameters.items() if parameter.numel() > LARGE}
+    for node in backward_steps(results):
+        names = {k: large.get(id(getattr(other, "variable", None)), "") for k, (other, _) in enumerate(node.next_functions)}
+        if any(names.values()):
+            node.register_hook(partial(_taken, names, take))
+
+
+def backward_steps(results: Sequence[Any]) -> Iterator[Any]:
+    """The steps of torch's backward pass; the last ones have a ``variable``, to which they give its gradient."""
     seen: set[Any] = set()
     left = [result.grad_fn for result in results]
     while left:
         node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        after = [other for other, _ in node.next_functions]
-        left += after
-        names = {k: large.get(id(getattr(other, "variable", None)), "") for k, other in enumerate(after)}
-        if any(names.values()):
-            node.register_hook(partial(_taken, names, take))
+        if node is not None and node not in seen:
+            seen.add(node)
+            left += [other for other, _ in node.next_functions]
+            yield node
 
 
 def _taken(names: Mapping[int, str], take: Callable[[str, Any], None], gradients: Sequence[Any], _: Any) -> tuple[Any, ...]:

@@ -146,3 +146,18 @@ def test_a_gradient_that_is_stopped_beside_a_bias_that_pytorch_lacks_is_named() 
     params = {"tokens": table, "bias": np.zeros(4, np.float32)}
     report = crosscheck.compare_models(model, port, [IDS], params=params)
     assert [gradient.cause for gradient in report.gradients] == ["definition"]
+
+
+def test_a_gradient_that_is_stopped_before_a_tied_table_is_used_again_is_named_where_it_is_stopped() -> None:
+    model = randomised(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 4)))
+    model[3].weight = model[0].weight
+    params = {name: array for name, array in weights_of(model).items() if name != "3.weight"}
+
+    def port(p: Any, x: Any) -> Any:
+        h = x @ p["0.weight"].T + p["0.bias"]
+        mean = lax.stop_gradient(h.mean(-1, keepdims=True))
+        h = (h - mean) / jnp.sqrt(h.var(-1, keepdims=True) + 1e-5) * p["1.weight"] + p["1.bias"]
+        return jnp.tanh(h) @ p["0.weight"].T + p["3.bias"]
+
+    report = crosscheck.compare_models(model, port, [np.random.default_rng(0).normal(size=(3, 4))], params=params)
+    assert [fault.torch for fault in report.faults] == ["1"]

@@ -244,7 +244,8 @@ def _gradients(results: ModelResults) -> Iterator[Fault]:
     if not differ:
         return
     wrong = [gradient for gradient in differ if not gradient.explanation] or differ
-    order = {name: use.index for use in results.torch.uses for name in use.names}
+    # by its first use: what is wrong behind that one already changes the gradient
+    order = {name: use.index for use in reversed(results.torch.uses) for name in use.names}
     last = max(wrong, key=lambda gradient: order.get(gradient.parameter, -1))
     begins = order.get(last.parameter, -1)
     right = {gradient.parameter for gradient in results.gradients if not gradient.cause}

@@ -98,41 +98,6 @@ def symmetric(x: Any, widths: Sequence[int]) -> Any:
     return x
 
 
-def normed(x: Any, shape: Sequence[int], weight: Any, bias: Any, eps: float, *, how: str) -> Any:
-    axes = tuple(range(-len(shape), 0))
-    away = x - x.mean(axes, keepdim=True)
-    if how == "outside":
-        normalised = away / (away.square().mean(axes, keepdim=True).sqrt() + eps)
-    elif how == "unbiased":
-        normalised = away / (x.var(axes, correction=1, keepdim=True) + eps).sqrt()
-    elif how == "root mean square":
-        normalised = x / (x.square().mean(axes, keepdim=True) + eps).sqrt()
-    elif how == "last axis":
-        normalised = F.layer_norm(x, x.shape[-1:], eps=eps)
-    else:
-        normalised = F.layer_norm(x, x.shape[-2:], eps=eps)
-    return scaled(normalised, weight, bias)
-
-
-def scaled(x: Any, weight: Any, bias: Any) -> Any:
-    x = x if weight is None else x * weight
-    return x if bias is None else x + bias
-
-
-def interleaved(x: Any, weight: Any, bias: Any, n: int, c: int, size: int, groups: int, eps: float) -> Any:
-    """A group norm whose groups hold every n-th channel, where torch's hold neighbours."""
-    order = torch.arange(c).reshape(-1, groups).T.flatten()
-    normalised = torch.empty_like(x)
-    normalised[:, order] = F.group_norm(x[:, order], groups, eps=eps)
-    shape = (1, c, *(1,) * (x.ndim - 2))
-    return scaled(normalised, *(None if parameter is None else parameter.reshape(shape) for parameter in (weight, bias)))
-
-
-def of_batch(x: Any, weight: Any, bias: Any, mean: Any, variance: Any, momentum: float, eps: float) -> Any:
-    """A batch norm with the statistics of the batch, where torch's has the running ones."""
-    return F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
-
-
 def weights_of(size: int, new: int, corners: bool, kernel: Function, support: float, antialias: bool) -> Any:
     """The matrix of a resize along one axis."""
     scale = size / new if not corners else (size - 1) / max(new - 1, 1)

@@ -11,22 +11,20 @@ import torch
 from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.functions import Function
 from crosscheck._explain.names import named, said
+from crosscheck._explain.norms import NORMS, OWN
 from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.settings import with_argument
 from crosscheck._explain.tables import (
     ALONG,
     AVERAGES,
-    BATCH,
     BINARY,
     COMPARE,
     COMPARISONS,
     COMPOSITES,
     FAMILIES,
-    GROUPS,
     MASK,
     MAXIMA,
     MOVING,
-    NORM,
     OF_A_NUMBER,
     OWN_PADDING,
     PADDING,
@@ -110,12 +108,9 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
             fact = replace(fact, kind="form", what=what, torch="by index")
         elif family is PADDING:
             fact = replace(fact, kind="setting", what="the padding", role="mode")
-        elif family is GROUPS:
-            fact = replace(fact, kind="form", what="GroupNorm's groups", torch="of neighbouring channels")
-        elif family is BATCH:
-            fact = replace(fact, kind="form", what="BatchNorm", torch="the running ones")
-        elif family is NORM:
-            fact = replace(fact, kind="form", what="LayerNorm", torch="as usual")
+        elif call.name in NORMS:
+            what, torch_way = OWN.get(name, (own, "as usual"))
+            fact = replace(fact, kind="form", what=what, torch=torch_way)
         elif call.name in RESIZED:
             names = (_of_rank(way, call.name) for way in (RESIZED[call.name], name))
             fact = replace(fact, kind="form", what="the resize", **dict(zip(("torch", "jax"), names, strict=True)))

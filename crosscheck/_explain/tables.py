@@ -19,10 +19,7 @@ from crosscheck._explain.functions import (
     along_one,
     cubic,
     cut,
-    interleaved,
     linear,
-    normed,
-    of_batch,
     one_of,
     padded,
     pool,
@@ -32,6 +29,7 @@ from crosscheck._explain.functions import (
     silu_with,
     tensors,
 )
+from crosscheck._explain.norms import NORMS
 
 UNARY: Mapping[str, Function] = {
     "relu": F.relu,
@@ -163,24 +161,6 @@ PADS = [*(f"{kind}_pad{rank}d" for kind in ("reflection", "replication") for ran
 OWN_PADDING = {"reflection": "reflect", "replication": "edge", "constant": "zeros"}
 
 
-NORM: Mapping[str, Function] = {
-    "epsilon outside the root": partial(normed, how="outside"),
-    "the variance with divisor n - 1": partial(normed, how="unbiased"),
-    "without subtraction of the mean (RMS norm)": partial(normed, how="root mean square"),
-    "over axis -1 alone": partial(normed, how="last axis"),
-    "over axes -2 and -1": partial(normed, how="last two axes"),
-}
-"""Other layer normalisations."""
-
-
-GROUPS: Mapping[str, Function] = {"of every n-th channel": interleaved}
-"""Other group norms."""
-
-
-BATCH: Mapping[str, Function] = {"the statistics of the batch": of_batch}
-"""Other batch norms."""
-
-
 ALONG: Mapping[str, Function] = {
     "in reverse order": lambda x, axis, *_: x.flip(axis),
     "in its own order": lambda x, *_: x,
@@ -297,9 +277,7 @@ FAMILIES: Mapping[str, Mapping[str, Function]] = {
     **dict.fromkeys(PADS, PADDING),
     **dict.fromkeys(RESIZED, RESIZE),
     "gather": ALONG,
-    "native_layer_norm": NORM,
-    "native_group_norm": GROUPS,
-    "_native_batch_norm_legit_no_training": BATCH,
+    **NORMS,
     **dict.fromkeys(
         [f"{kind}_pool{rank}d{more}" for rank in (1, 2, 3) for kind, more in (("max", "_with_indices"), ("avg", ""))], POOL
     ),

@@ -244,6 +244,18 @@ NAMED: dict[str, tuple[Any, Any, tuple[Any, ...], tuple[Fact, ...]]] = {
         (ROWS, crosscheck.normal(8)),
         (Fact("form", "LayerNorm", torch="as usual", jax="the variance with divisor n - 1"),),
     ),
+    "an unbiased group norm": (
+        lambda x, w: F.group_norm(x[..., None], 2, w),
+        lambda x, w: (normed(x.reshape(6, 2, 4), 1e-5, ddof=1).reshape(6, 8) * w)[..., None],
+        (ROWS, crosscheck.normal(8)),
+        (Fact("form", "GroupNorm", torch="as usual", jax="the variance with divisor n - 1"),),
+    ),
+    "an unbiased batch norm": (
+        lambda x, w: F.batch_norm(x, None, None, w, training=True),
+        lambda x, w: normed(x.T, 1e-5, ddof=1).T * w,
+        (ROWS, crosscheck.normal(8)),
+        (Fact("form", "BatchNorm", torch="as usual", jax="the variance with divisor n - 1"),),
+    ),
     "a temperature": (
         lambda x: (x / 2).softmax(-1),
         lambda x: jax.nn.softmax(x / 3),

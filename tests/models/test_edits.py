@@ -231,6 +231,33 @@ def test_the_search_gives_no_operation_nothing_to_compute() -> None:
     assert report.first is not None
 
 
+@pytest.mark.parametrize(
+    ("standardised", "facts"),
+    [
+        (lambda w, away: away / w.std((1, 2), keepdims=True, ddof=1), [Fact("form", "BatchNorm", torch="as usual")]),
+        (lambda w, away: away / abs(away).mean((1, 2), keepdims=True), []),
+    ],
+)
+def test_a_weight_computed_otherwise_is_not_said_to_be_other_rows_of_it(standardised: Any, facts: list[Fact]) -> None:
+    class Standardised(nn.Conv1d):
+        def forward(self, x: Any) -> Any:
+            w = F.batch_norm(self.weight.reshape(1, C, -1), None, None, training=True, eps=1e-30)
+            return F.conv1d(x, w.reshape_as(self.weight), self.bias)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(C, C), nn.Flatten(0, 1), nn.Unflatten(0, (3, T)), Standardised(T, C, 3))
+    params = {name: array.detach().numpy() for name, array in model.named_parameters()}
+
+    def port(p: Weights, x: Any) -> Any:
+        w = p["3.weight"]
+        w = standardised(w, w - w.mean((1, 2), keepdims=True))
+        return jax.lax.conv(x @ p["0.weight"].T + p["0.bias"], w, (1,), "VALID") + p["3.bias"][:, None]
+
+    report = crosscheck.compare_models(model, port, X[:1], params=params, order=0)
+    (fault,) = report.faults
+    assert_facts(fault.facts, *facts)
+
+
 def test_a_function_of_one_positive_weight_is_forgotten_not_another_one() -> None:
     """As the factor of the logits of CLIP: relu would leave it as it is."""
 

@@ -40,7 +40,7 @@ def of_weights(results: ModelResults, number: int, operation: int) -> tuple[Fact
                     # torch may have added a mask to it
                     if mask := other_mask(results, results.landmarks[number], operation):
                         return mask
-                    return (_of_rows(results, name, use.matrices[slot]),)
+                    return _of_rows(results, name, use.matrices[slot])
                 continue  # it applies all of them, so that something else is wrong
             if pair is None:
                 return (_misfit(results, use, slot) or Fact("unapplied", name),)
@@ -55,18 +55,22 @@ def of_weights(results: ModelResults, number: int, operation: int) -> tuple[Fact
     return ()
 
 
-def _of_rows(results: ModelResults, name: str, torch_matrix: Array) -> Fact:
-    """What JAX applies of a weight instead of some of its rows, or of its numbers."""
+def _of_rows(results: ModelResults, name: str, torch_matrix: Array) -> tuple[Fact, ...]:
+    """What JAX applies of a weight instead of some of its rows, or of its numbers; nothing if it applies none of them."""
     weight = results.torch.weights[name]
-    if weight.ndim < 2:
-        return Fact("part", name)
-    own = _rows(weight, torch_matrix)
     paired = {pair.jax[0] for pair in results.pairs if pair.how != "order"}
-    for k, (_, use, _) in enumerate(uses(results.flat, results.forcing.fixed.numbers)):
-        alike = (matrix for matrix in use.matrices if k not in paired and matrix.size == torch_matrix.size)
-        if own and (other := next(filter(None, (_rows(weight, matrix) for matrix in alike)), None)):
-            return Fact("rows", name, torch=f"{own[0]} to {own[-1]}", jax=f"{other[0]} to {other[-1]}")
-    return Fact("part", name, where=", as of other rows")
+    others = [
+        matrix
+        for k, (_, use, _) in enumerate(uses(results.flat, results.forcing.fixed.numbers))
+        for matrix in use.matrices
+        if k not in paired and matrix.size == torch_matrix.size and np.isin(matrix, weight).all()
+    ]
+    if not others or weight.ndim < 2:
+        return (Fact("part", name),) if others else ()
+    own = _rows(weight, torch_matrix)
+    if own and (other := next(filter(None, (_rows(weight, matrix) for matrix in others)), None)):
+        return (Fact("rows", name, torch=f"{own[0]} to {own[-1]}", jax=f"{other[0]} to {other[-1]}"),)
+    return (Fact("part", name, where=", as of other rows"),)
 
 
 def _rows(weight: Array, matrix: Array) -> list[int] | None:

@@ -90,6 +90,7 @@ _WORDS = {
     "extra": "JAX applies {what} more, to {where}",
     "order": "JAX has {where} {jax}",
     "operand": "{what} takes {jax} in JAX, {torch} in PyTorch",
+    "instead": "JAX takes {jax} there, PyTorch {torch}",
     "ignored": "JAX does not use the input {torch}: {what} takes {jax}",
     "exchange": "JAX has {jax} and {torch} exchanged{where}",
     "moved": "JAX applies {what} {jax}, PyTorch {torch}",

@@ -10,7 +10,7 @@ import torch
 
 from crosscheck._explain.facts import Edit, Fact, digits
 from crosscheck._explain.functions import Function
-from crosscheck._explain.names import named, said
+from crosscheck._explain.names import first_of, named, said
 from crosscheck._explain.norms import NORMS, OWN
 from crosscheck._explain.segment import GraphSegment
 from crosscheck._explain.settings import with_argument
@@ -56,6 +56,8 @@ ELEMENTWISE = frozenset(
     {"add", "sub", "rsub", "mul", "div", "pow", "neg", "erf", "exp", "tanh", "sigmoid", "log1p", "clamp"}
 )
 """What activations are written with."""
+ARITHMETIC = frozenset(["add", "sub", "mul", "div"])
+"""What scales and shifts the result of several operations that have a name together."""
 FILL = 1e4
 """A sum with so large numbers is a mask."""
 
@@ -259,11 +261,10 @@ def _forgotten(segment: GraphSegment, node: int, other: int, call: Call, path: S
     """What the result lacks, in words."""
     if not path:
         return f"to move axes: {call.name}" if call.name in ("transpose", "permute") else call.name
-    composite = next((name for names, name in COMPOSITES.items() if names <= set(path)), None)
-    if composite and len(path) > 1:
-        return composite
+    names, composite = next((item for item in COMPOSITES.items() if item[0] <= set(path)), (frozenset[str](), ""))
     if len(path) > 1:
-        return f"{', '.join(SAID.get(name, name) for name in path[:3])} there"
+        others = [SAID.get(name, name) for name in path if not composite or name not in names | ARITHMETIC]
+        return f"{first_of([*filter(None, [composite]), *others])} there" if others else composite
     left = [operand for operand in segment.operands(node) if operand != other]
     name = path[0]
     if name == "add" and left:

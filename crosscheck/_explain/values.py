@@ -13,6 +13,7 @@ from crosscheck._explain.facts import Edit, Fact
 from crosscheck._explain.functions import orders_of
 from crosscheck._explain.names import computes, exchange, named, origin, said
 from crosscheck._explain.segment import GraphSegment, sites
+from crosscheck._explain.substitutes import same
 from crosscheck._explain.tables import ALIKE, EXTRA, FAMILIES, LAYOUT, MOVING, PARTS, PRODUCTS, READ, UNARY, VERBS
 from crosscheck._graph.graph import Call, Leaf, Ref, put, refs
 
@@ -153,16 +154,17 @@ def operand(segment: GraphSegment, value: int) -> Iterator[Edit]:
         ] + others
     others = [*_beside(segment, value, there), *others] if weight else others
     for other in others[:MOST_PAIRS]:
-        for some in sites(segment, value):
-            user = next(
-                (reached for reached in sorted(segment.behind.get(some[0], ())) if computes(segment, reached)), some[0]
-            )
-            fact = Fact("operand", named(segment, user), torch=said(segment, value), jax=said(segment, other))
+        for some in sites(segment, value) or [()]:
+            everywhere = len(some) == len(segment.users.get(value, ()))
+            reached = sorted(segment.behind.get(some[0], ())) if some else []
+            user = next((node for node in reached if computes(segment, node)), None)
+            fact = Fact("instead", torch=said(segment, value), jax=said(segment, other))
+            fact = fact if user is None else replace(fact, kind="operand", what=named(segment, user))
             leaf = segment.graph.nodes[origin(segment, value)]
-            if isinstance(leaf, Leaf) and leaf.label and len(some) == len(segment.users[value]):
-                fact = replace(fact, kind="ignored")
-            size = 2 + 0.5 * (len(some) < len(segment.users[value]))
-            yield Edit(for_users(segment, some, value, Ref(other)), fact, ("operand", str(other)), size)
+            if isinstance(leaf, Leaf) and leaf.label and some and everywhere:
+                fact = replace(fact, kind="ignored", what=named(segment, some[0] if user is None else user))
+            edits = for_users(segment, some, value, Ref(other)) if some else {value: Call("same", same, (Ref(other),))}
+            yield Edit(edits, fact, ("operand", str(other)), 2 + 0.5 * (not everywhere))
 
 
 def _beside(segment: GraphSegment, value: int, there: Any) -> Iterator[int]:

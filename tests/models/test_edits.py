@@ -258,6 +258,74 @@ def test_a_weight_computed_otherwise_is_not_said_to_be_other_rows_of_it(standard
     assert_facts(fault.facts, *facts)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "place", "fact"),
+    [
+        ("short", "1.short", Fact("instead", torch="relu(the result of 1.norm)", jax="the result of 0")),
+        ("activation", "1", Fact("other", torch="relu", jax="silu")),  # both layers read what is wrong
+    ],
+)
+def test_a_layer_that_reads_another_value_is_told_from_a_wrong_value(wrong: str, place: str, fact: Fact) -> None:
+    class Shortcut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.inner, self.short = nn.LayerNorm(C), nn.Linear(C, C), nn.Linear(C, C, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            y = self.norm(x).relu()
+            return self.short(y) + self.inner(y)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(C, C), Shortcut())
+    params = {name: array.detach().numpy() for name, array in model.named_parameters()}
+
+    def port(p: Weights, x: Any) -> Any:
+        x = x @ p["0.weight"].T + p["0.bias"]
+        y = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5) * p["1.norm.weight"]
+        y = (jax.nn.silu if wrong == "activation" else jax.nn.relu)(y + p["1.norm.bias"])
+        return (x if wrong == "short" else y) @ p["1.short.weight"].T + y @ p["1.inner.weight"].T + p["1.inner.bias"]
+
+    report = crosscheck.compare_models(model, port, X[:1], params=params, order=0)
+    (fault,) = report.faults
+    assert fault.torch == place
+    assert_facts(fault.facts, fact)
+
+
+@pytest.mark.parametrize("wrong", ["key", "value"])
+def test_the_layer_that_reads_another_value_is_named_where_others_read_the_right_one(wrong: str) -> None:
+    class Cross(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.query, self.key, self.value = nn.LayerNorm(C), *(nn.Linear(C, C) for _ in range(3))
+
+        def forward(self, x: Any, memory: Any) -> Any:
+            memory = self.norm(memory)
+            return F.scaled_dot_product_attention(self.query(x), self.key(memory), self.value(memory))
+
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"first": nn.Linear(C, C), "second": nn.Linear(C, C), "cross": Cross()})
+    model.forward = lambda x, y: model["cross"](model["first"](x), model["second"](y))
+    params = {name: array.detach().numpy() for name, array in model.named_parameters()}
+
+    def port(p: Weights, x: Any, y: Any) -> Any:
+        def linear(name: str, x: Any) -> Any:
+            return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+        x, y = linear("first", x), linear("second", y)
+        y = (y - y.mean(-1, keepdims=True)) / jnp.sqrt(y.var(-1, keepdims=True) + 1e-5)
+        y = y * p["cross.norm.weight"] + p["cross.norm.bias"]
+        q, k, v = (linear(f"cross.{name}", x if name in ("query", wrong) else y) for name in ("query", "key", "value"))
+        return jax.nn.softmax(q @ k.swapaxes(-1, -2) / C**0.5) @ v
+
+    report = crosscheck.compare_models(model, port, X[:2], params=params, order=0)
+    (fault,) = report.faults
+    assert fault.torch == f"cross.{wrong}"
+    assert_facts(
+        fault.facts,
+        Fact("instead", torch="the result of cross.norm", jax="the result of first"),
+    )
+
+
 def test_a_function_of_one_positive_weight_is_forgotten_not_another_one() -> None:
     """As the factor of the logits of CLIP: relu would leave it as it is."""
 

@@ -312,18 +312,23 @@ class EditSearch:
         """JAX's values there, before any was replaced."""
         run, flat = self._results.located.run, self._results.flat
         assert run is not None
-        step = flat.steps[landmark.step]
         numbers = {number for step in steps for number in (*step.outputs, *step.inputs) if isinstance(number, int)}
-        own: Any = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
-        while isinstance(own, int):  # the run has torch's value in its place, and before what only gave it another shape
-            numbers.discard(own)
-            made = flat.steps[flat.maker[own]] if own in flat.maker else None
-            own = made.inputs[0] if made is not None and made.operation.name in SHAPES else None
+        numbers -= {*forms(flat, landmark)}  # the run has torch's value in their place
         for number in sorted(numbers):
             value = run.unmended.get(number, run.values.get(number))
             if value is not None and (flat.kinds[number] == DATA or np.size(value) > 1) and _is_plain(flat, number):
                 yield np.asarray(value)
         yield self._results.located.values[fault.landmark]
+
+
+def forms(flat: JaxProgramFlat, landmark: Landmark) -> Iterator[int]:
+    """The numbers of JAX's value at a landmark, and of what was only given another shape there, the last one first."""
+    step = flat.steps[landmark.step]
+    own: Any = step.outputs[0] if landmark.place < 0 else step.inputs[landmark.place]
+    while isinstance(own, int):
+        yield own
+        made = flat.steps[flat.maker[own]] if own in flat.maker else None
+        own = made.inputs[0] if made is not None and made.operation.name in SHAPES else None
 
 
 def _tensor(array: Array) -> Any:

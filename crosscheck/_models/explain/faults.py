@@ -10,7 +10,7 @@ from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._explain.facts import Fact, clause
 from crosscheck._models.cut.reordered_modules import is_in
 from crosscheck._models.engine import ModelResults
-from crosscheck._models.explain.edits import EditSearch, casts
+from crosscheck._models.explain.edits import EditSearch, casts, forms
 from crosscheck._models.explain.exchanged_weights import exchanged_weights
 from crosscheck._models.explain.fills import other_fill
 from crosscheck._models.explain.held_numbers import held_numbers
@@ -20,10 +20,11 @@ from crosscheck._models.explain.other_exchanges import other_exchange
 from crosscheck._models.explain.precision import in_fewer_digits
 from crosscheck._models.explain.reruns import draws_random_numbers
 from crosscheck._models.explain.rounded import rounded
-from crosscheck._models.explain.weight_reasons import of_weights, repeated_weights
+from crosscheck._models.explain.weight_reasons import common, of_weights, repeated_weights
 from crosscheck._models.judge.accuracy import ROUNDINGS
 from crosscheck._models.judge.forced import LocatedFault
 from crosscheck._models.report.report import Fault, Layer
+from crosscheck._models.values.distances import same_numbers
 from crosscheck._models.values.uses import DATA, WEIGHT, Operation, Use
 from crosscheck._records.errors import said
 from crosscheck._records.worded import Worded
@@ -121,7 +122,11 @@ def _located(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> F
         fault.operation = next(first, fault.operation)
     facts = facts or _facts(results, fault, edits)
     operation = results.torch.operations[fault.operation] if fault.operation >= 0 else None
-    path = fault.path or (_path(results, operation, fault.how) if operation is not None else "")
+    reader = _reader(results, fault)
+    if reader is not None:
+        path, operation = reader
+    else:
+        path = fault.path or (_path(results, operation, fault.how) if operation is not None else "")
     if not path and (operation is None or (fault.how and fault.operation == landmark.operation)):
         path = landmark.path
     step = results.flat.steps[landmark.step]
@@ -139,6 +144,32 @@ def _located(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> F
         layers=tuple(fault.shown),
         facts=facts,
     )
+
+
+def _reader(results: ModelResults, fault: LocatedFault) -> tuple[str, Operation] | None:
+    """The module that reads another value than PyTorch's, and its operation, where JAX has PyTorch's value elsewhere."""
+    landmarks = results.landmarks
+    own = landmarks[fault.landmark].operation
+    if fault.how or own is None or own != fault.operation or any(landmarks[number].place < 0 for number in fault.shown):
+        return None
+    wrong = {number for shown in fault.shown for number in forms(results.flat, landmarks[shown])}
+    numbers = landmarks[fault.landmark].expected.wide
+    right = (
+        mark.operation == own
+        and mark.place >= 0
+        and results.located.errors[number] <= results.tolerances[number]
+        # what is read where it is wrong was replaced, and is right from then on
+        and wrong.isdisjoint(forms(results.flat, mark))
+        # another step of a recurrence reads another part
+        and mark.expected.wide.size == numbers.size
+        and same_numbers(mark.expected.wide, numbers, EXACT)
+        for number, mark in enumerate(landmarks)
+    )
+    if not any(right):
+        return None
+    names = [landmarks[number].name for number in fault.shown]
+    use = next((use for use in results.torch.uses if use.origin == own and use.names[0] == names[0]), None)
+    return None if use is None else (common([name.rpartition(".")[0] for name in names]), use.operation)
 
 
 def _facts(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> tuple[Fact, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -114,7 +114,7 @@ def repeated_weights(results: ModelResults, uses: Sequence[Use]) -> tuple[str, F
     names = [name for use in uses for name in use.names if name in wrong]
     if not names:
         return None
-    module = functools.reduce(_common, [name.rpartition(".")[0] for name in wrong])
+    module = common([name.rpartition(".")[0] for name in wrong])
     times = wrong[names[0]]
     return module, Fact("applied", names[0], torch=f"{times[0]} time{'s' * (times[0] > 1)}", jax=str(times[1]))
 
@@ -219,11 +219,9 @@ def _ratio(numerator: Array, denominator: Array) -> float | None:
     return float(ratios.mean()) if ratios.size and np.ptp(ratios) <= SAME_RATIO * abs(ratios).max() else None
 
 
-def _common(first: str, second: str) -> str:
-    """The innermost module that contains both."""
-    parts = []
-    for a, b in zip(first.split("."), second.split("."), strict=False):
-        if a != b:
-            break
-        parts.append(a)
-    return ".".join(parts)
+def common(modules: Sequence[str]) -> str:
+    """The innermost module that contains all of these."""
+    parts = itertools.takewhile(
+        lambda some: len(set(some)) == 1, zip(*(module.split(".") for module in modules), strict=False)
+    )
+    return ".".join(some[0] for some in parts)

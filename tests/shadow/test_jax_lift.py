@@ -14,6 +14,7 @@ from jax import lax
 from shadowed import JaxLifted, Noise, UntraceableError, lift
 
 import crosscheck
+from crosscheck._shadow.jax_equations import rebuild
 
 UNIT = 2.0**-24
 RNG = np.random.default_rng(0)
@@ -70,6 +71,12 @@ def conv(x: Any, w: Any) -> Any:
     return lax.conv_general_dilated(x, w, (1, 1), "SAME")
 
 
+def conv_along_one_axis(x: Any, w: Any) -> Any:
+    return lax.conv_general_dilated(
+        x, w, (2,), [(2, 1)], (1,), (2,), dimension_numbers=("NWC", "WIO", "NWC"), feature_group_count=2
+    )
+
+
 def pool(x: Any) -> Any:
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
 
@@ -106,6 +113,11 @@ PROGRAMS: dict[str, tuple[One, tuple[Any, ...]]] = {
     "checkpoint, gradient": (gradient(jax.checkpoint(lambda x: jnp.sin(jnp.sin(x)))), (X,)),
     "conv": (conv, (IMAGE, KERNEL)),
     "conv, gradient": (lambda x, w: jax.vjp(conv, x, w)[1](conv(x, w))[1], (IMAGE, KERNEL)),
+    "conv along one axis": (conv_along_one_axis, (X[None, :, :4], KERNEL[0, :, :, :2].transpose(1, 0, 2))),
+    "conv along one axis, gradient": (
+        lambda x, w: jax.vjp(conv_along_one_axis, x, w)[1](conv_along_one_axis(x, w))[1],
+        (X[None, :, :4], KERNEL[0, :, :, :2].transpose(1, 0, 2)),
+    ),
     "max pool, gradient": (lambda x: jax.vjp(pool, x)[1](pool(x))[0], (IMAGE,)),
     "one minus square": (gradient(lambda x: jnp.tanh(jnp.tanh(x))), (X,)),  # a primitive of its own from JAX 0.12 on
     "log2": (lambda x: jnp.log2(abs(x) + 0.1), (X,)),  # so too
@@ -142,6 +154,16 @@ def flat(function: One) -> Callable[..., Sequence[Any]]:
 
 def wide(arguments: Sequence[Any]) -> list[Any]:
     return [a.astype(np.float64) if jnp.issubdtype(a.dtype, np.floating) else a for a in arguments]
+
+
+def test_a_convolution_along_one_axis_runs_along_two() -> None:
+    """In float64, XLA's for a CPU along one axis takes a hundred times as long."""
+    function, arguments = PROGRAMS["conv along one axis"]
+    (equation,) = jax.make_jaxpr(function)(*arguments).eqns
+    with jax.enable_x64(True):
+        run = jax.make_jaxpr(lambda *values: rebuild(equation, values))(*wide(arguments))
+    (convolution,) = (own for own in run.eqns if own.primitive.name == "conv_general_dilated")
+    assert len(convolution.params["window_strides"]) == 2
 
 
 def lifted(function: One, *arguments: Any) -> JaxLifted:

@@ -128,7 +128,7 @@ class Candidates(CandidateSearch):
             if len(seen) % len(rows.inputs):
                 return
             seen = seen.reshape(len(rows.inputs), -1, seen.shape[1])[rows.inputs].reshape(seen.shape)
-        channels = product.operands[0].shape[1]
+        channels = product.operands[0].rows.shape[1]
         if use.kind != "convolution" or len(seen) % channels or len(seen) == channels:
             yield seen
             return

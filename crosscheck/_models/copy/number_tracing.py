@@ -27,6 +27,7 @@ from crosscheck._models.copy.value_matching import (
     MOST_ORDERS,
     NEAR,
     PRODUCTS,
+    Data,
     Product,
     Rows,
     align,
@@ -151,8 +152,8 @@ class NumberTracer(KnownWeights):
         """The weights of torch that are also applied to this data; none if it is not finite, as that shows nothing."""
         if not np.isfinite(matrix).all():
             return []
-        length = size_of(matrix)
-        aligned = [(product, align(matrix, product.data, (length, product.length))) for product in self.products]
+        data = Data(matrix)
+        aligned = [(product, align(data, product.data)) for product in self.products]
         return [(product, rows) for product, rows in aligned if rows is not None]
 
     def evidence(self, state: State, step: Step, script: Mapping[tuple[int, int], int], *, repairing: bool) -> State:
@@ -324,20 +325,20 @@ class NumberTracer(KnownWeights):
         (use, position), places = self.uses[step.operation.index], self.seen(step.operation.index)
         value = np.asarray(self.value(state, step.inputs[position]), np.float64)
         assert use.operand is not None
-        best: tuple[float, tuple[Array, Array, tuple[int, ...]] | None] = (-np.inf, None)
+        best: tuple[float, tuple[Array, Data, tuple[int, ...]] | None] = (-np.inf, None)
         likely = self.candidates.likely(state, step, places[0])
         for product in likely or (self.unused(state, places[0]) if use.kind == "convolution" else []):
             for order in islice(permutations(range(len(use.operand.rows))), MOST_ORDERS):
                 matrix = use.operand.matrix(value, order)
                 for operand in product.operands:
-                    if operand.shape == matrix.shape:
-                        near = 2 * max(0.0, 1.0 - distance(matrix, operand))
+                    if operand.rows.shape == matrix.shape:
+                        near = 2 * max(0.0, 1.0 - distance(matrix, operand.rows))
                         score = near + self.candidates.score(state, product, places[0])
                         if score > best[0]:
                             best = score, (matrix, operand, order)
         if best[1] is not None:
             matrix, operand, order = best[1]
-            state.values[step.inputs[position]] = jnp.asarray(use.operand.array(in_order_of(matrix, operand), order))
+            state.values[step.inputs[position]] = jnp.asarray(use.operand.array(in_order_of(matrix, operand.rows), order))
             state.forced |= {step.inputs[position]}
         return state
 

@@ -44,6 +44,29 @@ class Rows:
     inputs: Array | None
 
 
+@dataclass(frozen=True)
+class Data:
+    """Data that a weight multiplies, as rows times features, with what tells it from other data, found once.
+
+    Attributes:
+        rows: Its numbers.
+    """
+
+    rows: Array
+
+    @cached_property
+    def length(self) -> float:
+        """The root mean square."""
+        return size_of(self.rows)
+
+    @cached_property
+    def marks(self) -> Array:
+        """Three numbers of each row, of which the first is its largest size: another order of features has the same."""
+        rows = self.rows
+        largest = np.maximum(rows.max(1, initial=0.0), -rows.min(1, initial=0.0))
+        return np.stack([largest, rows.sum(1), np.einsum("ij,ij->i", rows, rows)], axis=1)
+
+
 @dataclass
 class Product:
     """A weight of torch that multiplies data, with all the data that it multiplies.
@@ -53,7 +76,7 @@ class Product:
         order: The number of its first use.
         matrix: Its values, inputs times outputs.
         kind: ``product`` or ``convolution``.
-        operands: The data that it multiplies, each as rows times features.
+        operands: The data that it multiplies.
         results: The results, before a bias is added.
         bias: The name of the weight that is added next, or of which a part is added.
         added: What is added: the numbers of that weight, or of its part, as one row.
@@ -63,20 +86,15 @@ class Product:
     order: int
     matrix: Array
     kind: str
-    operands: list[Array]
+    operands: list[Data]
     results: list[Array]
     bias: str | None
     added: Array | None
 
     @cached_property
-    def data(self) -> Array:
+    def data(self) -> Data:
         """All the data, one below the other."""
-        return self.operands[0] if len(self.operands) == 1 else np.concatenate(self.operands)
-
-    @cached_property
-    def length(self) -> float:
-        """The root mean square of the data."""
-        return size_of(self.data)
+        return self.operands[0] if len(self.operands) == 1 else Data(np.concatenate([own.rows for own in self.operands]))
 
 
 def products(torch: TorchRecord) -> list[Product]:
@@ -100,7 +118,7 @@ def products(torch: TorchRecord) -> list[Product]:
             bias = added.get(use.operation.index, bias)
         key = (use.names[0], matrix.shape[1], matrix.flat[:64].tobytes())
         product = by_key.setdefault(key, Product(use.names[0], use.index, matrix, use.kind, [], [], *bias))
-        product.operands.append(use.operand.matrix(use.given.wide))
+        product.operands.append(Data(use.operand.matrix(use.given.wide)))
         product.results.append(result)
     return list(by_key.values())
 
@@ -116,26 +134,29 @@ def _moved_from(torch: TorchRecord, operation: int, wanted: set[int]) -> int:
     return maker if maker in wanted else operation
 
 
-def align(matrix: Array, whole: Array, sizes: tuple[float, float]) -> Rows | None:
-    """How the rows of a matrix of JAX are rows of torch's; None if they are not. The sizes are the root mean squares."""
-    if whole.shape[1] != matrix.shape[1]:
+def align(given: Data, whole: Data) -> Rows | None:
+    """How the rows of data of JAX are rows of torch's; None if they are not."""
+    if whole.rows.shape[1] != given.rows.shape[1]:
         return None
-    limit = FOUND * max(sizes[1], 1e-30)
-    if whole.shape == matrix.shape and not math.isclose(*sizes, rel_tol=1e-3):
-        return None
-    if whole.shape == matrix.shape and _close(whole, matrix, limit):
-        return Rows(None, None)
-    filled = np.abs(matrix).max(1, initial=0.0) > limit
+    limit = FOUND * max(whole.length, 1e-30)
+    if whole.rows.shape == given.rows.shape:
+        if not math.isclose(given.length, whole.length, rel_tol=1e-3):
+            return None
+        if _close(whole.marks[:, 0], given.marks[:, 0], limit) and _close(whole.rows, given.rows, limit):
+            return Rows(None, None)
+    filled = given.marks[:, 0] > limit
     if not filled.any():
-        return Rows(np.zeros(len(matrix), np.int64), None) if (np.abs(whole).max(1, initial=0.0) <= limit).any() else None
-    rows = np.full(len(matrix), -1, np.int64)
-    rows[filled] = _nearest(_row_marks(matrix[filled]), _row_marks(whole))
-    taken = whole[rows[filled]]
-    if _close(taken, matrix[filled], limit):
+        return Rows(np.zeros(len(filled), np.int64), None) if (whole.marks[:, 0] <= limit).any() else None
+    rows = np.full(len(filled), -1, np.int64)
+    rows[filled] = _nearest(given.marks[filled][:, ::-1], whole.marks[:, ::-1])
+    if not _close(whole.marks[rows[filled], 0], given.marks[filled, 0], limit):
+        return None
+    wanted, taken = given.rows[filled], whole.rows[rows[filled]]
+    if _close(taken, wanted, limit):
         return Rows(rows, None)
-    marks = np.random.default_rng(0).normal(size=(RANDOM_SUMS, len(taken)))
-    inputs = _nearest((marks @ matrix[filled]).T, (marks @ taken).T)
-    if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], matrix[filled], limit):
+    sums = np.random.default_rng(0).normal(size=(RANDOM_SUMS, len(taken)))
+    inputs = _nearest((sums @ wanted).T, (sums @ taken).T)
+    if len(set(inputs.tolist())) == len(inputs) and _close(taken[:, inputs], wanted, limit):
         return Rows(rows, inputs)
     return None
 
@@ -144,8 +165,11 @@ def alike(array: Array, expected: Array) -> bool:
     """Whether two arrays hold the same numbers, in any order."""
     if array.size != expected.size:
         return False
-    numbers, expected_numbers = np.sort(array, axis=None), np.sort(expected, axis=None)
-    return _close(numbers, expected_numbers, FOUND * max(size_of(expected), 1e-30))
+    limit = FOUND * max(size_of(expected), 1e-30)
+    # the largest and the least show most differences, and are found much faster than an order
+    if not all(abs(end(array, initial=0.0) - end(expected, initial=0.0)) <= limit for end in (np.max, np.min)):
+        return False
+    return _close(np.sort(array, axis=None), np.sort(expected, axis=None), limit)
 
 
 def telling(array: Array) -> bool:
@@ -161,11 +185,6 @@ def size_of(array: Array) -> float:
 
 def _close(first: Array, second: Array, limit: float) -> bool:
     return bool((np.abs(first - second) <= limit).all())
-
-
-def _row_marks(matrix: Array) -> Array:
-    """Numbers of a row that do not change if its features change their order."""
-    return np.stack([matrix.sum(1), np.square(matrix).sum(1), np.abs(matrix).max(1, initial=0.0)], axis=1)
 
 
 def _nearest(wanted: Array, among: Array) -> Array:
@@ -187,12 +206,12 @@ def near(view: AxesView, value: Array, among: Sequence[Product]) -> Array | None
     length = size_of(value)
     for product in among:
         for operand in product.operands:
-            if operand.size != value.size or not math.isclose(size_of(operand), length, rel_tol=NEAR):
+            if operand.rows.size != value.size or not math.isclose(operand.length, length, rel_tol=NEAR):
                 continue
             for order in islice(permutations(range(len(view.rows))), MOST_ORDERS):
                 matrix = view.matrix(value, order)
-                if matrix.shape == operand.shape and distance(matrix, operand) < NEAR:
-                    return view.array(operand, order)
+                if matrix.shape == operand.rows.shape and distance(matrix, operand.rows) < NEAR:
+                    return view.array(operand.rows, order)
     return None
 
 
@@ -231,11 +250,7 @@ def convolved(view: AxesView, value: Array, given: Array, made: Sequence[tuple[P
     corrected = None
     for product, torch_columns, jax_columns in made:
         pairs = zip(product.operands, product.results, strict=True)
-        results = [
-            result[:, torch_columns]
-            for operand, result in pairs
-            if align(given, operand, (size_of(given), size_of(operand))) is not None
-        ]
+        results = [result[:, torch_columns] for operand, result in pairs if align(Data(given), operand) is not None]
         matrix = view.matrix(value)
         if len(results) != 1 or alike(matrix[:, jax_columns], results[0]) or len(matrix) != len(results[0]):
             continue

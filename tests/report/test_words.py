@@ -46,6 +46,7 @@ FACTS = [
     (Fact("extra", "gelu", where="the result of v"), "JAX applies gelu more, to the result of v"),
     (Fact("order", jax="transposed", where="linear.weight"), "JAX has linear.weight transposed"),
     (Fact("operand", "the sum", torch="v", jax="k"), "the sum takes k in JAX, v in PyTorch"),
+    (Fact("instead", torch="relu(v)", jax="v"), "JAX takes v there, PyTorch relu(v)"),
     (Fact("ignored", "the sum", torch="mask", jax="1"), "JAX does not use the input mask: the sum takes 1"),
     (Fact("exchange", torch="q", jax="k", where=" in h.0"), "JAX has k and q exchanged in h.0"),
     (Fact("moved", "norm", torch="after it", jax="before the sum"), "JAX applies norm before the sum, PyTorch after it"),

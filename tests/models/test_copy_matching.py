@@ -26,6 +26,18 @@ def test_rows_and_inputs_in_any_order_are_found(rows: Any, inputs: Any) -> None:
     np.testing.assert_array_equal(taken, seen[:, slice(None) if inputs is None else inputs])
 
 
+@pytest.mark.parametrize("centred", [False, True])
+def test_rows_that_a_norm_made_alike_are_found_in_any_order(centred: bool) -> None:
+    rows = RNG.normal(size=(200, 8))
+    rows -= rows.mean(1, keepdims=True) if centred else 0.0
+    rows /= np.sqrt(np.mean(rows**2, axis=1, keepdims=True))
+    order = RNG.permutation(len(rows))
+    found = align(Data(rows[order]), Data(rows))
+    assert found is not None
+    assert found.rows is not None
+    np.testing.assert_array_equal(found.rows, order)
+
+
 def test_other_data_of_the_same_length_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((np, "sort"), (np.random, "default_rng")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("searched"))

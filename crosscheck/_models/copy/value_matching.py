@@ -61,10 +61,13 @@ class Data:
 
     @cached_property
     def marks(self) -> Array:
-        """Three numbers of each row, of which the first is its largest size: another order of features has the same."""
+        """Three numbers of each row, which another order of features does not change: the last is its largest size.
+
+        The first is the sum of the cubes: after a norm, all rows may have the same sum and sum of squares.
+        """
         rows = self.rows
         largest = np.maximum(rows.max(1, initial=0.0), -rows.min(1, initial=0.0))
-        return np.stack([largest, rows.sum(1), np.einsum("ij,ij->i", rows, rows)], axis=1)
+        return np.stack([np.einsum("ij,ij,ij->i", rows, rows, rows), rows.sum(1), largest], axis=1)
 
 
 @dataclass
@@ -142,14 +145,14 @@ def align(given: Data, whole: Data) -> Rows | None:
     if whole.rows.shape == given.rows.shape:
         if not math.isclose(given.length, whole.length, rel_tol=1e-3):
             return None
-        if _close(whole.marks[:, 0], given.marks[:, 0], limit) and _close(whole.rows, given.rows, limit):
+        if _close(whole.marks[:, -1], given.marks[:, -1], limit) and _close(whole.rows, given.rows, limit):
             return Rows(None, None)
-    filled = given.marks[:, 0] > limit
+    filled = given.marks[:, -1] > limit
     if not filled.any():
-        return Rows(np.zeros(len(filled), np.int64), None) if (whole.marks[:, 0] <= limit).any() else None
+        return Rows(np.zeros(len(filled), np.int64), None) if (whole.marks[:, -1] <= limit).any() else None
     rows = np.full(len(filled), -1, np.int64)
-    rows[filled] = _nearest(given.marks[filled][:, ::-1], whole.marks[:, ::-1])
-    if not _close(whole.marks[rows[filled], 0], given.marks[filled, 0], limit):
+    rows[filled] = _nearest(given.marks[filled], whole.marks)
+    if not _close(whole.marks[rows[filled], -1], given.marks[filled, -1], limit):
         return None
     wanted, taken = given.rows[filled], whole.rows[rows[filled]]
     if _close(taken, wanted, limit):

@@ -268,3 +268,27 @@ def test_each_summand_of_a_large_gradient_counts(
     assert [gradient.cause for gradient in in_summands.gradients] == [gradient.cause for gradient in whole.gradients]
     errors = [[gradient.error for gradient in report.gradients] for report in (in_summands, whole)]
     np.testing.assert_allclose(*errors, rtol=1e-6, atol=1e-6 if sparse else 1e-12)  # a sparse one is in float32
+
+
+def test_a_backward_pass_that_raises_leaves_other_gradients_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raising(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x: Any) -> Any:
+            y = self.layer(x) * SCALE
+            if y.requires_grad:
+                y.register_hook(lambda _: 1 / 0)
+            return y * 2.0
+
+    monkeypatch.setattr(SCALE, "grad", torch.tensor(7.0))
+    model = Raising()
+    params = {name: array.detach().numpy() for name, array in model.named_parameters()}
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        return (x @ p["layer.weight"].T + p["layer.bias"]) * 4.0
+
+    report = crosscheck.compare_models(model, port, [np.ones((2, 3), np.float32)], params=params)
+    assert [fault.side for fault in report.faults] == ["torch"]
+    assert SCALE.grad == 7.0

@@ -211,9 +211,11 @@ def _left_as_they_are(results: Sequence[Any], parameters: Mapping[str, Any]) -> 
     others = {variable: variable.grad for variable in reached if id(variable) not in own}
     for variable in others:
         variable.grad = None  # torch adds in place to one that is there
-    yield
-    for variable, gradient in others.items():
-        variable.grad = gradient
+    try:
+        yield
+    finally:
+        for variable, gradient in others.items():
+            variable.grad = gradient
 
 
 def _jax_program(

@@ -61,13 +61,10 @@ class Data:
 
     @cached_property
     def marks(self) -> Array:
-        """Three numbers of each row, which another order of features does not change: the last is its largest size.
-
-        The first is the sum of the cubes: after a norm, all rows may have the same sum and sum of squares.
-        """
+        """Three numbers of each row, which another order of features does not change: the last is its largest size."""
         rows = self.rows
-        largest = np.maximum(rows.max(1, initial=0.0), -rows.min(1, initial=0.0))
-        return np.stack([np.einsum("ij,ij,ij->i", rows, rows, rows), rows.sum(1), largest], axis=1)
+        sizes = np.abs(rows)
+        return np.stack([rows.sum(1), sizes.sum(1), sizes.max(1, initial=0.0)], axis=1)
 
 
 @dataclass
@@ -191,16 +188,20 @@ def _close(first: Array, second: Array, limit: float) -> bool:
 
 
 def _nearest(wanted: Array, among: Array) -> Array:
-    """The nearest row to each row, searched for around the one with the nearest first number."""
-    order = np.argsort(among[:, 0], kind="stable")
-    at = np.searchsorted(among[order, 0], wanted[:, 0])
+    """The nearest row to each row, searched for around those that are nearest in one number.
+
+    One number does not do: after a norm or a softmax, all rows have the same sum, or the same sum of squares.
+    """
     best = np.zeros(len(wanted), np.int64)
     least = np.full(len(wanted), np.inf)
-    for shift in (-2, -1, 0, 1, 2):
-        candidates = order[(at + shift).clip(0, len(order) - 1)]
-        apart = np.abs(among[candidates] - wanted).max(1)
-        better = apart < least
-        best[better], least[better] = candidates[better], apart[better]
+    for numbers, wanted_numbers in zip(among.T, wanted.T, strict=True):
+        order = np.argsort(numbers, kind="stable")
+        at = np.searchsorted(numbers[order], wanted_numbers)
+        for shift in (-2, -1, 0, 1, 2):
+            candidates = order[(at + shift).clip(0, len(order) - 1)]
+            apart = np.abs(among[candidates] - wanted).max(1)
+            better = apart < least
+            best[better], least[better] = candidates[better], apart[better]
     return best
 
 

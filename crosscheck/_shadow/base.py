@@ -75,7 +75,7 @@ class Flushing(Lifted, Protocol):
         """A clean run in which every float result below the smallest normal number of the program's dtype becomes 0."""
 
 
-BLOCK = 2**22
+BLOCK = 2**20
 """The most numbers of a weight that are held in float64 together, where a product may be computed part by part."""
 
 

@@ -1,10 +1,12 @@
-"""The segment of a fault that begins with a weight of many numbers."""
+"""Weights of many numbers, which are not held in float64 as a whole: their products, and the segment of a fault."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 from facts import assert_facts
 from ports import seeded
@@ -43,3 +45,46 @@ def test_a_fault_behind_a_large_table_is_named_and_its_segment_saved() -> None:
     assert report.first is not None
     assert_facts(report.first.facts, Fact("missing", "to multiply with 8"))
     assert len(report.segments) == 1
+
+
+INPUTS, OUTPUTS, GROUPS = 1030, 1313, 3  # more than 2**20 numbers, of which the last block has fewer than the others
+
+
+class Grouped(nn.Module):
+    """One weight for all rows, then one for each group of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(INPUTS, OUTPUTS)
+        self.groups = nn.Parameter(torch.randn(GROUPS, OUTPUTS, INPUTS) / 30)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.first(x))
+        return torch.as_tensor(torch.bmm(x.reshape(GROUPS, -1, OUTPUTS), self.groups))
+
+
+FORMS: dict[str, Callable[[Any, Any], Any]] = {
+    "transposed": lambda w, x: x @ w.T,
+    "at the left": lambda w, x: (w @ x.T).T,
+    "with two axes": lambda w, x: jnp.einsum("ri,bai->rab", x, w.reshape(-1, 13, INPUTS).swapaxes(0, 1)).reshape(len(x), -1),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("turned", [False, True], ids=["", "turned in memory"])
+def test_products_with_a_large_weight_are_computed_in_blocks(form: str, turned: bool) -> None:
+    model = seeded(Grouped())
+    params: dict[str, Any] = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    if turned:
+        params = {name: np.asfortranarray(value) for name, value in params.items()}
+
+    def right(p: dict[str, Any], x: Any) -> Any:
+        x = jnp.tanh(FORMS[form](p["first.weight"], x) + p["first.bias"])
+        return jnp.einsum("gro,goi->gri", x.reshape(GROUPS, -1, OUTPUTS), p["groups"])
+
+    def wrong(p: dict[str, Any], x: Any) -> Any:
+        return right(p, x).at[..., -1].multiply(1.001)
+
+    x = np.random.default_rng(0).standard_normal((3 * GROUPS, INPUTS)).astype(np.float32)
+    assert compare_models(model, right, [x], params=params, order=1).passed
+    assert not compare_models(model, wrong, [x], params=params).passed

@@ -82,14 +82,12 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     def drifting(draw: int) -> Forced:
         return forcing.free(wide=True, noise=Noise(seed * 1000 + draw, unit), against=free_wide)
 
-    with forcing.side_by_side():
-        truth = forcing.replaced(located.left, setup, Measuring(values=True, in_parts=False))
-        against = Measuring(against=truth, in_parts=False)
-        free_wide = None if equal else forcing.free(wide=True, values=True)
-        noisy, drifted = moved(0, None), drifting(0)
-    with forcing.side_by_side():
-        jax = forcing.replaced(located.left, ForcedRun(wide=False, keep=bool(located.faults)), against)
-        free = forcing.free(wide=False)
+    truth = forcing.replaced(located.left, setup, Measuring(values=True, in_parts=False))
+    against = Measuring(against=truth, in_parts=False)
+    free_wide = None if equal else forcing.free(wide=True, values=True)
+    jax = forcing.replaced(located.left, ForcedRun(wide=False, keep=bool(located.faults)), against)
+    free = forcing.free(wide=False)
+    noisy, drifted = moved(0, None), drifting(0)
     # rounding may change an integer, such as the index of the largest of two nearly equal numbers
     floats = {number for number in truth.errors if forcing.landmarks[number].expected.wide.dtype == np.float64}
     judged = sorted(floats - wrong)
@@ -101,9 +99,8 @@ def accuracy(forcing: Forcing, located: Forced, precision: int, seed: int) -> tu
     beyond, drifts = set[int](), False
     for draw in range(DRAWS if forcing.mends else DRAWS_IN_DOUBT):
         if draw:
-            with forcing.side_by_side():
-                noisy = moved(draw, None if forcing.mends else beyond) if beyond or forcing.mends else Forced()
-                drifted = drifting(draw) if drifts else Forced()
+            noisy = moved(draw, None if forcing.mends else beyond) if beyond or forcing.mends else Forced()
+            drifted = drifting(draw) if drifts else Forced()
         for number, error in noisy.errors.items():
             spread[number], least_spread[number] = max(spread[number], error), min(least_spread[number], error)
         for number, error in drifted.errors.items():

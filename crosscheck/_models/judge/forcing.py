@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,7 +25,6 @@ from crosscheck._models.run.interpreter import (
     Schedule,
     Seen,
     Watch,
-    run_side_by_side,
 )
 from crosscheck._models.run.kept_runs import KeptRuns
 from crosscheck._models.values.distances import distance, distances
@@ -96,14 +94,6 @@ def _order_of(order: list[int] | None) -> tuple[int, ...] | None:
     return None if order is None else tuple(order)
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A run that was not begun, and the looks at its landmarks that JAX has passed."""
-
-    run: ModelRun
-    looks: deque[Callable[[], bool]]
-
-
 class Forcing:
     """Runs of a model of JAX with values of a model of torch."""
 
@@ -133,27 +123,9 @@ class Forcing:
             {landmark.step for landmark in landmarks if (landmark.place < 0) == result} for result in (False, True)
         )
         self._stretches = repeated(flat, before, after)
-        self._waiting: list[_Waiting] | None = None
         self._unfit = self._swapped = False
         """Whether some values do not show the order of their rows, and whether two axes of theirs are then swapped."""
         self._seen_orders: dict[tuple[str, tuple[int, ...]], tuple[int, ...] | None] = {}
-
-    @contextmanager
-    def side_by_side(self) -> Iterator[None]:
-        """The runs that are asked for inside go on together when it ends; their results are empty until then.
-
-        All are in float64, or all in the dtype. So a weight is widened once for all of them. Where a file keeps runs, each
-        ends by itself, and is kept at once.
-        """
-        if self.kept is not None:
-            yield
-            return
-        self._waiting = []
-        try:
-            yield
-            self._end(self._waiting)
-        finally:
-            self._waiting = None
 
     def free(self, *, wide: bool, noise: Noise | None = None, values: bool = False, against: Forced | None = None) -> Forced:
         """A run without replacements: the errors that have accumulated at each landmark, relative to all numbers there."""
@@ -236,15 +208,13 @@ class Forcing:
         judged = self._every if setup.only is None else frozenset(setup.only)
         given, needed = (self._every, None) if setup.only is None else self._needed(judged, put or frozenset())
         forced = Forced()
-        first = not self._waiting  # of runs side by side, the first says where they are
         later: deque[Callable[[], bool]] = deque()
         operands: dict[int, dict[int, Seen]] = {}
         results: dict[int, Seen] = {}
 
         def callback(number: int, landmark: Landmark) -> Seen:
             def call(run: ModelRun, value: Any) -> Any:
-                if first:
-                    self.progress(f"JAX {how}: {landmark.path}")
+                self.progress(f"JAX {how}: {landmark.path}")
                 expected = landmark.expected.narrow if narrow_values or not wide else landmark.expected.wide
                 order = self._order(number, value, expected)
 
@@ -295,22 +265,10 @@ class Forcing:
             ),
         )
         forced.run = run if setup.keep else None
-        if self._waiting is None:
-            self._end([_Waiting(run, later)])
-        else:
-            self._waiting.append(_Waiting(run, later))
+        run(self.weights, self.inputs)
+        while later:
+            later.popleft()()
         return forced
-
-    def _end(self, waiting: Sequence[_Waiting]) -> None:
-        """Run what waits to be run, and look at the last landmarks."""
-        runs = [each.run for each in waiting]
-        if len(runs) == 1:
-            runs[0](self.weights, self.inputs)
-        else:
-            run_side_by_side(runs, self.weights, self.inputs)
-        for each in waiting:
-            while each.looks:
-                each.looks.popleft()()
 
     def _needed(self, only: frozenset[int], put: frozenset[int]) -> tuple[set[int], set[int]]:
         """The landmarks at which values are judged or replaced, and the steps that run, if only some are judged."""

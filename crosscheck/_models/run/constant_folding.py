@@ -16,17 +16,14 @@ from jax import lax
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import JaxProgramFlat
-from crosscheck._models.run.blocks import widened
 from crosscheck._models.run.interpreter import Widened
 from crosscheck._models.run.places import is_moved, without_inputs
 from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import DATA, WEIGHT
 from crosscheck._shadow.base import BLOCK
+from crosscheck._shadow.jax.stored import LARGE, stored
 from crosscheck._shadow.jax_equations import wide_of
 from crosscheck._shadow.jax_numpy import moved as moved_by_numpy
-
-LARGE = 2**16
-"""NumPy widens arrays of up to so many numbers."""
 
 
 class Fixed:
@@ -113,8 +110,11 @@ class _FixedValues(Widened):
         if held.size <= LARGE:
             return held.astype(dtype, copy=False)
         with jax.enable_x64(True):  # whoever asks for it: else JAX would give float32
-            # JAX would copy the view of one number twice
-            return lax.broadcast(held.flat[0], held.shape) if is_filled else widened(held, dtype)
+            if is_filled:
+                return lax.broadcast(held.flat[0], held.shape)  # JAX would copy the view of one number twice
+            if (weight := stored(held)) is None:
+                return lax.convert_element_type(held, dtype)
+            return weight.held() if held.dtype == dtype else weight.whole()
 
     def as_held(self, number: int) -> Any:
         """A value as it is held: what is only moved from a weight is in the weight's dtype."""

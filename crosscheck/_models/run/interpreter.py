@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any
 
@@ -18,13 +17,13 @@ from jax.extend.core import Literal
 
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
-from crosscheck._models.run.blocks import in_blocks, large_operands
 from crosscheck._models.run.compiling import Stretch
-from crosscheck._models.run.step_arithmetic import Arithmetic, as_it_is
+from crosscheck._models.run.step_arithmetic import Arithmetic
 from crosscheck._models.values.spilled import Spilled
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax.noise import QUIET
+from crosscheck._shadow.jax.stored import LARGE, Stored, stored
 from crosscheck._shadow.jax_equations import wide_of
 
 Seen = Callable[["ModelRun", Any], Any]
@@ -83,27 +82,15 @@ class Widened(Mapping[int, Any]):
         """A value as it is held."""
 
 
-LARGE = 2**16
-"""Of more numbers than these, a value that no later step needs may leave memory."""
-
-
 class _RunValues(dict[int, Any]):
     """Values by number. Those that are known are asked for at each access, as they may be made anew for it."""
 
     def __init__(self, known: Mapping[int, Any]) -> None:
         super().__init__()
         self._known, self._spilled = known, Spilled()
-        self.shared: dict[int, Any] | None = None
-        """What is known, as several runs need it at their next step."""
 
     def __missing__(self, number: int) -> Any:
-        if number in self._spilled:
-            return self._spilled[number]
-        if self.shared is None:
-            return self._known[number]
-        if number not in self.shared:
-            self.shared[number] = self._known[number]
-        return self.shared[number]
+        return self._spilled[number] if number in self._spilled else self._known[number]
 
     def __contains__(self, number: object) -> bool:
         return super().__contains__(number) or number in self._spilled or number in self._known
@@ -114,7 +101,7 @@ class _RunValues(dict[int, Any]):
         yield from ((number, self[number]) for number in self._spilled if not super(_RunValues, self).__contains__(number))
 
     def spill(self, number: int) -> None:
-        """Keep a large value where it takes no memory, if there are many of them."""
+        """Keep a large value, which no later step needs, where it takes no memory, if there are many of them."""
         value = dict.get(self, number)
         if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.size > LARGE:
             self._spilled[number] = np.asarray(self.pop(number))
@@ -125,11 +112,11 @@ class _RunValues(dict[int, Any]):
             return self[number]
         return default
 
-    def as_held(self, number: int) -> Any:
-        """The value; a weight that is known in its own dtype, if the run is in float64 too."""
-        if isinstance(self._known, Widened) and not super().__contains__(number) and number not in self._spilled:
-            return self._known.as_held(number)
-        return self[number]
+    def stored(self, number: int) -> Stored | None:
+        """A large weight that is known, as it is held; None of any other value."""
+        if not isinstance(self._known, Widened) or super().__contains__(number) or number in self._spilled:
+            return None
+        return stored(self._known.as_held(number)) if number in self._known else None
 
 
 class ModelRun:
@@ -249,35 +236,24 @@ class ModelRun:
 
     def _step(self, step: Step) -> None:
         self._before(step)
-        made = self._of_large(step) if self.wide else None
-        if made is None:
-            given = [self.read(operand) for operand in step.inputs]
-            for place in self._perturbation.rounded.get(step.operation.index, ()):
-                given[place] = _as_held(given[place], self.flat.dtype)
-            made = self.results(step, given)
+        rounded = self._perturbation.rounded.get(step.operation.index, ())
+        given = [
+            _as_held(self.read(operand), self.flat.dtype) if place in rounded else self._operand(operand)
+            for place, operand in enumerate(step.inputs)
+        ]
+        made = self.results(step, given)
         self._undo()
         self.values.update(zip(step.outputs, made, strict=True))
         self._after(step)
 
-    def _of_large(self, step: Step) -> Sequence[Any] | None:
-        """The results of a step that needs few numbers of a weight at once; None of another step.
-
-        A table or the weight of logits is as large as many layers: it is not held in float64 as a whole.
-        """
-        for place in large_operands(step):
-            held = self.values.as_held(step.inputs[place])
-            if held.dtype == wide_of(held.dtype):
-                continue
-            others = [None if k == place else self.read(operand) for k, operand in enumerate(step.inputs)]
-            if step.operation.name == "gather":
-                results = as_it_is(step, [held, *others[1:]])  # not as an array of JAX, which would be a copy
-                return [lax.convert_element_type(result, wide_of(result.dtype)) for result in results]
-            return in_blocks(step, place, held, others, self.results)
-        return None
+    def _operand(self, operand: Any) -> Any:
+        """An operand of a step: a large weight as it is held."""
+        weight = self.values.stored(operand) if isinstance(operand, int) else None
+        return self.read(operand) if weight is None else weight
 
     def _together(self, stretch: Stretch) -> None:
         self._before(stretch.steps[0])
-        self.values.update(stretch.run(self.values.__getitem__, self._perturbation.noise))
+        self.values.update(stretch.run(self._operand, self._perturbation.noise))
         self._after(stretch.steps[-1])
 
     def _before(self, step: Step) -> None:
@@ -343,16 +319,6 @@ class ModelRun:
         if self._undone and number in self.values:
             self._before_step.setdefault(number, self.values[number])
         self.values[number] = value
-
-
-def run_side_by_side(runs: Sequence[ModelRun], weights: Sequence[Array], inputs: Sequence[Array]) -> None:
-    """Run all of them step by step; all are in float64, or all in the dtype. A weight is widened once for all of them."""
-    shared: dict[int, Any] = {}
-    for run in runs:
-        run.values.shared = shared
-    with on_the_cpu(wide=any(run.wide or run.flat.dtype == "float64" for run in runs)):
-        for _ in zip_longest(*(run.steps(weights, inputs) for run in runs)):
-            shared.clear()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ this one compiled program. So a clean run is the noisy program with a unit of ze
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor, tracing
 from crosscheck._shadow.jax.noise import QUIET, compiled, disturb, disturb_and_flush, mixed, seed_of
 from crosscheck._shadow.jax.operations import BITWISE, EXACT, OPAQUE, ROUNDED
+from crosscheck._shadow.jax.stored import Stored, product
 from crosscheck._shadow.jax.traced import exact_constants, traced
 from crosscheck._shadow.jax_equations import (
     FORMATS,
@@ -181,7 +183,9 @@ class Interpreter:
         if name in SUMS:
             width = reduction_factor(SUMS[name](equation)) * self.share(getattr(equation.invars[0].aval, "dtype", None))
             noisy = [self._noisy(value, width) for value in values]
-            return self._finish(equation, rebuild(equation, noisy), reduction_factor(SUMS[name](equation)))
+            by_parts = any(isinstance(value, Stored) for value in noisy)
+            results = [product(equation.params, noisy)] if by_parts else rebuild(equation, noisy)
+            return self._finish(equation, results, reduction_factor(SUMS[name](equation)))
         if name in OPAQUE:
             # backward stable: their rounding is like a rounding of their operands
             self.opaque.add(name)
@@ -233,6 +237,8 @@ class Interpreter:
         self.elements += value.size * self._trips
         self.roundings += 1
         key, unit = self._seed ^ np.uint64(mixed(self._numbered)), self._unit * width
+        if isinstance(value, Stored):
+            return replace(value, key=key, unit=unit)
         function, limit = (disturb, ()) if tiny == 0 else (disturb_and_flush, (self._flush * tiny,))
         xp, given = namespace((value, key, unit, *limit))
         if xp is np:

@@ -37,11 +37,14 @@ def compiled(function: Callable[..., Any], shape: tuple[int, ...]) -> Callable[.
     return jax.jit(partial(function, jnp))
 
 
-def disturb(xp: Any, x: Any, key: Any, unit: Any) -> Any:
-    """x times ``1 + unit r``, where r in [-1, 1] is a hash of the bits, the index and the key; ``xp`` is numpy or JAX's."""
+def disturb(xp: Any, x: Any, key: Any, unit: Any, first: Any = 0) -> Any:
+    """x times ``1 + unit r``, where r in [-1, 1] is a hash of the bits, the index and the key; ``xp`` is numpy or JAX's.
+
+    Indices are counted from ``first``.
+    """
     z = x.view(np.uint64)
     if x.size > 1:
-        z = z + xp.arange(x.size, dtype=np.uint64).reshape(x.shape) * np.uint64(_GOLDEN)
+        z = z + (xp.arange(x.size, dtype=np.uint64) + xp.uint64(first)).reshape(x.shape) * np.uint64(_GOLDEN)
     z = z ^ key
     z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)

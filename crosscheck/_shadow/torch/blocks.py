@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from crosscheck._shadow.base import parts
 from crosscheck._shadow.torch.operations import OperationTraits
+from crosscheck._shadow.torch.shadows import copied_to_float64
 
 _PRODUCTS = frozenset(["mm", "addmm"])
 
@@ -24,4 +23,4 @@ def _blocks(others: list[Any], weight: Any, ranges: list[slice]) -> Iterator[lis
     *added, left = others
     for part in ranges:
         beside = [term if term.shape[-1] == 1 else term[..., part] for term in added]
-        yield [*beside, left, weight[:, part].to(torch.float64)]
+        yield [*beside, left, copied_to_float64(weight[:, part])]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -12,6 +13,17 @@ _COST = 2**10
 """To look at one shadow takes as long as so many numbers take memory worth freeing."""
 _OF_PARAMETERS = 2**24
 """The most numbers in the shadows of parameters: the shadows used least recently are dropped, and made again when needed."""
+_OF_NUMPY = (torch.float16, torch.float32, torch.float64)
+
+
+def copied_to_float64(tensor: Any) -> Any:
+    """A copy of a real tensor in float64, laid out alike.
+
+    NumPy gets the memory of a large array in large pages, and so makes the copy in a fraction of torch's CPU time.
+    """
+    if tensor.device.type != "cpu" or tensor.dtype not in _OF_NUMPY:
+        return tensor.to(torch.float64, copy=True)
+    return torch.from_numpy(tensor.detach().numpy().astype(np.float64))
 
 
 class Shadows:
@@ -51,7 +63,7 @@ class Shadows:
         else:
             if tensor._is_zerotensor():
                 return torch.zeros(tensor.shape, dtype=WIDE[tensor.dtype])
-            flat = torch.empty(0, dtype=REAL[tensor.dtype], device=tensor.device).set_(storage).to(torch.float64, copy=True)
+            flat = copied_to_float64(torch.empty(0, dtype=REAL[tensor.dtype], device=tensor.device).set_(storage))
             if known and known[1] is REAL[tensor.dtype]:  # the storage was resized
                 flat[: known[2].numel()] = known[2][:size]
             self._keep(tensor, flat)

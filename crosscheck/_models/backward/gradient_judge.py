@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,13 +31,15 @@ class _Gathered:
     """What JAX has for one parameter of torch.
 
     Attributes:
-        summands: Gradients by all numbers of the parameter, which are to be added up.
+        summands: Gradients that are to be added up.
+        whole: Whether one of them is by all numbers of the parameter.
         numbers: Gradients by some of its numbers, added up: JAX may hold a number several times.
         spread: How far rounding may move them.
         known: The numbers that JAX holds; None for all.
     """
 
     summands: list[Stored] = field(default_factory=list)
+    whole: bool = False
     numbers: Array | None = None
     spread: float = 0.0
     known: BoolArray | None = None
@@ -83,6 +85,8 @@ class GradientJudge:
         """The parameters that torch applies several times, as it does a tied table."""
         self._others = 0
         """The most numbers that are not torch's in an array of JAX that has a gradient."""
+        self._awaited = set[str]()
+        """The parameters whose gradients torch has yet to give."""
 
     def _owners(self, leaf: str) -> list[str]:
         """The parameters of torch whose numbers an array of JAX holds; one of a sum twice, if both summands are its."""
@@ -118,8 +122,9 @@ class GradientJudge:
         """Take the gradients by numbers of a parameter, at these places of it, or by all of them."""
         there = self._gathered[owner]
         if places is ...:
-            keep = self._store.hold if self._left[owner] == 1 else self._store.put  # the last one is not kept for long
-            there.summands.append(keep(gradient))
+            is_last = self._left[owner] == 1 and owner not in self._awaited  # it is not kept for long
+            there.summands.append(self._store.hold(gradient) if is_last else self._store.put(gradient))
+            there.whole = True
         else:
             size = int(np.prod(self._places.shapes[owner], dtype=np.int64))
             if there.numbers is None or there.known is None:
@@ -128,11 +133,43 @@ class GradientJudge:
             there.known[places] = True
         there.spread += 0.0 if noisy is None else allowance * _furthest(gradient, noisy)
         self._left[owner] -= 1
-        if not self._left[owner]:
-            self._judge(owner, self._gathered.pop(owner))
+        self._judge_if_whole(owner)
+
+    def _judge_if_whole(self, name: str) -> None:
+        """Judge the gradient by a parameter if both sides have it; keep JAX's if torch's is yet to come."""
+        if name not in self._gathered or self._left[name]:
+            return
+        there, is_awaited = self._gathered[name], name in self._awaited
+        if there.numbers is not None and there.known is not None:
+            there.summands.append(self._store.put(there.numbers) if is_awaited else self._store.hold(there.numbers))
+            there.numbers, there.known = None, None if there.whole or there.known.all() else there.known
+        if not is_awaited:
+            self._judge(name, self._gathered.pop(name))
+
+    def in_step(self, gradients: Iterator[tuple[int, Array]]) -> Callable[[str], bool]:
+        """Judge while torch's backward pass runs: take ``gradients``, those of JAX, as far as they are needed.
+
+        Returns:
+            A function to be called when torch's gradient by a parameter is there, with its name. It judges that, and says
+            whether it is the first: it is False if torch adds to one that was judged.
+        """
+        self._awaited = set(self._names)
+
+        def given(name: str) -> bool:
+            is_first = name in self._awaited
+            self._awaited.discard(name)
+            while self._left.get(name) and (following := next(gradients, None)) is not None:
+                self.add(*following)
+            self._judge_if_whole(name)
+            return is_first
+
+        return given
 
     def judged(self, gradients: Iterable[tuple[int, Array]]) -> list[Gradient]:
-        """Take all of JAX's gradients, and judge those by every parameter."""
+        """Take all of JAX's gradients, or the last ones, and judge those by every parameter."""
+        self._awaited.clear()
+        for name in list(self._gathered):
+            self._judge_if_whole(name)
         for number, gradient in gradients:
             self.add(number, gradient)
         return self.gradients()
@@ -161,12 +198,11 @@ class GradientJudge:
     def _judge(self, name: str, there: _Gathered) -> None:
         if name not in self._names:  # a buffer, or a parameter that is not trained
             return
-        known = None if there.summands else there.known
-        judged = self._compared(name, there, known)
+        judged = self._compared(name, there, there.known)
         padding = self._padding(name) if judged.cause else None
         if padding is not None and self._torch_gradients[name]:
-            beside = np.ones(self._places.shapes[name], bool) if known is None else known.reshape(self._places.shapes[name])
-            beside = beside.copy()
+            shape = self._places.shapes[name]
+            beside = np.ones(shape, bool) if there.known is None else there.known.reshape(shape).copy()
             beside[padding] = False
             if self._compared(name, there, beside.reshape(-1)).cause is None:
                 why = Worded(f"PyTorch gives row {padding} of {name} no gradient, by padding_idx", "padding", padding, name)
@@ -181,8 +217,6 @@ class GradientJudge:
             part = slice(start, min(start + BLOCK, size))
             of_torch = _sum(self._torch_gradients[name], part)
             of_jax = _sum(there.summands, part)
-            if there.numbers is not None:
-                of_jax = of_jax + there.numbers[part]
             chosen = ... if known is None else known[part]
             apart.add(of_jax[chosen], of_torch[chosen])
         return _judged(name, apart, size, there.spread, self._holders[name])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,9 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 from jax.extend.core import ClosedJaxpr
-from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._allocator import trim
 from crosscheck._arithmetic.formats import FORMATS
@@ -22,19 +19,19 @@ from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.backward.exchanges import CLOSE, evaluated, exchanged
 from crosscheck._models.backward.gradient_judge import GradientJudge, larger
 from crosscheck._models.backward.stops import stopped
-from crosscheck._models.backward.summands import backward_steps, in_summands, take_summands
+from crosscheck._models.backward.summands import in_summands
+from crosscheck._models.backward.torch_backward import Begin, TorchBackward
 from crosscheck._models.cut.landmarks import axes_of
 from crosscheck._models.judge.tolerances import allowed
 from crosscheck._models.pair.weights import Accounted
 from crosscheck._models.record import jax_recording
 from crosscheck._models.record.jax_models import JaxModel
-from crosscheck._models.record.torch_recording import TorchRecord, widened
+from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.report.records import Gradient
 from crosscheck._models.run.constant_folding import Fixed
 from crosscheck._models.run.interpreter import ModelRun, Perturbation, on_the_cpu
-from crosscheck._models.values.spilled import Spilled, Store, Stored
+from crosscheck._models.values.spilled import Spilled
 from crosscheck._shadow.base import Noise, UntraceableError
-from crosscheck._shadow.torch.lift import TorchLifted
 
 DRAWS = 2
 """The most draws of noise that show how far rounding moves a gradient."""
@@ -89,21 +86,22 @@ def gradients(
     """
     rng = np.random.default_rng((seed, 7))
     cotangents: list[Array] = [np.asarray(rng.standard_normal(record.results[k].wide.shape)) for k in floats]
-    try:
-        torch_gradients, rounded = _of_torch(program, cotangents, floats)
-    except Exception as error:
-        raise BackwardError("torch") from error
-    trim()
     dtype = program.inputs.fmt.name
+    of_torch = TorchBackward(program, cotangents, floats)
     try:
         backward = _JaxBackward(model, jax_leaves, cotangents, floats, dtype, loose)
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
-    judging = partial(GradientJudge, program.function, record, model, accounted, torch_gradients)
+    judging = partial(GradientJudge, program.function, record, model, accounted, of_torch.gradients)
     of_backward = partial(judging, backward.positions)
+    judged = _in_step(of_torch, backward, of_backward)
+    if judged is not None and not any(gradient.cause for gradient in judged):
+        return judged
+    _run(of_torch)  # what follows needs all of torch's gradients
     with on_the_cpu(wide=True):
         judged = of_backward().judged(backward.run())
-        judged = _under_noise(backward, of_backward, judged, seed, 2.0**-program.inputs.fmt.precision, rounded=rounded)
+        unit = 2.0**-program.inputs.fmt.precision
+        judged = _under_noise(backward, of_backward, judged, seed, unit, rounded=of_torch.rounded)
     if not any(gradient.cause for gradient in judged):
         return judged
 
@@ -126,6 +124,45 @@ def gradients(
         mistake = exchanged(shared, wrong)
         words = words if mistake is None else mistake.words
     return [replace(gradient, explanation=words) if words and gradient.cause else gradient for gradient in judged]
+
+
+def _in_step(of_torch: TorchBackward, backward: _JaxBackward, judging: Callable[[], GradientJudge]) -> list[Gradient] | None:
+    """The gradients, each judged as soon as both sides have it, so that few are there at once.
+
+    None if torch gives one in several parts, of which the first was judged alone.
+    """
+    judge, run = judging(), backward.run()
+    whole = True
+
+    def begin() -> Callable[[str], None]:
+        nonlocal judge, run, whole
+        judge, run, whole = judging(), backward.run(), True
+        judge_next = judge.in_step(run)
+
+        def given(name: str) -> None:
+            nonlocal whole
+            try:
+                with on_the_cpu(wide=True):
+                    whole &= judge_next(name)
+            except Exception as error:
+                raise BackwardError("jax") from error
+
+        return given
+
+    _run(of_torch, begin)
+    with on_the_cpu(wide=True):
+        judged = judge.judged(run)
+    return judged if whole else None
+
+
+def _run(of_torch: TorchBackward, begin: Begin | None = None) -> None:
+    try:
+        of_torch.run(begin)
+    except BackwardError:
+        raise
+    except Exception as error:
+        raise BackwardError("torch") from error
+    trim()
 
 
 def _under_noise(
@@ -157,65 +194,6 @@ def _under_noise(
                     clear[number] = gradient
             judged = [larger(*pair) for pair in zip(judged, judge.gradients(), strict=True)]
     return judged
-
-
-def _of_torch(
-    program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]
-) -> tuple[dict[str, list[Stored]], bool]:
-    """The gradients by name, as arrays to be added up, and whether something in torch was rounded to the dtype."""
-    parameters = {name: parameter for name, parameter in program.function.named_parameters() if parameter.requires_grad}
-    stored: dict[str, list[Stored]] = {name: [] for name in parameters}
-    store, sparse = Store(), set[str]()
-
-    def take(name: str, gradient: Any) -> None:
-        """Take a gradient as soon as it is there, so that torch holds one at a time."""
-        with _disable_current_modes(), torch.no_grad():
-            if gradient.layout is not torch.strided:
-                sparse.add(name)  # it has no shadow in float64
-                gradient = gradient.to_dense()
-            stored[name].append(store.put(lifted.wide(gradient)))
-
-    def take_sum(name: str, parameter: Any) -> None:
-        if parameter.grad is not None:  # it is None where all summands were taken
-            take(name, parameter.grad)
-            parameter.grad = None
-
-    def run(*leaves: Any) -> list[Any]:
-        for summands in stored.values():  # it runs again where an operation needs numbers that were left out
-            summands.clear()
-        with torch.enable_grad():
-            results = program.values([leaf.detach() for leaf in leaves[: len(program.inputs.leaves)]])
-            along = zip(floats, leaves[len(program.inputs.leaves) :], strict=True)
-            chosen = [(results[k], cotangent) for k, cotangent in along if results[k].requires_grad]
-            if chosen and parameters:
-                take_summands([result for result, _ in chosen], parameters, take)
-                with _left_as_they_are([result for result, _ in chosen], parameters):
-                    torch.autograd.backward(*zip(*chosen, strict=True))
-        return []
-
-    lifted = TorchLifted(run, program.inputs.fmt.name)
-    lifted.alone = True
-    lifted.parameters = [parameter.detach() for parameter in program.function.parameters()]
-    with ExitStack() as hooks, torch.enable_grad():
-        for name, parameter in parameters.items():
-            hooks.callback(parameter.register_post_accumulate_grad_hook(partial(take_sum, name)).remove)
-        lifted.run([*map(widened, program.inputs.leaves), *cotangents])
-    return stored, bool(lifted.met.opaque or sparse)
-
-
-@contextmanager
-def _left_as_they_are(results: Sequence[Any], parameters: Mapping[str, Any]) -> Iterator[None]:
-    """Keep the gradients of tensors that are no parameters; a reentrant checkpoint forbids a choice of what gets one."""
-    own = set(map(id, parameters.values()))
-    reached = [node.variable for node in backward_steps(results) if hasattr(node, "variable")]
-    others = {variable: variable.grad for variable in reached if id(variable) not in own}
-    for variable in others:
-        variable.grad = None  # torch adds in place to one that is there
-    try:
-        yield
-    finally:
-        for variable, gradient in others.items():
-            variable.grad = gradient
 
 
 def _jax_program(

@@ -20,16 +20,22 @@ ADD = "add_any"
 """The operation by which JAX adds up gradients."""
 
 
-def take_summands(results: Sequence[Any], parameters: Mapping[str, Any], take: Callable[[str, Any], None]) -> None:
+def take_summands(results: Sequence[Any], parameters: Mapping[str, Any], take: Callable[[str, Any], None]) -> Counter[str]:
     """Let torch's backward pass give each summand of the gradient by a large parameter to ``take``, with its name.
 
     The parameter gets no gradient from these. Where torch computes one in another way, as in a checkpoint, it does.
+
+    Returns:
+        How many summands of each there will be, as far as torch has not left one out as 0.
     """
+    expected = Counter[str]()
     large = {id(parameter): name for name, parameter in parameters.items() if parameter.numel() > LARGE}
     for node in backward_steps(results):
         names = {k: large.get(id(getattr(other, "variable", None)), "") for k, (other, _) in enumerate(node.next_functions)}
         if any(names.values()):
             node.register_hook(partial(_taken, names, take))
+            expected.update(filter(None, names.values()))
+    return expected
 
 
 def backward_steps(results: Sequence[Any]) -> Iterator[Any]:

@@ -45,7 +45,8 @@ class Stored:
     def part(self, start: int, stop: int) -> Array:
         """Some of its numbers, one after the other."""
         if self.array is not None:
-            return self.array.flat[start:stop]
+            # a view, where NumPy has one
+            return (self.array.reshape(-1) if self.array.flags.c_contiguous else self.array.flat)[start:stop]
         self.store.file.seek(self.start + start * self.dtype.itemsize)
         return np.fromfile(self.store.file, self.dtype, min(stop, self.size) - start)
 

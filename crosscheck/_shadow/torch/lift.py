@@ -363,7 +363,7 @@ class TorchLifted:
             if given.dtype == torch.float64:
                 shadows.put(tensors[-1], given)
         with ExitStack() as stack:
-            self.wide = lambda tensor: _array(shadows.of(tensor))
+            self.wide = shadows.array
             stack.callback(setattr, self, "wide", to_array)  # else the shadows would live as long as this object
             stack.enter_context(in_pieces())
             if sum(tensor.numel() for tensor in (*tensors, *self.parameters)) <= _ONE_THREAD:
@@ -375,7 +375,7 @@ class TorchLifted:
         self.draws = lifting.draws
         with torch.no_grad():
             arrays = [
-                _array(shadows.of(result.detach())) if isinstance(result, torch.Tensor) else np.asarray(result)
+                shadows.array(result.detach()) if isinstance(result, torch.Tensor) else np.asarray(result)
                 for result in results
             ]
         return arrays, lifting.lacks
@@ -391,10 +391,3 @@ def _holds(dtype: Any, other: Any) -> bool:
     """Whether a dtype has every value of another."""
     limits, other_limits = torch.finfo(dtype), torch.finfo(other)
     return bool(limits.eps <= other_limits.eps and limits.max >= other_limits.max)
-
-
-def _array(tensor: Any) -> Array:
-    """A result as an array, which is copied if it is a part of something larger."""
-    array = tensor.resolve_conj().resolve_neg().cpu().numpy()
-    alone = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == array.nbytes
-    return np.asarray(array if alone else np.array(array))

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from crosscheck._shadow.base import Array
 from crosscheck._shadow.torch.operations import REAL, WIDE, storage_of
 
 _COST = 2**10
@@ -23,7 +24,8 @@ def copied_to_float64(tensor: Any) -> Any:
     """
     if tensor.device.type != "cpu" or tensor.dtype not in _OF_NUMPY:
         return tensor.to(torch.float64, copy=True)
-    return torch.from_numpy(tensor.detach().numpy().astype(np.float64))
+    with np.errstate(invalid="ignore"):  # memory that holds no numbers yet may have any bits
+        return torch.from_numpy(tensor.detach().numpy().astype(np.float64))
 
 
 class Shadows:
@@ -76,6 +78,17 @@ class Shadows:
             wide = wide.conj()
         return torch._neg_view(wide) if tensor.is_neg() else wide
 
+    def array(self, tensor: Any) -> Array:
+        """The numbers of a tensor in float64, which are copied if they are a part of something larger.
+
+        They may be many, as those of other tensors that were asked for before, and are no more.
+        """
+        self.drop_freed()
+        wide = self.of(tensor).resolve_conj().resolve_neg().cpu()
+        array = np.asarray(wide.numpy())
+        alone = wide.is_contiguous() and wide.untyped_storage().nbytes() == array.nbytes
+        return array if alone else np.array(array)
+
     def put(self, tensor: Any, wide: Any) -> None:
         """Make ``wide``, to which nothing else may write, the shadow of a tensor that shares its storage with no other."""
         if tensor.layout is not torch.strided or tensor._is_zerotensor():
@@ -115,6 +128,10 @@ class Shadows:
         self._flat[storage._cdata] = (StorageWeakRef(storage), REAL[tensor.dtype], flat)
         self._held += _COST + flat.numel()
         if self._held > self._limit:
-            self._flat = {key: kept for key, kept in self._flat.items() if not kept[0].expired()}
-            self._held = sum(_COST + kept[2].numel() for kept in self._flat.values())
-            self._limit = self._held + _COST * max(256, len(self._flat))
+            self.drop_freed()
+
+    def drop_freed(self) -> None:
+        """Drop the shadows of freed storages."""
+        self._flat = {key: kept for key, kept in self._flat.items() if not kept[0].expired()}
+        self._held = sum(_COST + kept[2].numel() for kept in self._flat.values())
+        self._limit = self._held + _COST * max(256, len(self._flat))

@@ -64,7 +64,7 @@ class Stretch:
     def run(self, value: Callable[[int], Any], noise: Noise | None) -> Iterator[tuple[int, Any]]:
         """The values that it makes, by number; its noise is independent of that of other stretches.
 
-        ``value`` gives those that it needs, floats in float64, or as `Stored` weights.
+        ``value`` gives those that it needs, floats in float64, or as `LargeWeight` weights.
         """
         assert self.functions is not None
         seed = seed_of(noise or QUIET, self.steps[0].operation.index)

@@ -21,7 +21,7 @@ from crosscheck._models.run.places import is_moved, without_inputs
 from crosscheck._models.run.step_arithmetic import as_it_is
 from crosscheck._models.values.uses import DATA, WEIGHT
 from crosscheck._shadow.base import BLOCK
-from crosscheck._shadow.jax.stored import LARGE, stored
+from crosscheck._shadow.jax.large_weights import LARGE, large_weight
 from crosscheck._shadow.jax_equations import wide_of
 from crosscheck._shadow.jax_numpy import moved as moved_by_numpy
 
@@ -112,7 +112,7 @@ class _FixedValues(Widened):
         with jax.enable_x64(True):  # whoever asks for it: else JAX would give float32
             if is_filled:
                 return lax.broadcast(held.flat[0], held.shape)  # JAX would copy the view of one number twice
-            if (weight := stored(held)) is None:
+            if (weight := large_weight(held)) is None:
                 return lax.convert_element_type(held, dtype)
             return weight.held() if held.dtype == dtype else weight.whole()
 

@@ -22,8 +22,8 @@ from crosscheck._models.run.step_arithmetic import Arithmetic
 from crosscheck._models.values.spilled import Spilled
 from crosscheck._models.values.uses import DATA
 from crosscheck._shadow.base import Noise
+from crosscheck._shadow.jax.large_weights import LARGE, LargeWeight, large_weight
 from crosscheck._shadow.jax.noise import QUIET
-from crosscheck._shadow.jax.stored import LARGE, Stored, stored
 from crosscheck._shadow.jax_equations import wide_of
 
 Seen = Callable[["ModelRun", Any], Any]
@@ -112,11 +112,11 @@ class _RunValues(dict[int, Any]):
             return self[number]
         return default
 
-    def stored(self, number: int) -> Stored | None:
+    def large_weight(self, number: int) -> LargeWeight | None:
         """A large weight that is known, as it is held; None of any other value."""
         if not isinstance(self._known, Widened) or super().__contains__(number) or number in self._spilled:
             return None
-        return stored(self._known.as_held(number)) if number in self._known else None
+        return large_weight(self._known.as_held(number)) if number in self._known else None
 
 
 class ModelRun:
@@ -248,7 +248,7 @@ class ModelRun:
 
     def _operand(self, operand: Any) -> Any:
         """An operand of a step: a large weight as it is held."""
-        weight = self.values.stored(operand) if isinstance(operand, int) else None
+        weight = self.values.large_weight(operand) if isinstance(operand, int) else None
         return self.read(operand) if weight is None else weight
 
     def _together(self, stretch: Stretch) -> None:

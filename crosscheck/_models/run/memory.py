@@ -140,13 +140,13 @@ def _runs(sizes: Sizes, size: int) -> int:
 
 
 def _gradients(sizes: Sizes, size: int) -> int:
-    """The gradients: computed by torch, then by JAX, each of which is compared when it is there."""
+    """The gradients: computed by torch and by JAX together; if some differ, again by torch, then by JAX."""
     waiting, largest = min(sizes.weights, IN_MEMORY), sizes.largest
     # torch keeps many results for the backward pass
     torch = waiting * WIDE + largest * 2 * WIDE + sizes.made * (WIDE + size) // 2
     # where the gradients are not equal, two runs of JAX go on together, and each needs half of its results later
     jax = waiting * WIDE + largest * 4 * WIDE + sizes.steps * WIDE
-    return max(torch, jax)
+    return max(torch + largest * 2 * WIDE + sizes.steps * WIDE // 2, jax)
 
 
 def available() -> int | None:

@@ -15,8 +15,8 @@ from crosscheck._arithmetic.formats import BoolArray
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import Rounded, Step
 from crosscheck._models.values.uses import CONSTANT, MOVES
+from crosscheck._shadow.jax.large_weights import LargeWeight, product
 from crosscheck._shadow.jax.lift import Interpreter
-from crosscheck._shadow.jax.stored import Stored, product
 from crosscheck._shadow.jax_equations import Constants, is_float, widened
 from crosscheck._shadow.jax_numpy import namespace, where
 
@@ -111,16 +111,16 @@ class Arithmetic:
                 return self.disturbed(wide, dtype)
         return where(wide.astype(dtype).astype(wide.dtype) == wide, wide, self.disturbed(wide, dtype))
 
-    def _whole(self, weight: Stored) -> Any:
+    def _whole(self, weight: LargeWeight) -> Any:
         return weight.whole() if self.wide else weight.held()
 
     def results(self, step: Step, given: list[Any]) -> Sequence[Any]:
-        """The results of a step for its operands, which may be `Stored` weights."""
-        if step.operation.name == "gather" and isinstance(given[0], Stored):  # only the rows that it picks are widened
+        """The results of a step for its operands, which may be `LargeWeight` weights."""
+        if step.operation.name == "gather" and isinstance(given[0], LargeWeight):  # only the rows that it picks are widened
             picked = as_it_is(step, [given[0].held(), *given[1:]])
             return [lax.convert_element_type(result, np.float64) for result in picked] if self.wide else picked
-        if step.operation.name != "dot_general":
-            given = [self._whole(value) if isinstance(value, Stored) else value for value in given]
+        if step.operation.name != "dot_general" or step.equation is None:
+            given = [self._whole(value) if isinstance(value, LargeWeight) else value for value in given]
         if not self.wide or step.equation is None:
             return as_it_is(step, given)
         constant = step.operation.kind == CONSTANT
@@ -171,7 +171,7 @@ def as_it_is(step: Step, given: Sequence[Any]) -> Sequence[Any]:
     primitive, params = step.equation.primitive, step.equation.params
     if isinstance(params.get("precision"), lax.DotAlgorithm | lax.DotAlgorithmPreset):
         params = params | {"precision": None}  # a CPU ignores the algorithm of a product, but refuses some of them
-    if any(isinstance(value, Stored) for value in given):
+    if any(isinstance(value, LargeWeight) for value in given):
         return [product(params, given, wide=False)]
     results = primitive.bind(*given, **primitive.get_bind_params(params))
     return results if primitive.multiple_results else [results]

@@ -17,9 +17,9 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from crosscheck._shadow.base import Array, Met, Noise, Program, reduction_factor, tracing
+from crosscheck._shadow.jax.large_weights import LargeWeight, product
 from crosscheck._shadow.jax.noise import QUIET, compiled, disturb, disturb_and_flush, mixed, seed_of
 from crosscheck._shadow.jax.operations import BITWISE, EXACT, OPAQUE, ROUNDED
-from crosscheck._shadow.jax.stored import Stored, product
 from crosscheck._shadow.jax.traced import exact_constants, traced
 from crosscheck._shadow.jax_equations import (
     FORMATS,
@@ -183,7 +183,7 @@ class Interpreter:
         if name in SUMS:
             width = reduction_factor(SUMS[name](equation)) * self.share(getattr(equation.invars[0].aval, "dtype", None))
             noisy = [self._noisy(value, width) for value in values]
-            by_parts = any(isinstance(value, Stored) for value in noisy)
+            by_parts = any(isinstance(value, LargeWeight) for value in noisy)
             results = [product(equation.params, noisy)] if by_parts else rebuild(equation, noisy)
             return self._finish(equation, results, reduction_factor(SUMS[name](equation)))
         if name in OPAQUE:
@@ -237,7 +237,7 @@ class Interpreter:
         self.elements += value.size * self._trips
         self.roundings += 1
         key, unit = self._seed ^ np.uint64(mixed(self._numbered)), self._unit * width
-        if isinstance(value, Stored):
+        if isinstance(value, LargeWeight):
             return replace(value, key=key, unit=unit)
         function, limit = (disturb, ()) if tiny == 0 else (disturb_and_flush, (self._flush * tiny,))
         xp, given = namespace((value, key, unit, *limit))

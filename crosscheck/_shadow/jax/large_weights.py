@@ -23,11 +23,11 @@ LARGE = 2**16
 
 @register_dataclass
 @dataclass(frozen=True)
-class Stored:
-    """A weight in float64 whose numbers are held in a narrower dtype, with noise or without.
+class LargeWeight:
+    """A weight in float64, with noise or without, whose numbers are cast where they are used.
 
     Attributes:
-        array: The numbers as they lie in memory.
+        array: The numbers as they lie in memory, in the model's dtype.
         key: The seed of the noise; None without noise.
         unit: The size of the noise; None without noise.
         axes: Which axis of the weight each axis of ``array`` is.
@@ -62,23 +62,23 @@ class Stored:
         return disturb(jnp, part, self.key, self.unit, first=start * np.int64(self.size // whole))
 
 
-def stored(view: Any) -> Stored | None:
-    """A large array of floats, which may be transposed, as a weight in float64; None of any other value."""
+def large_weight(view: Any) -> LargeWeight | None:
+    """A large array of floats as a weight, also a transposed one; None of any other value."""
     if not isinstance(view, np.ndarray) or view.size <= LARGE or not jnp.issubdtype(view.dtype, jnp.floating):
         return None
     axes = tuple(np.argsort([-stride for stride in view.strides], kind="stable").tolist())
     array = view.transpose(axes)
-    return Stored(array, axes=axes) if array.flags.c_contiguous else None
+    return LargeWeight(array, axes=axes) if array.flags.c_contiguous else None
 
 
 def product(params: Mapping[str, Any], factors: Sequence[Any], *, wide: bool = True) -> Any:
-    """What ``dot_general`` makes with these parameters of two factors, of which one or both are `Stored`.
+    """What ``dot_general`` makes with these parameters of two factors, of which one or both are `LargeWeight`.
 
     Where it is not ``wide``, the weights are in the dtype in which they are held, and the product in that of ``params``.
     """
-    place = 0 if isinstance(factors[0], Stored) else 1
+    place = 0 if isinstance(factors[0], LargeWeight) else 1
     weight, other = factors[place], factors[1 - place]
-    if isinstance(other, Stored):
+    if isinstance(other, LargeWeight):
         other = other.whole() if wide else other.held()
     summed, batch = (tuple(map(tuple, axes)) for axes in params["dimension_numbers"])
     others = {name: value for name, value in params.items() if name != "dimension_numbers"}
@@ -86,7 +86,7 @@ def product(params: Mapping[str, Any], factors: Sequence[Any], *, wide: bool = T
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4))
-def _product(weight: Stored, other: Any, numbers: Sequence[Sequence[int]], place: int, params: Any) -> Any:
+def _product(weight: LargeWeight, other: Any, numbers: Sequence[Sequence[int]], place: int, params: Any) -> Any:
     """The product; ``numbers`` are the axes of both factors that are summed, and those of both that are batches."""
     free = [axis for axis in weight.axes if axis not in (*numbers[place], *numbers[2 + place])]
     numbers = list(numbers)
@@ -110,7 +110,7 @@ def _product(weight: Stored, other: Any, numbers: Sequence[Sequence[int]], place
     return lax.transpose(result, [*order, *range(len(order), result.ndim)])
 
 
-def _joined(weight: Stored, axis: int, of: Callable[[Any], Any], along: int) -> Any:
+def _joined(weight: LargeWeight, axis: int, of: Callable[[Any], Any], along: int) -> Any:
     """The results of a function of parts of a weight along an axis, joined ``along`` another."""
     length = weight.array.shape[axis]
     rows = parts(weight.size, length)[0].stop
@@ -122,7 +122,7 @@ def _joined(weight: Stored, axis: int, of: Callable[[Any], Any], along: int) -> 
 
 
 @jax.jit
-def _whole(weight: Stored) -> Any:
+def _whole(weight: LargeWeight) -> Any:
     return lax.transpose(weight.part(), np.argsort(weight.axes))
 
 

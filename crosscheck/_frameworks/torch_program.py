@@ -65,6 +65,10 @@ class TorchProgram:
         module = in_dtype(copied(self._given, self._shared), getattr(torch, self.inputs.fmt.name))
         return module.to("cuda") if self.device == "gpu" else module
 
+    def anew(self) -> TorchProgram:
+        """The same program with a copy of the module that has not run: a module may keep what it computed, as a table."""
+        return TorchProgram(self._given, self.inputs, self.device, self._shared)
+
     def _call(self, leaves: Sequence[Any]) -> Any:
         return self.function(*self.inputs.tree.build(list(leaves)))
 

@@ -292,3 +292,33 @@ def test_a_backward_pass_that_raises_leaves_other_gradients_as_they_were(monkeyp
     report = crosscheck.compare_models(model, port, [np.ones((2, 3), np.float32)], params=params)
     assert [fault.side for fault in report.faults] == ["torch"]
     assert SCALE.grad == 7.0
+
+
+class Cached(nn.Module):
+    """Turns what it is given by angles whose table it keeps from its first call, from frequencies that were rounded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+        self.register_buffer("frequencies", 1.0 / (10000 ** (torch.arange(8) / 8)))
+        self.table: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.table is None:
+            self.table = torch.cos(torch.arange(5.0)[:, None] * self.frequencies)
+        return torch.as_tensor(torch.tanh(self.layer(x) * self.table))
+
+
+def test_gradients_are_computed_again_by_a_module_that_has_kept_nothing() -> None:
+    torch.manual_seed(0)
+    model = Cached()
+    params = {name: value.detach().numpy() for name, value in model.named_parameters()}
+
+    def port(p: dict[str, Any], x: Any) -> Any:
+        table = jnp.cos(jnp.arange(5.0)[:, None] / 10000 ** (jnp.arange(8) / 8))
+        return jnp.tanh((x @ p["layer.weight"].T + p["layer.bias"]) * table)
+
+    x = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
+    report = crosscheck.compare_models(model, port, [x], params=params)
+    assert report.passed, report.story()
+    assert {gradient.cause for gradient in report.gradients} == {None}

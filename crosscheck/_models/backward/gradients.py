@@ -87,17 +87,19 @@ def gradients(
     rng = np.random.default_rng((seed, 7))
     cotangents: list[Array] = [np.asarray(rng.standard_normal(record.results[k].wide.shape)) for k in floats]
     dtype = program.inputs.fmt.name
-    of_torch = TorchBackward(program, cotangents, floats)
     try:
         backward = _JaxBackward(model, jax_leaves, cotangents, floats, dtype, loose)
     except UntraceableError as error:
         raise BackwardError("jax") from error.__cause__
-    judging = partial(GradientJudge, program.function, record, model, accounted, of_torch.gradients)
-    of_backward = partial(judging, backward.positions)
-    judged = _in_step(of_torch, backward, of_backward)
+    of_torch = TorchBackward(program, cotangents, floats)
+    judging = partial(GradientJudge, program.function, record, model, accounted)
+    judged = _in_step(of_torch, backward, partial(judging, of_torch.gradients, backward.positions))
     if judged is not None and not any(gradient.cause for gradient in judged):
         return judged
-    _run(of_torch)  # what follows needs all of torch's gradients
+    of_torch = TorchBackward(program.anew(), cotangents, floats)  # what follows needs all of torch's gradients
+    _run(of_torch)
+    judging = partial(judging, of_torch.gradients)
+    of_backward = partial(judging, backward.positions)
     with on_the_cpu(wide=True):
         judged = of_backward().judged(backward.run())
         unit = 2.0**-program.inputs.fmt.precision

@@ -96,7 +96,8 @@ def gradients(
     judged = _in_step(of_torch, backward, partial(judging, of_torch.gradients, backward.positions))
     if judged is not None and not any(gradient.cause for gradient in judged):
         return judged
-    of_torch = TorchBackward(program.anew(), cotangents, floats)  # what follows needs all of torch's gradients
+    # what follows needs all of torch's gradients; a module that has run may hold numbers that only its first run could use
+    of_torch = TorchBackward(program.anew(), cotangents, floats)
     _run(of_torch)
     judging = partial(judging, of_torch.gradients)
     of_backward = partial(judging, backward.positions)

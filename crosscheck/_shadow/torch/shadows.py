@@ -15,6 +15,7 @@ _COST = 2**10
 _OF_PARAMETERS = 2**24
 """The most numbers in the shadows of parameters: the shadows used least recently are dropped, and made again when needed."""
 _OF_NUMPY = (torch.float16, torch.float32, torch.float64)
+"""The real dtypes of torch that NumPy has, too."""
 
 
 def copied_to_float64(tensor: Any) -> Any:
@@ -81,7 +82,7 @@ class Shadows:
     def array(self, tensor: Any) -> Array:
         """The numbers of a tensor in float64, which are copied if they are a part of something larger.
 
-        They may be many, as those of other tensors that were asked for before, and are no more.
+        The shadows of freed storages are dropped first: one may be as large as this array.
         """
         self.drop_freed()
         wide = self.of(tensor).resolve_conj().resolve_neg().cpu()

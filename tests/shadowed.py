@@ -2,6 +2,6 @@
 
 from crosscheck._shadow.base import Noise, UntraceableError
 from crosscheck._shadow.jax.lift import JaxLifted, lift
-from crosscheck._shadow.torch.lift import TorchLifted
+from crosscheck._shadow.torch.lift import LeftOutError, TorchLifted
 
-__all__ = ["JaxLifted", "Noise", "TorchLifted", "UntraceableError", "lift"]
+__all__ = ["JaxLifted", "LeftOutError", "Noise", "TorchLifted", "UntraceableError", "lift"]

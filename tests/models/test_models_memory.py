@@ -322,3 +322,29 @@ def test_gradients_are_computed_again_by_a_module_that_has_kept_nothing() -> Non
     report = crosscheck.compare_models(model, port, [x], params=params)
     assert report.passed, report.story()
     assert {gradient.cause for gradient in report.gradients} == {None}
+
+
+class Embedded(nn.Module):
+    """Words whose gradient is sparse, of which there are no numbers in float64, times a table that it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.cached = nn.Embedding(6, 8, sparse=True), Cached()
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.cached(self.words(tokens)))
+
+
+def test_a_backward_pass_that_needs_numbers_that_were_left_out_has_a_module_that_has_kept_nothing() -> None:
+    torch.manual_seed(0)
+    model = Embedded()
+    params = {name: value.detach().numpy() for name, value in model.named_parameters()}
+
+    def port(p: dict[str, Any], tokens: Any) -> Any:
+        table = jnp.cos(jnp.arange(5.0)[:, None] / 10000 ** (jnp.arange(8) / 8))
+        return jnp.tanh((p["words.weight"][tokens] @ p["cached.layer.weight"].T + p["cached.layer.bias"]) * table)
+
+    tokens = np.random.default_rng(0).integers(0, 6, (2, 5))
+    report = crosscheck.compare_models(model, port, [tokens], params=params)
+    assert report.passed, report.story()
+    assert {gradient.cause for gradient in report.gradients} == {None}

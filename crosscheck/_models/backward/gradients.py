@@ -93,7 +93,9 @@ def gradients(
         raise BackwardError("jax") from error.__cause__
     of_torch = TorchBackward(program, cotangents, floats)
     judging = partial(GradientJudge, program.function, record, model, accounted)
-    judged = _in_step(of_torch, backward, partial(judging, of_torch.gradients, backward.positions))
+    in_step = _InStep(partial(judging, of_torch.gradients, backward.positions), backward)
+    _run(of_torch, in_step.begin)
+    judged = in_step.judged()
     if judged is not None and not any(gradient.cause for gradient in judged):
         return judged
     # what follows needs all of torch's gradients; a module that has run may hold numbers that only its first run could use
@@ -129,33 +131,30 @@ def gradients(
     return [replace(gradient, explanation=words) if words and gradient.cause else gradient for gradient in judged]
 
 
-def _in_step(of_torch: TorchBackward, backward: _JaxBackward, judging: Callable[[], GradientJudge]) -> list[Gradient] | None:
-    """The gradients, each judged as soon as both sides have it, so that few are there at once.
+class _InStep:
+    """Judges each gradient as soon as both sides have it, so that few are there at once."""
 
-    None if torch gives one in several parts, of which the first was judged alone.
-    """
-    judge, run = judging(), backward.run()
-    whole = True
+    def __init__(self, judging: Callable[[], GradientJudge], backward: _JaxBackward) -> None:
+        self._judging, self._backward = judging, backward
 
-    def begin() -> Callable[[str], None]:
-        nonlocal judge, run, whole
-        judge, run, whole = judging(), backward.run(), True
-        judge_next = judge.in_step(run)
+    def begin(self) -> Callable[[str], None]:
+        """Begin both backward passes; gives what takes the name of each gradient that torch has."""
+        self._judge, self._gradients, self._is_whole = self._judging(), self._backward.run(), True
+        self._judge_next = self._judge.in_step(self._gradients)
+        return self._given
 
-        def given(name: str) -> None:
-            nonlocal whole
-            try:
-                with on_the_cpu(wide=True):
-                    whole &= judge_next(name)
-            except Exception as error:
-                raise BackwardError("jax") from error
+    def _given(self, name: str) -> None:
+        try:
+            with on_the_cpu(wide=True):
+                self._is_whole &= self._judge_next(name)
+        except Exception as error:
+            raise BackwardError("jax") from error
 
-        return given
-
-    _run(of_torch, begin)
-    with on_the_cpu(wide=True):
-        judged = judge.judged(run)
-    return judged if whole else None
+    def judged(self) -> list[Gradient] | None:
+        """All gradients; None if torch gave one in several parts, of which the first was judged alone."""
+        with on_the_cpu(wide=True):
+            judged = self._judge.judged(self._gradients)
+        return judged if self._is_whole else None
 
 
 def _run(of_torch: TorchBackward, begin: Begin | None = None) -> None:

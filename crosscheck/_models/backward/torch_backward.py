@@ -12,16 +12,17 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from crosscheck._frameworks.programs import Array
+from crosscheck._frameworks.torch_backend import to_array
 from crosscheck._frameworks.torch_program import TorchProgram
 from crosscheck._models.backward.summands import backward_steps, take_summands
 from crosscheck._models.record.torch_recording import widened
 from crosscheck._models.values.spilled import Store, Stored
-from crosscheck._shadow.torch.lift import TorchLifted
+from crosscheck._shadow.torch.lift import LeftOutError, TorchLifted
 
 LARGE = 2**24
 """A gradient of more numbers, as that by a table of words, is not held in memory while JAX computes its own."""
 Begin = Callable[[], Callable[[str], None]]
-"""Called when a backward pass begins, as it may several times; gives what is called with the name of each gradient."""
+"""Called when a backward pass begins, which may be twice; gives what is called with the name of each gradient."""
 
 
 class TorchBackward:
@@ -34,70 +35,92 @@ class TorchBackward:
 
     def __init__(self, program: TorchProgram, cotangents: Sequence[Array], floats: Sequence[int]) -> None:
         self._program, self._cotangents, self._floats = program, cotangents, floats
-        named = program.function.named_parameters()
-        self._parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
-        self.gradients: dict[str, list[Stored]] = {name: [] for name in self._parameters}
+        self.gradients: dict[str, list[Stored]] = {name: [] for name in _trained(program)}
         self.rounded = False
 
     def run(self, begin: Begin | None = None) -> None:
         """Fill ``gradients``. With ``begin``, each is dropped after the function that it gave was called with its name."""
-        store, sparse = Store(), set[str]()
-        given: Callable[[str], None] | None = None
-        expected = Counter[str]()
-        waiting: list[str] = []
-        """The names of gradients that are there, and whose tensors torch may hold until its next step."""
+        try:
+            self._run(self._program, begin, alone=True)
+        except LeftOutError:
+            # the module may hold what it computed from numbers that were left out, as a table that it makes once
+            self._run(self._program.anew(), begin, alone=False)
 
-        def give() -> None:
-            while waiting and given is not None:
-                given(name := waiting.pop())
-                self.gradients[name].clear()
+    def _run(self, program: TorchProgram, begin: Begin | None, *, alone: bool) -> None:
+        for summands in self.gradients.values():
+            summands.clear()
+        leaves, gathered = program.inputs.leaves, _Gathered(self.gradients, begin() if begin is not None else None)
+        parameters = _trained(program)
 
-        def take(name: str, gradient: Any) -> None:
-            """Take a gradient as soon as it is there, so that torch holds one at a time."""
-            expected[name] -= 1
-            is_last = given is not None and expected[name] <= 0
-            with _disable_current_modes(), torch.no_grad():
-                if gradient.layout is not torch.strided:
-                    sparse.add(name)  # it has no shadow in float64
-                    gradient = gradient.to_dense()
-                array = lifted.wide(gradient)
-            give()  # what was taken before is free now
-            is_brief = is_last and array.size <= LARGE
-            self.gradients[name].append(store.hold(array) if is_brief else store.put(array))
-            if is_last:
-                waiting.append(name)
-
-        def take_sum(name: str, parameter: Any) -> None:
-            if parameter.grad is not None:  # it is None where all summands were taken
-                gradient, parameter.grad = parameter.grad, None
-                take(name, gradient)
-
-        def run(*leaves: Any) -> list[Any]:
-            nonlocal given
-            for summands in self.gradients.values():  # it runs again where an operation needs numbers that were left out
-                summands.clear()
-            expected.clear()
-            waiting.clear()
-            given = begin() if begin is not None else None
+        def backward(*given: Any) -> list[Any]:
             with torch.enable_grad():
-                results = self._program.values([leaf.detach() for leaf in leaves[: len(self._program.inputs.leaves)]])
-                along = zip(self._floats, leaves[len(self._program.inputs.leaves) :], strict=True)
+                results = program.values([leaf.detach() for leaf in given[: len(leaves)]])
+                along = zip(self._floats, given[len(leaves) :], strict=True)
                 chosen = [(results[k], cotangent) for k, cotangent in along if results[k].requires_grad]
-                if chosen and self._parameters:
-                    expected.update(take_summands([result for result, _ in chosen], self._parameters, take))
-                    with _left_as_they_are([result for result, _ in chosen], self._parameters):
+                if chosen and parameters:
+                    outputs = [result for result, _ in chosen]
+                    gathered.expected.update(take_summands(outputs, parameters, gathered.take))
+                    with _left_as_they_are(outputs, parameters):
                         torch.autograd.backward(*zip(*chosen, strict=True))
             return []
 
-        lifted = TorchLifted(run, self._program.inputs.fmt.name)
-        lifted.alone = True
-        lifted.parameters = [parameter.detach() for parameter in self._program.function.parameters()]
+        lifted = TorchLifted(backward, program.inputs.fmt.name)
+        lifted.alone = alone
+        lifted.parameters = [parameter.detach() for parameter in program.function.parameters()]
+        gathered.wide = lambda tensor: lifted.wide(tensor)  # noqa: PLW0108 - it is another one during the run
         with ExitStack() as hooks, torch.enable_grad():
-            for name, parameter in self._parameters.items():
-                hooks.callback(parameter.register_post_accumulate_grad_hook(partial(take_sum, name)).remove)
-            lifted.run([*map(widened, self._program.inputs.leaves), *self._cotangents])
-        give()
-        self.rounded = bool(lifted.met.opaque or sparse)
+            for name, parameter in parameters.items():
+                hook = partial(gathered.take_sum, name)
+                hooks.callback(parameter.register_post_accumulate_grad_hook(hook).remove)
+            lifted.run([*map(widened, leaves), *self._cotangents])
+        gathered.give()
+        self.rounded = bool(lifted.met.opaque) or gathered.sparse
+
+
+class _Gathered:
+    """The gradients of one backward pass, each taken as soon as it is there, so that torch holds one at a time."""
+
+    def __init__(self, gradients: dict[str, list[Stored]], given: Callable[[str], None] | None) -> None:
+        self._gradients, self._given, self._store = gradients, given, Store()
+        self.wide: Callable[[Any], Array] = to_array
+        """Gives the numbers of a tensor in float64."""
+        self.expected = Counter[str]()
+        """How many summands of each gradient torch has not computed yet."""
+        self.sparse = False
+        """Whether a gradient was sparse, and so has no numbers in float64."""
+        self._waiting: list[str] = []
+        """The names of gradients that are there, and whose tensors torch may hold until its next step."""
+
+    def give(self) -> None:
+        """Tell of the gradients that wait, and drop them."""
+        while self._waiting and self._given is not None:
+            self._given(name := self._waiting.pop())
+            self._gradients[name].clear()
+
+    def take(self, name: str, gradient: Any) -> None:
+        """Take a summand of a gradient."""
+        self.expected[name] -= 1
+        is_last = self._given is not None and self.expected[name] <= 0
+        with _disable_current_modes(), torch.no_grad():
+            if gradient.layout is not torch.strided:
+                self.sparse = True
+                gradient = gradient.to_dense()
+            array = self.wide(gradient)
+        self.give()  # what was taken before is free now
+        is_brief = is_last and array.size <= LARGE
+        self._gradients[name].append(self._store.hold(array) if is_brief else self._store.put(array))
+        if is_last:
+            self._waiting.append(name)
+
+    def take_sum(self, name: str, parameter: Any) -> None:
+        """Take what torch has added up itself."""
+        if parameter.grad is not None:  # it is None where all summands were taken
+            gradient, parameter.grad = parameter.grad, None
+            self.take(name, gradient)
+
+
+def _trained(program: TorchProgram) -> dict[str, Any]:
+    return {name: parameter for name, parameter in program.function.named_parameters() if parameter.requires_grad}
 
 
 @contextmanager

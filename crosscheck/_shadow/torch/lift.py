@@ -312,6 +312,10 @@ def is_plain(tensor: Any) -> bool:
     return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
+class LeftOutError(Exception):
+    """A program cannot run without the numbers that were left out, and may have kept some of them in its state."""
+
+
 class TorchLifted:
     """A program of torch in float64; ``dtype`` is that of its float arguments.
 
@@ -328,7 +332,7 @@ class TorchLifted:
         self.observer: Observer | None = None
         """Called after every operation of a run that is not a view of its operand."""
         self.alone = False
-        """Whether nobody needs the numbers that the program itself has in its dtype, so that those in float64 suffice."""
+        """Whether nobody needs the numbers that the program itself has in its dtype: runs without noise leave them out."""
         self.parameters: Sequence[Any] = ()
         """Tensors that are there before the run, such as weights: not all of them are held in float64 at once."""
         self.wide: Callable[[Any], Array] = to_array
@@ -340,17 +344,21 @@ class TorchLifted:
         return Met(frozenset(self._narrow), frozenset(self._opaque))
 
     def run(self, arguments: Sequence[Array], noise: Noise | None = None) -> list[Array]:
-        """See ``crosscheck._shadow.base.Lifted``."""
-        if self.alone and noise is None:
-            opaque = set(self._opaque)
-            try:
-                results, lacks = self._run(arguments, None, alone=True)
-            except Exception:  # of a number that was left out, or of the program, which then raises again
-                lacks = True
-            if not lacks:
-                return results
-            self._opaque = opaque
-        return self._run(arguments, noise, alone=False)[0]
+        """See ``crosscheck._shadow.base.Lifted``.
+
+        Raises:
+            LeftOutError: If the program needs numbers that were left out, or raises, as it may for their sake.
+        """
+        alone = self.alone and noise is None
+        try:
+            results, lacks = self._run(arguments, noise, alone=alone)
+        except Exception as error:
+            if alone:
+                raise LeftOutError from error
+            raise
+        if lacks:
+            raise LeftOutError
+        return results
 
     def _run(self, arguments: Sequence[Array], noise: Noise | None, *, alone: bool) -> tuple[list[Array], bool]:
         """The results, and whether an operation needed numbers that were left out."""

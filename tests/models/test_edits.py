@@ -235,7 +235,7 @@ def test_the_search_gives_no_operation_nothing_to_compute() -> None:
     ("standardised", "facts"),
     [
         (lambda w, away: away / w.std((1, 2), keepdims=True, ddof=1), [Fact("form", "BatchNorm", torch="as usual")]),
-        (lambda w, away: away / abs(away).mean((1, 2), keepdims=True), []),
+        pytest.param(lambda w, away: away / abs(away).mean((1, 2), keepdims=True), [], marks=pytest.mark.full),
     ],
 )
 def test_a_weight_computed_otherwise_is_not_said_to_be_other_rows_of_it(standardised: Any, facts: list[Fact]) -> None:

@@ -93,7 +93,7 @@ def test_a_right_port_is_certified_in_bfloat16(name: str) -> None:
     assert report.passed, report.story()
 
 
-@pytest.mark.parametrize(("library", "seed"), [("plain", 25), ("equinox", 2)])
+@pytest.mark.parametrize(("library", "seed"), [pytest.param("plain", 25, marks=pytest.mark.full), ("equinox", 2)])
 def test_an_expert_that_rounding_chooses_is_no_error_of_a_side(library: str, seed: int) -> None:
     """It is another one in JAX in one case, and in PyTorch in the other."""
     mixture = ARCHITECTURES["moe"]

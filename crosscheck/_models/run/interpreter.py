@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import Literal
 
+from crosscheck._allocator import trim
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.run.compiling import Stretch
@@ -25,7 +26,10 @@ from crosscheck._shadow.base import Noise
 from crosscheck._shadow.jax.large_weights import LARGE, LargeWeight, large_weight
 from crosscheck._shadow.jax.noise import QUIET
 from crosscheck._shadow.jax_equations import wide_of
+from crosscheck._shadow.jax_numpy import moved
 
+TRIMMED = 2**24
+"""After so many numbers were dropped, their memory goes back to the system."""
 Seen = Callable[["ModelRun", Any], Any]
 """A function of the run and a value, which returns the replacement; None to keep the value."""
 
@@ -88,6 +92,7 @@ class _RunValues(dict[int, Any]):
     def __init__(self, known: Mapping[int, Any]) -> None:
         super().__init__()
         self._known, self._spilled = known, Spilled()
+        self._dropped = 0
 
     def __missing__(self, number: int) -> Any:
         return self._spilled[number] if number in self._spilled else self._known[number]
@@ -99,6 +104,13 @@ class _RunValues(dict[int, Any]):
         """The values by number, without what is known. Those that have left memory are read one at a time."""
         yield from super().items()
         yield from ((number, self[number]) for number in self._spilled if not super(_RunValues, self).__contains__(number))
+
+    def drop(self, number: int) -> None:
+        """Forget a value, unless it is known."""
+        self._dropped += getattr(self.pop(number, None), "size", 0)
+        if self._dropped > TRIMMED:
+            self._dropped = 0
+            trim()
 
     def spill(self, number: int) -> None:
         """Keep a large value, which no later step needs, where it takes no memory, if there are many of them."""
@@ -152,6 +164,8 @@ class ModelRun:
         self.values = _RunValues(known)
         self.unmended: dict[int, Any] = {}
         """What ``put`` replaced."""
+        self._given_out: Set[Any] = frozenset()
+        """Values that are given out, as they are or by a step that passes them on."""
         self._undone = False
         self._before_step: dict[int, Any] = {}
         interpreter = flat.interpreter.seeded(noise or QUIET)
@@ -187,10 +201,12 @@ class ModelRun:
         The caller has set whether float64 exists, so that several runs may go on together.
         """
         places = {number: place for place, number in enumerate(self.flat.results)}
+        ends = [self.flat.steps[self.flat.maker[number]] for number in places]
+        self._given_out = places.keys() | {step.inputs[0] for step in ends if step.equation is None}
         for step in self._running(self.flat.results_first(), weights, inputs):
             for number in places.keys() & step.outputs:
                 yield places[number], np.asarray(self.values[number])
-                self.values.pop(number, None)  # unless it is known
+                self.values.drop(number)
 
     def _running(
         self, steps: Sequence[Step], weights: Sequence[Any], inputs: Sequence[Any], only: int | None = None
@@ -221,7 +237,7 @@ class ModelRun:
                 self._step(step)
             for number in last.get(step.operation.index, ()):
                 if not keeps_all:
-                    self.values.pop(number, None)
+                    self.values.drop(number)
                 elif flat.kinds[number] == DATA:
                     self.values.spill(number)
             yield step
@@ -241,10 +257,17 @@ class ModelRun:
             _as_held(self.read(operand), self.flat.dtype) if place in rounded else self._operand(operand)
             for place, operand in enumerate(step.inputs)
         ]
-        made = self.results(step, given)
+        made = self._passed_on(step, given) or self.results(step, given)
         self._undo()
         self.values.update(zip(step.outputs, made, strict=True))
         self._after(step)
+
+    def _passed_on(self, step: Step, given: list[Any]) -> list[Array] | None:
+        """The transpose of a value that is given out: a view, as that of a gradient by a large weight may be very large."""
+        is_transpose = step.operation.name == "transpose" and step.equation is not None
+        if not is_transpose or step.outputs[0] not in self._given_out or not isinstance(given[0], jax.Array):
+            return None
+        return [moved(step.equation, [np.asarray(given[0])])]
 
     def _operand(self, operand: Any) -> Any:
         """An operand of a step: a large weight as it is held."""

@@ -45,8 +45,7 @@ class Stored:
     def part(self, start: int, stop: int) -> Array:
         """Some of its numbers, one after the other."""
         if self.array is not None:
-            # a view, where NumPy has one
-            return (self.array.reshape(-1) if self.array.flags.c_contiguous else self.array.flat)[start:stop]
+            return _part(self.array, start, stop)
         self.store.file.seek(self.start + start * self.dtype.itemsize)
         return np.fromfile(self.store.file, self.dtype, min(stop, self.size) - start)
 
@@ -55,6 +54,17 @@ class Stored:
         if self.array is not None:
             return self.array
         return np.memmap(self.store.file, self.dtype, "r", self.start, self.shape)
+
+
+def _part(array: Array, start: int, stop: int) -> Array:
+    """Some numbers of an array in order: a view where NumPy has one, else a copy of the rows that hold them."""
+    if array.flags.c_contiguous:
+        return array.reshape(-1)[start:stop]
+    row = prod(array.shape[1:])
+    if not 0 < row <= stop - start:
+        return array.flat[start:stop]
+    first = start // row
+    return array[first : -(-stop // row)].reshape(-1)[start - first * row : stop - first * row]
 
 
 class Store:

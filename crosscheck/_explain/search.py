@@ -21,8 +21,6 @@ from crosscheck._explain.values import exchanged_inputs, exchanged_starts
 
 Stage = tuple[Sequence[Rule], Sequence[int]]
 """Rules, and the nodes at which they are tried."""
-Second = Callable[["MistakeSearch", Edit], list[Edit]]
-"""Gives the second mistake, of a search behind the first one."""
 MOST_NUMBERS = 2**31
 """All runs together compute at most so many numbers."""
 MOST_RUNS = 20_000

@@ -65,12 +65,6 @@ class NamedNumber:
     said: str
     why: str = ""
 
-    @property
-    def plainness(self) -> tuple[int, bool, bool]:
-        """The sort key: few characters before many, positive before negative, powers of ten before others."""
-        digits = self.said.strip("-").replace("e-0", "e-")
-        return len(digits.lstrip("0.")), self.value < 0, "1" not in digits
-
 
 def plain(value: float) -> NamedNumber:
     """The number itself, or the inverse of a small integer or the constant of mathematics that it is near to."""

@@ -164,7 +164,7 @@ class ModelRun:
         self.values = _RunValues(known)
         self.unmended: dict[int, Any] = {}
         """What ``put`` replaced."""
-        self._given_out: Set[Any] = frozenset()
+        self._given_out: Set[int] = frozenset()
         """Values that are given out, as they are or by a step that passes them on."""
         self._undone = False
         self._before_step: dict[int, Any] = {}
@@ -202,7 +202,8 @@ class ModelRun:
         """
         places = {number: place for place, number in enumerate(self.flat.results)}
         ends = [self.flat.steps[self.flat.maker[number]] for number in places]
-        self._given_out = places.keys() | {step.inputs[0] for step in ends if step.equation is None}
+        passed_on = [step.inputs[0] for step in ends if step.equation is None]
+        self._given_out = places.keys() | {number for number in passed_on if isinstance(number, int)}
         for step in self._running(self.flat.results_first(), weights, inputs):
             for number in places.keys() & step.outputs:
                 yield places[number], np.asarray(self.values[number])

@@ -348,3 +348,11 @@ def test_a_backward_pass_that_needs_numbers_that_were_left_out_has_a_module_that
     report = crosscheck.compare_models(model, port, [tokens], params=params)
     assert report.passed, report.story()
     assert {gradient.cause for gradient in report.gradients} == {None}
+
+
+def test_a_scalar_weight_that_jax_does_not_use_has_a_gradient_of_zeros() -> None:
+    model, params, ids = both(30, 6)
+    model.spare = nn.Parameter(torch.tensor(1.0))
+    report = crosscheck.compare_models(model, logits, ids, params={**params, "spare": np.ones((), np.float32)})
+    assert report.passed, report.story()
+    assert {gradient.cause for gradient in report.gradients} == {None}

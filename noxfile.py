@@ -142,7 +142,8 @@ def mutation(session: nox.Session) -> None:
 
 def run_tests(session: nox.Session, mark: str, *files: str) -> None:
     """Run the tests of a mark, as many at once as there are cores, unless it is said otherwise."""
-    at_once = [] if any(word.startswith("-n") for word in session.posargs) else ["-n", "auto"]
+    # a worker that has ended takes tests from the others, of which some have long ones left
+    at_once = [] if any(word.startswith("-n") for word in session.posargs) else ["-n", "auto", "--dist", "worksteal"]
     session.run("pytest", "-m", mark, *at_once, *files, *session.posargs, env=COMPILED)
 
 

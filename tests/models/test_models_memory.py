@@ -309,17 +309,17 @@ class Cached(nn.Module):
         return torch.as_tensor(torch.tanh(self.layer(x) * self.table))
 
 
+def turned(p: dict[str, Any], x: Any, module: str = "") -> Any:
+    table = jnp.cos(jnp.arange(5.0)[:, None] / 10000 ** (jnp.arange(8) / 8))
+    return jnp.tanh((x @ p[f"{module}layer.weight"].T + p[f"{module}layer.bias"]) * table)
+
+
 def test_gradients_are_computed_again_by_a_module_that_has_kept_nothing() -> None:
     torch.manual_seed(0)
     model = Cached()
     params = {name: value.detach().numpy() for name, value in model.named_parameters()}
-
-    def port(p: dict[str, Any], x: Any) -> Any:
-        table = jnp.cos(jnp.arange(5.0)[:, None] / 10000 ** (jnp.arange(8) / 8))
-        return jnp.tanh((x @ p["layer.weight"].T + p["layer.bias"]) * table)
-
     x = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
-    report = crosscheck.compare_models(model, port, [x], params=params)
+    report = crosscheck.compare_models(model, turned, [x], params=params)
     assert report.passed, report.story()
     assert {gradient.cause for gradient in report.gradients} == {None}
 
@@ -341,8 +341,7 @@ def test_a_backward_pass_that_needs_numbers_that_were_left_out_has_a_module_that
     params = {name: value.detach().numpy() for name, value in model.named_parameters()}
 
     def port(p: dict[str, Any], tokens: Any) -> Any:
-        table = jnp.cos(jnp.arange(5.0)[:, None] / 10000 ** (jnp.arange(8) / 8))
-        return jnp.tanh((p["words.weight"][tokens] @ p["cached.layer.weight"].T + p["cached.layer.bias"]) * table)
+        return turned(p, p["words.weight"][tokens], "cached.")
 
     tokens = np.random.default_rng(0).integers(0, 6, (2, 5))
     report = crosscheck.compare_models(model, port, [tokens], params=params)

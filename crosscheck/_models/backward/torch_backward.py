@@ -43,7 +43,7 @@ class TorchBackward:
         try:
             self._run(self._program, begin, alone=True)
         except LeftOutError:
-            # the module may hold what it computed from numbers that were left out, as a table that it makes once
+            # the module may hold a table that it made once, of numbers that were left out
             self._run(self._program.anew(), begin, alone=False)
 
     def _run(self, program: TorchProgram, begin: Begin | None, *, alone: bool) -> None:

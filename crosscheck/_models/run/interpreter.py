@@ -264,7 +264,7 @@ class ModelRun:
         self._after(step)
 
     def _passed_on(self, step: Step, given: list[Any]) -> list[Array] | None:
-        """The transpose of a value that is given out: a view, as that of a gradient by a large weight may be very large."""
+        """The result of a transpose that is given out, as a view: a copy of the gradient by a large weight takes memory."""
         is_transpose = step.operation.name == "transpose" and step.equation is not None
         if not is_transpose or step.outputs[0] not in self._given_out or not isinstance(given[0], jax.Array):
             return None

@@ -313,7 +313,7 @@ def is_plain(tensor: Any) -> bool:
 
 
 class LeftOutError(Exception):
-    """A program cannot run without the numbers that were left out, and may have kept some of them in its state."""
+    """A program needs numbers that were left out. It may hold some of them: do not run it again, but a new copy of it."""
 
 
 class TorchLifted:
@@ -347,7 +347,8 @@ class TorchLifted:
         """See ``crosscheck._shadow.base.Lifted``.
 
         Raises:
-            LeftOutError: If the program needs numbers that were left out, or raises, as it may for their sake.
+            LeftOutError: If the program needs numbers that were left out. If it raises an error itself, that may be the
+                reason, too.
         """
         alone = self.alone and noise is None
         try:

@@ -1,7 +1,6 @@
 """What several tests share: a run of each activation, made once, the command line, and a file with an activation."""
 
 import dataclasses
-import gc
 import os
 import pickle
 import signal
@@ -99,11 +98,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.catalogue)
         elif names - set(EVERY_CHANGE) or (needs_run and not names):
             item.add_marker(pytest.mark.full)
-
-
-def pytest_collection_finish() -> None:
-    """The frameworks and ten thousand tests stay: a collection that looks through them too takes more than a second."""
-    gc.freeze()
 
 
 collect_ignore = ["browser", "reader", "site"]  # the built site, and what renders it: sessions of their own run these

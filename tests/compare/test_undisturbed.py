@@ -168,6 +168,9 @@ def test_a_module_that_was_made_in_inference_mode_has_gradients() -> None:
 def test_objects_that_the_process_has_frozen_stay_so() -> None:
     linear = torch.nn.Linear(4, 3)
     weights = [parameter.detach().numpy() for parameter in linear.parameters()]
-    gc.freeze()  # as for all tests
-    assert crosscheck.compare_models(linear, lambda p, x: x @ p[0].T + p[1], [np.ones((5, 4))], params=weights).passed
-    assert gc.get_freeze_count() > 0
+    gc.freeze()
+    try:
+        assert crosscheck.compare_models(linear, lambda p, x: x @ p[0].T + p[1], [np.ones((5, 4))], params=weights).passed
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

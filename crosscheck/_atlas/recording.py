@@ -36,7 +36,7 @@ from crosscheck._verdict.coverage import regions_within
 from crosscheck._verdict.environments import Environment
 from crosscheck._verify.run.run import run
 from crosscheck._verify.run.task import LONG_IN_NATIVES, Plan
-from crosscheck._verify.verify import lacks, pool, release_programs
+from crosscheck._verify.verify import lacks, pool, releasing
 
 SEEDS = (0, 1, 2)
 """The seeds around whose samples regions are drawn first."""
@@ -167,6 +167,7 @@ def check(
 
 
 @undisturbed(alone=True)
+@releasing()
 def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[Region, ...]]) -> RecordedActivation:
     """What the natives of an activation do here, as regions. Its inputs include those on record."""
     deviations, known = [], {}
@@ -191,7 +192,6 @@ def measured(name: str, scope: Scope, seen: Seen, on_record: Mapping[str, tuple[
             break
         measure = replace(measure, runs=[*measure.runs, *refuting])
         fitted, unexplained = fit(measure)
-    release_programs()
     return RecordedActivation(fitted, tuple(unexplained))
 
 

@@ -1,7 +1,6 @@
 """Run functions in JAX. 64 bits are switched on only for float64, and only while it runs."""
 
 import functools
-import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -127,9 +126,9 @@ def threads(number: int) -> AbstractContextManager[None]:
 
 
 def release() -> None:
+    """Release what JAX compiled; it is freed by the next collection of garbage, since it is in reference cycles."""
     _program.cache_clear()
     jax.clear_caches()
-    gc.collect()  # compiled programs are in reference cycles
 
 
 def capability() -> str:

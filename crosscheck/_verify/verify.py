@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
 from crosscheck import _arguments
-from crosscheck._allocator import trim
 from crosscheck._arguments import known
 from crosscheck._catalogue import activations, formulas_of
 from crosscheck._frameworks import backend
 from crosscheck._frameworks.base import THREADS
 from crosscheck._frameworks.environment import environment
 from crosscheck._frameworks.lacking import Lacking
-from crosscheck._frameworks.settings import undisturbed
+from crosscheck._frameworks.settings import spared, undisturbed
 from crosscheck._recorded.files import name_of
 from crosscheck._records.errors import UsageError, unknown
 from crosscheck._records.implementations import IMPLEMENTATIONS, MODES, MODES_OF, NATIVES, USUAL_MODES, Implementation
@@ -242,23 +241,21 @@ def _judge(
     progress: Progress | None = None,
 ) -> tuple[Report, Any]:
     """Judge one activation; given by its name in another process, since a record is not sent there."""
-    given = activations[what] if isinstance(what, str) else what
-    here = Environment.of(described, plan.device)
-    activation = of_here(given, here)
-    with formulas_of(given):
-        judged = list(run(activation, plan, progress))
-    of_catalogue = given is activations.get(given.name)
-    recorded = on_record(here)
-    lenient = of_catalogue and not recorded and not strict
-    comparisons, findings = settle(judged, given, here, without=without, lenient=lenient)
-    used = {id_ for comparison in comparisons for id_ in comparison.deviations}
-    deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
-    report = Report(tuple(comparisons), described, tuple(findings), deviations, recorded=recorded)
-    with formulas_of(given):
-        looked = look(activation, judged, report) if look else None
-    if several:
-        release_programs()  # the programs of all activations would fill the memory
-    return report, looked
+    with releasing() if several else nullcontext():
+        given = activations[what] if isinstance(what, str) else what
+        here = Environment.of(described, plan.device)
+        activation = of_here(given, here)
+        with formulas_of(given):
+            judged = list(run(activation, plan, progress))
+        of_catalogue = given is activations.get(given.name)
+        recorded = on_record(here)
+        lenient = of_catalogue and not recorded and not strict
+        comparisons, findings = settle(judged, given, here, without=without, lenient=lenient)
+        used = {id_ for comparison in comparisons for id_ in comparison.deviations}
+        deviations = {d.id: (d.cause, d.reason) for d in activation.deviations if d.id in used}
+        report = Report(tuple(comparisons), described, tuple(findings), deviations, recorded=recorded)
+        with formulas_of(given):
+            return report, look(activation, judged, report) if look else None
 
 
 @contextmanager
@@ -277,9 +274,13 @@ def pool(processes: int) -> Iterator[Workers | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def release_programs() -> None:
-    """Release the frameworks' compiled programs."""
-    for name in ("jax", "torch"):
-        with suppress(MissingFrameworkError):
-            backend(name).release()
-    trim()
+@contextmanager
+def releasing() -> Iterator[None]:
+    """Release the frameworks' compiled programs at the end: those of all activations would fill the memory."""
+    with spared():  # frees them: compiled programs are in reference cycles
+        try:
+            yield
+        finally:
+            for name in ("jax", "torch"):
+                with suppress(MissingFrameworkError):
+                    backend(name).release()

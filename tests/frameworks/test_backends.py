@@ -1,5 +1,6 @@
 """The backends: bits in and out unchanged, derivatives, refusals, and no trace left in a framework's settings."""
 
+import gc
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -430,6 +431,7 @@ def test_a_released_program_is_let_go_and_made_again(name: str) -> None:
     first = derivative(name, function, x, 1, "eager" if name == "torch" else "jit", "cpu")
     del function
     backend(name).release()
+    gc.collect()
     assert held() is None
     again = derivative(name, lambda x: x * 3, x, 1, "eager" if name == "torch" else "jit", "cpu")
     assert calls

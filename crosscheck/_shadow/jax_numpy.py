@@ -1,4 +1,4 @@
-"""Equations of a jaxpr on small arrays of float64, computed by NumPy.
+"""Equations of a jaxpr on small arrays, computed by NumPy: in float64, or in another dtype where it gives the same bits.
 
 JAX compiles each operation for each shape, which takes far longer than the arithmetic on small arrays.
 """
@@ -127,18 +127,50 @@ _OTHERS: Mapping[str, Callable[..., Any]] = {
 """Operations that need their parameters. None where JAX does something else than NumPy."""
 
 
+def _converted_once(x: Any, *, new_dtype: Any, **_: Any) -> Any:
+    """None where JAX may round twice, by way of float32, and for a float that becomes an integer."""
+    is_float = x.dtype.kind in "fV"
+    once = np.float32 in (x.dtype, new_dtype) if is_float else new_dtype == np.float32
+    return x.astype(new_dtype) if once and np.dtype(new_dtype).kind in "fV" else None
+
+
+def _without_parameters(compute: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arrays, **_: compute(*arrays)
+
+
+def _reduction(compute: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, *, axes, **_: compute(x, axis=tuple(axes))
+
+
+_ONE_ROUNDING = "abs add add_any and ceil eq floor ge gt is_finite le lt max min mul ne neg not or sqrt square sub"
+_OF_ONE_ROUNDING: Mapping[str, Callable[..., Any]] = {
+    **{name: _without_parameters(_ELEMENTWISE[name]) for name in _ONE_ROUNDING.split()},
+    **{name: _reduction(_REDUCTIONS[name]) for name in ("reduce_and", "reduce_max", "reduce_min", "reduce_or")},
+    **{name: compute for name, compute in _OTHERS.items() if name not in ("dot_general", "pow")},
+    "convert_element_type": _converted_once,
+    "div": lambda x, y, **_: x / y,
+    "integer_pow": lambda x, *, y, **_: x * x if y == 2 else None,
+}
+"""Operations that round once at most, so that IEEE 754 says each bit of the result."""
+
+
 def namespace(values: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     """What computes with these values, numpy or jax.numpy, and the values for it.
 
     NumPy computes with small real arrays of float64, integers or booleans that JAX does not trace. So ask with all values
     that take part: one that JAX traces, such as noise in a program that is compiled, is enough to need JAX.
     """
+    return (np, [np.asarray(value) for value in values]) if _are_small(values, "float64") else (jnp, values)
+
+
+def _are_small(values: Sequence[Any], *floats: str) -> bool:
+    """Whether all are small arrays that JAX does not trace, of these dtypes, integers or booleans."""
     for value in values:
         kind = getattr(value, "dtype", None)
-        known = isinstance(kind, np.dtype) and (kind.kind in "biu" or kind == np.float64)
+        known = isinstance(kind, np.dtype) and (kind.kind in "biu" or kind.name in floats)
         if not known or isinstance(value, jax.core.Tracer) or not 0 < value.size <= _SMALL:
-            return jnp, values
-    return np, [np.asarray(value) for value in values]
+            return False
+    return True
 
 
 def where(condition: Any, first: Any, second: Any) -> Any:
@@ -168,5 +200,27 @@ def computed(equation: Any, values: Sequence[Any]) -> Any:
         if name in _ELEMENTWISE:
             return _ELEMENTWISE[name](*arrays)
         if name in _REDUCTIONS:
-            return _REDUCTIONS[name](arrays[0], axis=tuple(params["axes"]))
+            return _reduction(_REDUCTIONS[name])(arrays[0], **params)
         return _OTHERS[name](*arrays, **params)
+
+
+def computed_alike(equation: Any, values: Sequence[Any]) -> Any:
+    """The one result of an equation in its own dtype, with the bits that JAX gives it; None if JAX has to compute it.
+
+    JAX computes with subnormals, which it may flush to zero.
+    """
+    compute = _OF_ONE_ROUNDING.get(equation.primitive.name)
+    if compute is None or not _are_small(values, "float64", "float32", "float16", "bfloat16"):
+        return None
+    arrays, wanted = [np.asarray(value) for value in values], equation.outvars[0].aval
+    with np.errstate(all="ignore"):
+        result = compute(*arrays, **equation.params)
+    if result is None or not 0 < result.size <= _SMALL or result.dtype != wanted.dtype:
+        return None
+    return None if any(map(_has_subnormals, (*arrays, result))) else np.asarray(result)
+
+
+def _has_subnormals(array: Any) -> bool:
+    if array.dtype.kind not in "fV":
+        return False
+    return bool(((array != 0) & (np.abs(array) < jnp.finfo(array.dtype).tiny)).any())

@@ -86,7 +86,7 @@ def test_each_stretch_has_noise_of_its_own() -> None:
 MOVES = (
     lambda x: (x.reshape(2, 6), x.T, x[:, None, 1:3], x[::2], x[None]),
     lambda x: (jnp.concatenate([x, x], 1), jnp.pad(x, ((1, 2), (0, 1)), constant_values=3.0), jnp.pad(x, 1)[2:]),
-    lambda x: (lax.pad(x, 0.0, [(-1, 0, 0), (0, 0, 1)]), jnp.broadcast_to(x[0], (2, 3, 4)), jnp.squeeze(x[:1], 0)),
+    lambda x: (lax.pad(x, x.dtype.type(0), [(-1, 0, 0), (0, 0, 1)]), jnp.broadcast_to(x[0], (2, 3, 4)), x[:1].squeeze(0)),
     lambda x: (jnp.where(x > 0, x, -1.0), lax.select_n(jnp.int32(1), x, 2 * x), jnp.clip(x, -0.5, 0.5)),
 )
 OPERATIONS = (
@@ -114,23 +114,52 @@ def test_numpy_computes_small_arrays_as_jax_does(function: Any) -> None:
         np.testing.assert_allclose(result, jax_result, rtol=1e-13, atol=1e-15)
 
 
+ALIKE = (
+    *MOVES,
+    lambda x: (x + 1, x - x.T.reshape(x.shape), x * x, x / (3 + x), -x, abs(x), x**2, jnp.sqrt(x), jnp.square(x), 1 / x),
+    lambda x: (jnp.floor(x), jnp.ceil(x), jnp.maximum(x, x[::-1]), jnp.minimum(x, 0.25), jnp.isfinite(x), x == x[0], x != 0),
+    lambda x: ((x > 0) & (x <= 1), (x >= 1) | (x < 0), ~(x >= 0), x.max(0), x.min(), (x > 0).any(0), (x > 0).all()),
+    lambda x: ((x > 0).astype(x.dtype), jnp.arange(2, 5).astype(x.dtype), jnp.arange(3) * 2**30, x.astype(jnp.int32)),
+    lambda x: (x.astype(jnp.bfloat16), x.astype(jnp.float16), x.astype(jnp.float32), jnp.square(1e-20 * x), 1e-40 * x),
+    lambda x: (x**3, lax.div(jnp.arange(5), 2), (x[0, 3:].astype(int) + 2**24 + 2**16 + jnp.arange(3)).astype(jnp.bfloat16)),
+)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("function", ALIKE)
+def test_what_rounds_once_has_the_bits_of_jax_in_each_dtype(function: Any, dtype: str) -> None:
+    with jax.enable_x64(dtype == "float64"):
+        x = np.array(10 * jax.random.normal(jax.random.key(0), (3, 4)), jnp.dtype(dtype))
+        x[0] = [np.nan, np.inf, -np.inf, -0.0]
+        flat = trace(lambda _, inputs: list(function(inputs[0])), [], [], [x], dtype)
+        results, expected = ModelRun(flat, wide=False)([], [x]), jax.jit(function)(x)
+    for result, jax_result in zip(results, expected, strict=True):
+        assert (result.shape, result.dtype) == (jax_result.shape, jax_result.dtype)
+        np.testing.assert_array_equal(result, np.asarray(jax_result))
+        assert (np.signbit(result) == np.signbit(jax_result)).all()
+
+
 def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixture) -> None:
     def function(x: Any) -> Any:
         x = jnp.tanh(x @ x.T) + jnp.where(x[:, :1] > 0, x[:, :1], 0.1)
         return jax.nn.softmax(x / jnp.sqrt(1 + (x * x).mean(-1, keepdims=True)))
 
-    def compiled(rows: int) -> list[str]:
+    def of_one_rounding(x: Any) -> Any:
+        return jnp.where(x > 0, x.T.reshape(x.shape) * 2 - 1, x / 3).max(0).astype(jnp.bfloat16)
+
+    def compiled(rows: int, function: Any, *, wide: bool) -> list[str]:
         x = np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32)
         flat = trace(lambda _, inputs: [function(inputs[0])], [], [], [x], "float32")
         caplog.clear()
         with jax.log_compiles(True):
-            ModelRun(flat, wide=True, perturbation=Perturbation(Noise(1, 1e-7)))([], [x])
+            ModelRun(flat, wide=wide, perturbation=Perturbation(Noise(1, 1e-7) if wide else None))([], [x])
         said = [record.getMessage() for record in caplog.records]
         # What puts the input on the device is compiled too.
         return [message for message in said if "Finished XLA compilation" in message and "jit(stage)" not in message]
 
-    assert not compiled(7)
-    assert len(compiled(300)) > 5
+    assert not compiled(7, function, wide=True)
+    assert not compiled(7, of_one_rounding, wide=False)
+    assert len(compiled(300, function, wide=True)) > 5
 
 
 def test_a_compiled_stretch_may_hold_a_constant_that_was_rounded() -> None:

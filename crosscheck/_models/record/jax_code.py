@@ -61,7 +61,7 @@ def result(made: FunctionCode) -> Array:
     """The result of the code."""
     names = dict(NAMES)
     exec("\n".join(made.lines), names)
-    return np.asarray(names[made.name](*made.given.values()))
+    return np.asarray(jax.jit(names[made.name])(*made.given.values()))  # one program, not one for each line
 
 
 class _Writer:

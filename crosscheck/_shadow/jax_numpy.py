@@ -134,6 +134,11 @@ def _converted_once(x: Any, *, new_dtype: Any, **_: Any) -> Any:
     return x.astype(new_dtype) if once and np.dtype(new_dtype).kind in "fV" else None
 
 
+def _divided(x: Any, y: Any, **_: Any) -> Any:
+    """None for a divisor that is broadcast: XLA multiplies by its reciprocal instead."""
+    return x / y if np.broadcast_shapes(x.shape, y.shape) == y.shape else None
+
+
 def _without_parameters(compute: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arrays, **_: compute(*arrays)
 
@@ -148,7 +153,7 @@ _OF_ONE_ROUNDING: Mapping[str, Callable[..., Any]] = {
     **{name: _reduction(_REDUCTIONS[name]) for name in ("reduce_and", "reduce_max", "reduce_min", "reduce_or")},
     **{name: compute for name, compute in _OTHERS.items() if name not in ("dot_general", "pow")},
     "convert_element_type": _converted_once,
-    "div": lambda x, y, **_: x / y,
+    "div": _divided,
     "integer_pow": lambda x, *, y, **_: x * x if y == 2 else None,
 }
 """Operations that round once at most, so that IEEE 754 says each bit of the result."""

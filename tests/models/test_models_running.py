@@ -121,7 +121,14 @@ ALIKE = (
     lambda x: ((x > 0) & (x <= 1), (x >= 1) | (x < 0), ~(x >= 0), x.max(0), x.min(), (x > 0).any(0), (x > 0).all()),
     lambda x: ((x > 0).astype(x.dtype), jnp.arange(2, 5).astype(x.dtype), jnp.arange(3) * 2**30, x.astype(jnp.int32)),
     lambda x: (x.astype(jnp.bfloat16), x.astype(jnp.float16), x.astype(jnp.float32), jnp.square(1e-20 * x), 1e-40 * x),
-    lambda x: (x**3, lax.div(jnp.arange(5), 2), (x[0, 3:].astype(int) + 2**24 + 2**16 + jnp.arange(3)).astype(jnp.bfloat16)),
+    lambda x: (
+        x / x[:1],
+        x / x[2, 1],
+        3 / x,
+        x**3,
+        lax.div(jnp.arange(5), 2),
+        (x[0, 3:].astype(int) + 2**24 + 2**16 + jnp.arange(3)).astype(jnp.bfloat16),
+    ),
 )
 
 
@@ -145,7 +152,7 @@ def test_no_operation_is_compiled_for_small_arrays(caplog: pytest.LogCaptureFixt
         return jax.nn.softmax(x / jnp.sqrt(1 + (x * x).mean(-1, keepdims=True)))
 
     def of_one_rounding(x: Any) -> Any:
-        return jnp.where(x > 0, x.T.reshape(x.shape) * 2 - 1, x / 3).max(0).astype(jnp.bfloat16)
+        return jnp.where(x > 0, x.T.reshape(x.shape) * 2 - 1, x / abs(x)).max(0).astype(jnp.bfloat16)
 
     def compiled(rows: int, function: Any, *, wide: bool) -> list[str]:
         x = np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32)

@@ -56,6 +56,7 @@ def test_no_formula_contradicts_a_declared_slope() -> None:
     assert r"\frac{1}{2} & x = 0" in str(formulas.derivative(half))
 
 
+@pytest.mark.full
 def test_every_formula_is_free_of_sympy_s_own_words() -> None:
     shown = [formulas.derivative(record) for record in crosscheck.activations.values()]
     assert sum(formula is not None for formula in shown) > 20

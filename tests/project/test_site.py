@@ -335,6 +335,7 @@ def test_an_issue_is_what_a_maintainer_wants(squareplus: Any) -> None:
     assert "expected 1e-300" in button
 
 
+@pytest.mark.full
 def test_the_torch_side_of_an_issue_has_torch_s_own_words_on_versions() -> None:
     made = activations.explanation("standardize")
     deviation, seen = bug(made, "standardize-unshifted-gradient")

@@ -289,13 +289,11 @@ class VectorCandidates(CandidateSearch):
         order = np.argsort(whole)
         own = order[np.searchsorted(whole, first, sorter=order)]
         for row in self.of_run.rows:
-            second = torch_places.of(row.name).reshape(-1)
-            near = likeness(row.name, names[0])
             module = row.name.rpartition(".")[0] == names[0].rpartition(".")[0]
-            if row.role != "bias" or row.name in names or second.size != whole.size or not module:
+            if row.role != "bias" or row.name in names or not module or prod(torch_places.shapes[row.name]) != whole.size:
                 continue
-            second = second[own]
-            near += are_of_one_direction(row.name, names[0])
+            second = torch_places.of(row.name).reshape(-1)[own]
+            near = likeness(row.name, names[0]) + are_of_one_direction(row.name, names[0])
             yield Candidate((Assignment(flat, first, second),), (*names, row.name), None, score - 2 + near)
             if first.size % 3 == 0 and first.size == whole.size:
                 most = np.where(np.arange(first.size) < first.size * 2 // 3, second, -1)

@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import crosscheck
+from crosscheck._models.values.spilled import Stored
 
 
 class Overwriting(nn.Module):
@@ -209,6 +210,21 @@ def test_numbers_that_wait_on_a_disk_are_judged_as_those_in_memory(
     assert in_memory == on_disk
     assert in_memory.faults == on_disk.faults
     assert {gradient.parameter for gradient in in_memory.gradients} == (set(params) if judged else set())
+
+
+def test_weights_are_copied_with_values_that_wait_on_a_disk_as_with_those_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, params, ids = both(30, 6)
+    untrained = {name: np.zeros_like(array) for name, array in params.items()}
+    _, in_memory = crosscheck.copy_weights(model, logits, ids, params=untrained)
+    viewed: list[int] = []
+    monkeypatch.setattr("crosscheck._models.copy.known_weights.LARGE", 0)
+    monkeypatch.setattr("crosscheck._models.values.spilled.IN_MEMORY", 0)
+    view = Stored.view
+    monkeypatch.setattr(Stored, "view", lambda stored: viewed.append(stored.size) or view(stored))
+    filled, on_disk = crosscheck.copy_weights(model, logits, ids, params=untrained)
+    assert on_disk == in_memory
+    assert {name: filled[name].tolist() for name in params} == {name: array.tolist() for name, array in params.items()}
+    assert viewed.count(2 * 5 * 6) > 5  # what the norm makes of the rows that are picked
 
 
 SCALE = torch.tensor(2.0, requires_grad=True)

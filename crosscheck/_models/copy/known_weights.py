@@ -20,7 +20,9 @@ from crosscheck._models.record.torch_recording import TorchRecord
 from crosscheck._models.run.interpreter import ModelRun
 from crosscheck._models.run.places import JaxPlaces, Places, TorchPlaces, float_arrays, is_moved
 from crosscheck._models.values.distances import distance
+from crosscheck._models.values.spilled import Store
 from crosscheck._models.values.uses import CONSTANT, DATA, MOVES, WEIGHT, Use
+from crosscheck._shadow.jax.large_weights import LARGE
 
 ROUNDING = {"convert_element_type"}
 """The operations that move numbers and may round them."""
@@ -48,6 +50,7 @@ class KnownWeights:
         self._weights_of: object = None
         self._distinct: dict[tuple[int, int], bool] = {}
         self._last_use = {number: step for step, numbers in self._last_uses.items() for number in numbers}
+        self._spilled = Store()
         self._of_size: dict[int, list[tuple[Array, float]]] = {}
 
     def value(self, state: State, operand: Any) -> Any:
@@ -80,6 +83,13 @@ class KnownWeights:
         for number in self._last_uses.get(step.operation.index, ()):
             self._weights.pop(number, None)
             self._places_of_uses.release(number)
+
+    def spill(self, state: State, step: Step) -> None:
+        """Keep large values, which no later step needs, in a file: the search still looks back at them."""
+        for number in self._last_uses.get(step.operation.index, ()):
+            value = state.values.get(number)
+            if value is not None and value.size > LARGE and isinstance(value.dtype, np.dtype):  # no key of random numbers
+                state.values[number] = self._spilled.put(np.asarray(value)).view()
 
     def leaf(self, state: State, name: str) -> Array:
         """An array of JAX with torch's numbers where they are known."""

@@ -94,6 +94,8 @@ class NumberTracer(KnownWeights):
         for number, value in zip(step.outputs, self.run.results(step, given), strict=True):
             state.values[number] = value
         self.release(step)
+        if not repairing:  # else each of many trials would write a file
+            self.spill(state, step)
         if step.operation.name == "conv_general_dilated":
             self.correct(state, step)
         state.at += 1

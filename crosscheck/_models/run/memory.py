@@ -22,7 +22,7 @@ WIDE = 8
 """The bytes of a number in float64."""
 START = 10_000_000
 """Measured: what the first comparison of a process imports, and the programs that every comparison compiles."""
-PROGRAM = (2_100_000, 2_900_000)
+PROGRAM = (1_000_000, 2_400_000)
 """Measured, by order: what JAX keeps of the programs that it compiles for one operation on arrays of some shapes."""
 PRODUCTS = frozenset(["conv_general_dilated", "dot_general", "gather"])
 """Operations of JAX with weights whose operands and results are landmarks."""
@@ -130,13 +130,13 @@ def _total(sizes: Sizes, dtype: str, order: int) -> int:
 def _runs(sizes: Sizes, size: int) -> int:
     """The runs of JAX: what is computed from weights in float64 and in the dtype, a run's own values, and noise.
 
-    Each weight is held in float64 only while it is used.
+    A large weight is cast to float64 a block at a time.
     """
     # Models that do not agree to float64's precision are searched with every value kept, and run once more without torch's
-    # values. Whether these do is not known: a quarter of what is computed from data counts. Much of it waits in a file then,
+    # values. Whether these do is not known: half of what is computed from data counts. Much of it waits in a file then,
     # but its parts are in memory while they are compared, and freed memory does not all go back.
-    searched = (sizes.steps + sizes.landmarks) * WIDE // 4
-    return sizes.fixed * (WIDE + size) + searched + sizes.widest * 3 * WIDE + sizes.largest * 2 * WIDE
+    searched = (sizes.steps + sizes.landmarks) * WIDE // 2
+    return sizes.fixed * (WIDE + size) + searched + sizes.widest * 3 * WIDE
 
 
 def _gradients(sizes: Sizes, size: int) -> int:

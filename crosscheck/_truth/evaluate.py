@@ -99,13 +99,14 @@ def _decide_finite(
     ties: list[int] = []
     bits = START_BITS
     for start in range(0, order.size, CHUNK):
-        pending = order[start : start + CHUNK]
-        attempt = bits
+        chunk = pending = order[start : start + CHUNK]
+        attempt, enough = bits, False
         while pending.size and attempt <= MOST_BITS:
-            undecided = _attempt(definition, wide, pending, attempt, fmt, rows, ties)
-            if undecided.size > pending.size // 2:
-                bits = min(2 * attempt, MOST_BITS)
-            pending, attempt = undecided, 2 * attempt
+            pending = _attempt(definition, wide, pending, attempt, fmt, rows, ties)
+            if not enough and pending.size <= chunk.size // 2:
+                # not what some ties need that no number of bits decides
+                bits, enough = attempt, True
+            attempt *= 2
     return ties
 
 

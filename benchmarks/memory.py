@@ -178,6 +178,15 @@ def resnet_port(p: Mapping[str, Any], x: Any, *, strides: list[int]) -> Any:
     return linear(p["head"], x.mean((1, 2)))
 
 
+def wide_conv(width: int) -> Compared:
+    """One convolution, whose weight is far larger than what it is given, and is taken as a whole."""
+    torch.manual_seed(0)
+    model = nn.Conv2d(width, width, 3, bias=False)
+    weight = jnp.asarray(model.weight.detach().numpy())
+    images = np.random.default_rng(0).normal(size=(1, width, 4, 4)).astype(np.float32)
+    return Compared(model, lambda w, x: jax.lax.conv(x, w, (1, 1), "VALID"), [images], {"params": weight})
+
+
 IF_NAMED = frozenset(["gpt2-1b"])
 """Models that take minutes, and more memory than many machines have."""
 MODELS: dict[str, Callable[[], Compared]] = {name: partial(of_zoo, name) for name in ARCHITECTURES} | {
@@ -191,6 +200,7 @@ MODELS: dict[str, Callable[[], Compared]] = {name: partial(of_zoo, name) for nam
     "images-small": partial(resnet, (16, 32), size=32),
     "images": partial(resnet, (64, 128, 256)),
     "images-wide": partial(resnet, (64, 128, 256, 512)),
+    "wide-conv": partial(wide_conv, 1536),
 }
 
 

@@ -132,7 +132,16 @@ def memory_said(message: str) -> tuple[float, str]:
 @needs_linux
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("name", "order"), [("mlp", 0), ("unet", 1), ("lstm", 1), ("images-small", 1), ("gpt2-4x256", 0), ("gpt2-4x256", 1)]
+    ("name", "order"),
+    [
+        ("mlp", 0),
+        ("unet", 1),
+        ("lstm", 1),
+        ("images-small", 1),
+        ("wide-conv", 0),
+        ("gpt2-4x256", 0),
+        ("gpt2-4x256", 1),
+    ],
 )
 def test_the_estimate_is_what_a_comparison_takes_within_30_percent(name: str, order: int) -> None:
     if name.startswith("gpt2"):

@@ -26,6 +26,8 @@ PROGRAM = (1_000_000, 2_400_000)
 """Measured, by order: what JAX keeps of the programs that it compiles for one operation on arrays of some shapes."""
 PRODUCTS = frozenset(["conv_general_dilated", "dot_general", "gather"])
 """Operations of JAX with weights whose operands and results are landmarks."""
+IN_PARTS = frozenset(["dot_general", "gather"])
+"""Those that cast a large weight to float64 a block at a time, or only the rows that they pick."""
 SMALLER = "a smaller batch, shorter inputs or a model of fewer layers"
 
 
@@ -36,6 +38,7 @@ class Sizes:
     Attributes:
         weights: The weights.
         largest: The largest weight.
+        whole: The largest weight that an operation on data takes as a whole: neither in blocks nor a few rows of it.
         fixed: What JAX computes from weights alone, and uses with data, without what it only moves.
         made: The results of torch's operations.
         steps: The results of JAX's operations.
@@ -46,6 +49,7 @@ class Sizes:
 
     weights: int
     largest: int
+    whole: int
     fixed: int
     made: int
     steps: int
@@ -59,7 +63,7 @@ class Sizes:
         sizes = {number: prod(aval.shape) for number, aval in flat.avals.items()}
         weights = [sizes[number] for number in flat.weights]
         results = [sizes[number] for number, kind in flat.kinds.items() if kind == DATA]
-        landmarks = 0
+        whole = landmarks = 0
         programs = set()
         for step in flat.steps:
             given = [number for number in step.inputs if isinstance(number, int)]
@@ -67,6 +71,8 @@ class Sizes:
             # each slice of what a scan goes over is a program of its own
             place = step.operation.index if step.function is not None else None
             programs.add((step.operation.name, place, *(str(flat.avals[number]) for number in (*given, *step.outputs))))
+            if kinds >= {DATA, WEIGHT} and step.operation.name not in IN_PARTS:
+                whole = max(whole, *(sizes[number] for number in given if flat.kinds[number] == WEIGHT))
             if kinds >= {DATA, WEIGHT} and step.operation.name in PRODUCTS:
                 # the result is a landmark again after its bias, its norm or a sum
                 landmarks += (
@@ -75,6 +81,7 @@ class Sizes:
         return cls(
             weights=sum(weights),
             largest=max(weights, default=0),
+            whole=whole,
             fixed=sum(sizes[number] for number in needed_by(flat) - moved(flat) if flat.kinds[number] == WEIGHT),
             made=made,
             steps=sum(results),
@@ -130,13 +137,13 @@ def _total(sizes: Sizes, dtype: str, order: int) -> int:
 def _runs(sizes: Sizes, size: int) -> int:
     """The runs of JAX: what is computed from weights in float64 and in the dtype, a run's own values, and noise.
 
-    A large weight is cast to float64 a block at a time.
+    What takes a weight as a whole gets it in float64, under noise in three copies more.
     """
     # Models that do not agree to float64's precision are searched with every value kept, and run once more without torch's
     # values. Whether these do is not known: half of what is computed from data counts. Much of it waits in a file then,
     # but its parts are in memory while they are compared, and freed memory does not all go back.
     searched = (sizes.steps + sizes.landmarks) * WIDE // 2
-    return sizes.fixed * (WIDE + size) + searched + sizes.widest * 3 * WIDE
+    return sizes.fixed * (WIDE + size) + searched + (sizes.widest * 3 + sizes.whole * 4) * WIDE
 
 
 def _gradients(sizes: Sizes, size: int) -> int:

@@ -26,13 +26,14 @@ def unit_of(fmt: Format, size: Float64Array) -> Float64Array:
     return ulp(exponent(finite, fmt), fmt)
 
 
-def round_once(value: Float64Array, fmt: Format) -> FloatArray:
-    """Float64 values rounded to nearest, ties to even, in one step.
+def round_once(value: FloatArray, fmt: Format) -> FloatArray:
+    """Floats rounded to nearest, ties to even, in one step.
 
     numpy and ml_dtypes go from float64 to bfloat16 through float32, which rounds twice.
     """
-    if fmt.precision == 53:
-        return value.astype(fmt.dtype)
+    if fmt.precision == 53 or value.dtype != np.float64:
+        with np.errstate(over="ignore", invalid="ignore"):  # converting a signalling NaN is not worth a warning
+            return value.astype(fmt.dtype)
     power = (exponent(value, fmt) - (fmt.precision - 1)).astype(np.int32)
     nearest = np.ldexp(np.rint(np.ldexp(value, -power)), power)
     with np.errstate(over="ignore"):

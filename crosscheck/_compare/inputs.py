@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck._arithmetic import formats, sampling
-from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, format_of, widen
+from crosscheck._arithmetic.formats import FORMATS, FloatArray, Format, format_of
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._frameworks.programs import Inputs
 from crosscheck._frameworks.trees import flatten
@@ -238,7 +238,7 @@ def _leaf(value: Any, fmt: Format, name: str, seed: tuple[int, int]) -> np.ndarr
         raise UsageError(
             f"inputs: {name} has dtype {array.dtype}, expected float64, float32, bfloat16, float16, integers or booleans"
         ) from None
-    return round_once(widen(array), fmt)
+    return round_once(array, fmt)
 
 
 def _to_numpy(value: Any, name: str) -> np.ndarray[Any, Any]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crosscheck._arithmetic.formats import Format, widen
+from crosscheck._arithmetic.formats import Format
 from crosscheck._arithmetic.ulp import round_once
 
 
@@ -55,7 +55,7 @@ def _cast(tree: Any, fmt: Format) -> Any:
     def cast(leaf: Any) -> Any:
         if not isinstance(leaf, jax.Array | np.ndarray) or not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        return jnp.asarray(round_once(widen(np.asarray(leaf)), fmt))
+        return jnp.asarray(round_once(np.asarray(leaf), fmt))
 
     return jax.tree.map(cast, tree)
 

@@ -84,6 +84,24 @@ def test_float64_values_stay_to_the_bit() -> None:
     np.testing.assert_array_equal(round_once(x.view(np.float64), FORMATS["float64"]).view(np.uint64), x)
 
 
+@each_format
+@pytest.mark.parametrize("given", ["float16", "bfloat16", "float32"])
+def test_a_narrow_float_is_rounded_as_the_same_number_in_float64_is(given: str, fmt: Format) -> None:
+    if given == "float32":
+        numbers = np.random.default_rng(5).integers(0, 2**32, 2**18, dtype=np.uint32).view(np.float32)
+    else:
+        numbers = np.arange(2**16, dtype=np.uint16).view(FORMATS[given].dtype)  # each number
+    numbers = np.append(numbers[~np.isnan(numbers)], numbers.dtype.type(nan))  # no signalling NaN
+    if given == "float32":
+        ties = widen(numbers.astype(FORMATS["bfloat16"].dtype)) * (1 + 2.0**-9)
+        with np.errstate(over="ignore"):
+            numbers = np.concatenate([ties.astype(np.float32), numbers])
+    once, wide = round_once(numbers, fmt), round_once(widen(numbers), fmt)
+    assert once.dtype == wide.dtype == fmt.dtype
+    np.testing.assert_array_equal(widen(once), widen(wide))
+    np.testing.assert_array_equal(np.signbit(widen(once)[:-1]), np.signbit(widen(wide)[:-1]))
+
+
 def test_bfloat16_is_not_rounded_by_way_of_float32() -> None:
     value = 1 + 2.0**-8 + 2.0**-30  # just above a tie, which float32 makes a tie
     assert float(np.float32(value).astype(ml_dtypes.bfloat16)) == 1

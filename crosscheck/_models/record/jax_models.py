@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crosscheck._arithmetic.formats import FORMATS, widen
+from crosscheck._arithmetic.formats import FORMATS
 from crosscheck._arithmetic.ulp import round_once
 from crosscheck._frameworks.jax_shardings import as_held, unlike
 from crosscheck._frameworks.programs import Array, Inputs, Outputs, describe
@@ -104,4 +104,4 @@ def _cast(leaf: Any, dtype: str) -> Array:
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return leaf  # unchanged: a counter of a weak type does not widen other operands
     array = np.asarray(leaf)
-    return array if array.dtype == FORMATS[dtype].dtype else np.asarray(round_once(widen(array), FORMATS[dtype]))
+    return array if array.dtype == FORMATS[dtype].dtype else round_once(array, FORMATS[dtype])

@@ -29,7 +29,7 @@ def rounded(r: Fraction, fmt: Format) -> float:
 
 
 def rounded_all(values: Float64Array, fmt: Format) -> FloatArray:
-    """Finite numbers rounded once; numpy and ml_dtypes go to bfloat16 through float32."""
+    """Finite numbers rounded once."""
     nearest = [rounded(Fraction(value), fmt) for value in values.ravel().tolist()]
     return np.array(nearest).reshape(values.shape).astype(fmt.dtype)
 

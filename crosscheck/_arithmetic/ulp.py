@@ -27,17 +27,9 @@ def unit_of(fmt: Format, size: Float64Array) -> Float64Array:
 
 
 def round_once(value: FloatArray, fmt: Format) -> FloatArray:
-    """Floats rounded to nearest, ties to even, in one step.
-
-    numpy and ml_dtypes go from float64 to bfloat16 through float32, which rounds twice.
-    """
-    if fmt.precision == 53 or value.dtype != np.float64:
-        with np.errstate(over="ignore", invalid="ignore"):  # converting a signalling NaN is not worth a warning
-            return value.astype(fmt.dtype)
-    power = (exponent(value, fmt) - (fmt.precision - 1)).astype(np.int32)
-    nearest = np.ldexp(np.rint(np.ldexp(value, -power)), power)
-    with np.errstate(over="ignore"):
-        return np.where(np.abs(nearest) > fmt.largest, np.copysign(np.inf, value), nearest).astype(fmt.dtype)
+    """Floats rounded to nearest, ties to even, in one step."""
+    with np.errstate(over="ignore", invalid="ignore"):  # converting a signalling NaN is not worth a warning
+        return value.astype(fmt.dtype)
 
 
 def in_units(value: FloatArray, e: IntArray, fmt: Format) -> Float64Array:

@@ -11,7 +11,7 @@ from floats import FORMATS, Format, each_format, from_ordinal, to_ordinal, widen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosscheck._arithmetic.ulp import exponent, round_once, ulp_error
+from crosscheck._arithmetic.ulp import exponent, round_once, ulp_error, unit_of
 
 NARROWER = pytest.mark.parametrize("fmt", list(FORMATS.values())[1:], ids=list(FORMATS)[1:])
 ANY_FORMAT = st.sampled_from(list(FORMATS.values()))
@@ -126,6 +126,18 @@ def test_bfloat16_is_not_rounded_by_way_of_float32() -> None:
 )
 def test_the_exponent_is_floored_and_clamped(value: float, name: str, expected: int) -> None:
     assert exponent(np.array([value, -value]), FORMATS[name]).tolist() == [expected, expected]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(case=around_a_format())
+def test_the_unit_of_a_number_is_the_rational_ulp(case: tuple[float, Format]) -> None:
+    value, fmt = case
+    assert Fraction(float(unit_of(fmt, np.array(value)))) == rational.ulp(Fraction(value), fmt)
+
+
+@each_format
+def test_the_unit_of_an_infinity_is_that_of_the_largest_number(fmt: Format) -> None:
+    assert unit_of(fmt, np.array(inf)) == rational.ulp(Fraction(fmt.largest), fmt)
 
 
 U = 2.0**-23

@@ -41,18 +41,31 @@ def refuse(message: str) -> NoReturn:
     raise Ended(REFUSED)
 
 
-UNWRITTEN = "files that were not written yet are as they were"
+_after_ctrl_c = ["files that were not written yet are as they were"]
+"""What Ctrl-C leaves behind, as the user is told; the last one holds. The thread that watches for Ctrl-C reads it too."""
 
 
-def stop(message: str = UNWRITTEN) -> NoReturn:
+@contextmanager
+def stopping_leaves(message: str) -> Iterator[None]:
+    """End with this message if Ctrl-C is pressed meanwhile."""
+    _after_ctrl_c.append(message)
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop()
+    finally:
+        _after_ctrl_c.pop()
+
+
+def stop() -> NoReturn:
     """End after Ctrl-C."""
-    _tell(message)
+    _tell()
     raise Ended(STOPPED)
 
 
-def _tell(message: str) -> None:
+def _tell() -> None:
     _told.set()
-    click.echo(f"Stopped: {message}", err=True)
+    click.echo(f"Stopped: {_after_ctrl_c[-1]}", err=True)
 
 
 class Commands(click.Group):
@@ -93,7 +106,7 @@ def _end_soon_after_ctrl_c() -> None:
         while signal.SIGINT not in heard.recv(1):
             pass
         if not _told.wait(LONGEST_STOP):
-            _tell(UNWRITTEN)
+            _tell()
         sleep(A_MOMENT)  # the process may end by itself, after clearing up
         os._exit(STOPPED)
 

@@ -149,6 +149,7 @@ def test_a_full_disk_says_so_and_loses_nothing(whole: SweepReport, tmp_path: Pat
 
 HELD = """
 import runpy
+import signal
 import time
 
 from crosscheck._report.journal import Journal
@@ -159,6 +160,7 @@ append = Journal.append
 def held(self, piece):
     append(self, piece)
     if len(self.pieces) == 2:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {blocked})
         time.sleep(600)
 
 
@@ -166,13 +168,15 @@ Journal.append = held
 runpy.run_module("crosscheck", run_name="__main__")
 """
 """The command, which rests after its second piece: else it might have ended before it is stopped."""
+WAKES, SLEEPS_ON = (HELD.format(blocked=blocked) for blocked in ("[]", "[signal.SIGINT]"))
+"""A main thread that Ctrl-C wakes, and one that it does not, as code in C++."""
 
 
-def begin(folder: Path, *, held: bool = False) -> "subprocess.Popen[bytes]":
+def begin(folder: Path, held: str | None = None) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [
             sys.executable,
-            *(("-c", HELD) if held else ("-m", "crosscheck")),
+            *(("-c", held) if held else ("-m", "crosscheck")),
             *COMMAND,
             "--out",
             str(folder),
@@ -194,9 +198,15 @@ def pieces_in(folder: Path) -> int:
     return sum(max(0, path.read_bytes().count(b"\n") - 1) for path in folder.glob("*.journal"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)], ids=["kill -9", "Ctrl-C"])
-def test_a_sweep_that_was_stopped_goes_on(whole: SweepReport, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    process = begin(tmp_path, held=True)
+@pytest.mark.parametrize(
+    ("number", "code", "held"),
+    [(signal.SIGKILL, -9, WAKES), (signal.SIGINT, 130, WAKES), (signal.SIGINT, 130, SLEEPS_ON)],
+    ids=["kill -9", "Ctrl-C", "Ctrl-C that the main thread does not hear"],
+)
+def test_a_sweep_that_was_stopped_goes_on(
+    whole: SweepReport, tmp_path: Path, number: signal.Signals, code: int, held: str
+) -> None:
+    process = begin(tmp_path, held)
     wait_for(lambda: pieces_in(tmp_path) == 2)
     process.send_signal(number)
     said = process.communicate()[1].decode()

@@ -8,7 +8,7 @@ import click
 
 from crosscheck._cli import caching, options, paths, sharing
 from crosscheck._cli.command import Command
-from crosscheck._cli.ending import refuse, stop
+from crosscheck._cli.ending import refuse, stopping_leaves
 from crosscheck._cli.options import numbers, refuse_besides
 from crosscheck._cli.output import finish, one_message, save, save_figure, show
 from crosscheck._cli.progress import inputs_done
@@ -78,11 +78,9 @@ def sweep(
         activation = Catalogue(files)[name]
         if out is not None:
             paths.of_this_command().read("the journal in --out", str(_sweeps.journal_path(out, activation.name, dtype)))
-        try:
+        kept = "continue with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps pieces"
+        with stopping_leaves(kept):
             report = _sweeps.sweep(activation, progress=progress, **options)
-        except KeyboardInterrupt:
-            kept = "continue with the same command and --resume" if out else "nothing is kept; --out FOLDER keeps pieces"
-            stop(kept)
     show(layout(report.document()))
     save(json_path, report.to_json)
     if figure_path is not None:

@@ -15,9 +15,11 @@ from crosscheck._arithmetic.formats import (
     Format,
     bits_of,
     every_value,
+    floats_widened,
     format_of,
     from_bits,
     from_ordinal,
+    is_float,
     is_number,
     shortest,
     to_ordinal,
@@ -206,3 +208,18 @@ def test_no_shorter_decimal_leads_back_to_the_value(fmt: Format) -> None:
             with np.errstate(over="ignore"):
                 shorter = [float(fmt.dtype.type(float(f"{x:.{fewer}g}"))) for fewer in range(1, digits)]
             assert x not in shorter
+
+
+@EACH
+def test_floats_are_widened(fmt: Format) -> None:
+    array = np.array([1.5, -2], fmt.dtype)
+    assert is_float(array)
+    assert floats_widened(array).dtype == np.float64
+    assert floats_widened(array).tolist() == [1.5, -2]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.complex64, "U3", "M8[s]"])
+def test_what_is_no_float_stays(dtype: Any) -> None:
+    array = np.zeros(3, dtype)
+    assert not is_float(array)
+    assert floats_widened(array) is array

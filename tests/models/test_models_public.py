@@ -324,6 +324,16 @@ def test_dropout_that_was_left_on_is_named() -> None:
     assert_facts(only_fault(compared(model, port, X)).facts, Fact("drawn"))
 
 
+def test_a_mask_that_keeps_every_number_is_not_blamed_for_another_mistake() -> None:
+    def port(p: dict[str, Any], x: Any) -> Any:
+        h = jax.nn.relu(linear(p, "0", x))
+        kept = jnp.where(jax.random.bernoulli(jax.random.key(0), 1.0, h.shape), h, 0.0)
+        return linear(p, "3", kept + jnp.sin(kept))
+
+    model = seeded(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3)))
+    assert "drawn" not in [fact.kind for fact in only_fault(compared(model, port, X)).facts]
+
+
 def test_heads_of_a_mask_in_groups_are_no_cause() -> None:
     """JAX has the axes of its scores in another order, with heads in groups; its mask is PyTorch's."""
 

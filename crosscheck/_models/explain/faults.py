@@ -18,7 +18,7 @@ from crosscheck._models.explain.masks import other_mask
 from crosscheck._models.explain.moved_modules import moved_module
 from crosscheck._models.explain.other_exchanges import other_exchange
 from crosscheck._models.explain.precision import in_fewer_digits
-from crosscheck._models.explain.reruns import draws_random_numbers
+from crosscheck._models.explain.reruns import depends_on_random_numbers
 from crosscheck._models.explain.rounded import rounded
 from crosscheck._models.explain.weight_reasons import common, of_weights, repeated_weights
 from crosscheck._models.judge.accuracy import ROUNDINGS
@@ -193,7 +193,7 @@ def _facts(results: ModelResults, fault: LocatedFault, edits: EditSearch) -> tup
     if not facts and operation >= 0:
         facts = other_mask(results, landmark, operation) or edits.explanation(fault, late=True)
     facts = facts or moved_module(results, fault.landmark) or other_fill(results, fault.landmark)
-    if (not facts or fault.how) and draws_random_numbers(results, fault.landmark):
+    if (not facts or fault.how) and depends_on_random_numbers(results, fault.landmark):
         return (Fact("drawn", source=facts[0].source if facts else ""),)
     return facts
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
+import numpy as np
+
 from crosscheck._frameworks.programs import Array
 from crosscheck._models.cut.landmarks import Landmark
 from crosscheck._models.engine import ModelResults
 from crosscheck._models.judge.forcing import Forcing
 from crosscheck._models.record.jax_recording import JaxProgramFlat, Step
 from crosscheck._models.run.constant_folding import Fixed
+from crosscheck._models.run.places import of_constants
+from crosscheck._models.values.uses import CONSTANT
 from crosscheck._shadow.jax_equations import DRAWS
 
 CLOSE = 1e-6
@@ -32,9 +36,28 @@ def steps_before(results: ModelResults, at: int) -> list[Step]:
     return _steps(results.flat, target, _forced(results) - {target})
 
 
-def draws_random_numbers(results: ModelResults, at: int) -> bool:
-    """Whether JAX draws random numbers on the way to a landmark from those before."""
-    return any(step.operation.name in DRAWS for step in steps_before(results, at))
+def depends_on_random_numbers(results: ModelResults, at: int) -> bool:
+    """Whether other random numbers would change what JAX computes on the way to a landmark from those before.
+
+    Dropout with a share of 0 draws a mask too, which keeps every number, whatever is drawn.
+    """
+    flat, steps = results.flat, steps_before(results, at)
+    draws = [step for step in steps if step.operation.name in DRAWS]
+    if any(flat.kinds[number] != CONSTANT for step in draws for number in step.outputs):
+        return True  # from a key that is an input
+    if not draws:
+        return False
+    values = of_constants(flat, results.model.weights)
+    others = {number: _other(values[number]) for step in draws for number in step.outputs}
+    changed = of_constants(flat, results.model.weights, others) | others
+    used = [step.inputs for step in steps if flat.kinds[step.outputs[0]] != CONSTANT] + [steps[-1].outputs]
+    numbers = {number for group in used for number in group if isinstance(number, int) and number in values}
+    return any(not np.array_equal(values[number], changed[number]) for number in numbers)
+
+
+def _other(drawn: Array) -> Array:
+    """Other numbers that could have been drawn."""
+    return 1 - drawn if drawn.dtype.kind == "f" else ~drawn
 
 
 def _forced(results: ModelResults) -> set[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -151,9 +152,15 @@ def without_inputs(
     return {number: value for number, value in run.values.each() if flat.kinds[number] != DATA}
 
 
-def of_constants(flat: JaxProgramFlat, weights: Sequence[Array]) -> dict[int, Array]:
-    """The values that JAX computes from constants alone, by number; weights of floats are not even widened."""
-    run = ModelRun(flat, wide=True, known=dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT))
+def of_constants(
+    flat: JaxProgramFlat, weights: Sequence[Array], replaced: Mapping[int, Array] = MappingProxyType({})
+) -> dict[int, Array]:
+    """The values that JAX computes from constants alone, by number; weights of floats are not even widened.
+
+    The values of ``replaced`` are not computed, and are left out.
+    """
+    floats = dict.fromkeys(number for number, kind in flat.kinds.items() if kind == WEIGHT)
+    run = ModelRun(flat, wide=True, known={**floats, **replaced})
     run(weights, [np.zeros(flat.avals[number].shape, flat.avals[number].dtype) for number in flat.inputs], only=CONSTANT)
     return {number: value for number, value in run.values.each() if flat.kinds[number] == CONSTANT}
 

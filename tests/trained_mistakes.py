@@ -133,7 +133,7 @@ MISTAKES = (
         "label smoothing on one side",
         partial(transformer, loss=smooth_loss),
         "loss",
-        Fact("setting", "cross_entropy", "label smoothing", "0", "0.1"),
+        Fact("setting", "cross_entropy", "label_smoothing", "0", "0.1"),
     ),
     Mistake("another activation", partial(transformer, act=gelu), "model", Fact("first", where="blocks.0.act")),
     Mistake("another epsilon", partial(transformer, norm=partial(rms_norm, eps=1e-5)), "model", Fact("first", where="norm")),

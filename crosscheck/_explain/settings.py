@@ -145,7 +145,7 @@ def of_functions(segment: GraphSegment, node: int) -> Iterator[Edit]:
             bound = signature.bind(*call.args, **call.kwargs)
             bound.arguments[name] = new
             edited = replace(call, args=bound.args, kwargs=bound.kwargs)
-            role = ROLES.get(name, name.replace("_", " "))
+            role = ROLES.get(name, name)
             fact = Fact("setting", call.name, role, _shown(old, new), _shown(new, old), source=call.source)
             yield Edit({node: edited}, fact, ("function", call.name, name, str(new)), 0.9)
 

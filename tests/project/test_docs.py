@@ -61,6 +61,20 @@ def test_an_import_of_what_is_not_there_is_seen() -> None:
     assert missing("import crosscheck.pytest_plugin, crosscheck.no_such_module") == ["crosscheck.no_such_module"]
 
 
+TABLES = importlib.import_module("crosscheck._explain.tables")
+
+
+def test_the_tables_that_a_page_names_are_there() -> None:
+    page = (ROOT / "docs/contributing/explanation.md").read_text("utf-8")
+    named = re.findall(r"`([A-Z_]+)`", page)
+    assert "UNARY" in named
+    assert [name for name in named if not hasattr(TABLES, name)] == []
+
+
+def test_the_words_for_an_argument_are_not_its_name() -> None:
+    assert [name for name, words in TABLES.ROLES.items() if words == name] == []
+
+
 def run(text: str, names: dict[str, object]) -> str:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -205,8 +205,11 @@ def test_the_report_is_written(tmp_path: Path) -> None:
     assert data["environment"]["packages"]["optax"] == optax.__version__
     assert data["pairs"][0]["runs"][0]["gradients"] == "usual"
     assert Fact(**data["pairs"][0]["facts"][0]) == OTHER_DECAY
-    for text in (str(report), report.markdown()):
-        assert OTHER_DECAY.words() in " ".join(text.replace("\\", "").split())
+    table = crosscheck.OptimizersReport((report,), report.environment, {"optax.lbfgs()": "too old"})
+    for text in (str(report), report.markdown(), str(table), table.markdown()):
+        said = " ".join(text.replace("\\", "").split())
+        assert OTHER_DECAY.words() in said
+        assert "Fact(" not in said
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ class OptimizersReport(Documented, schema=SCHEMA, written=("environment", "_pair
             [pair.torch, pair.jax, "same" if pair.passed else "differ", "skipped" if pair.skips else "", pair.difference]
             for pair in self.pairs
         ]
-        blocks: list[Block] = [Table(rows, keys=2), Paragraph(f"None: {NONE}.")]
+        blocks: list[Block] = [Table(rows, keys=2), Paragraph(f"None: {NONE.words()}.")]
         blocks += [Paragraph(f"Not run here: {name}: {why}") for name, why in self.skipped.items()]
         return Document(self.headline, self.passed, blocks, self.environment)
 

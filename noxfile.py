@@ -72,6 +72,7 @@ CORPORA = {
     "alarms": (".[all]", "test", None),
     "usual": (".[all]", "test", None),
     "sharded": (".[all]", "test", None),
+    "zoo": (".[all]", "test", None),
     "ports": (".[all]", "ports-flax", RENDERER or None),
     "ports312": (".[all]", "ports-python312", RENDERER or None),
 }
@@ -84,8 +85,9 @@ def corpus(session: nox.Session, name: str) -> None:
     """Judge a corpus of cases whose verdict is known and print a table: `nox -s "corpus(field)" -- WORD --json PATH`.
 
     pairs: functions; explain: planted mistakes that must be named; field: bugs that public projects had; detection: planted
-    faults; alarms: right functions; usual: what the usual checks say of both; sharded: what devices share; ports, ports312:
-    public ports of the package index, in two environments, as none holds all of their libraries.
+    faults; alarms: right functions; usual: what the usual checks say of both; sharded: what devices share; zoo: ports and
+    trainings, right and wrong; ports, ports312: public ports of the package index, in two environments, as none holds all
+    of their libraries.
     """
     extras, needed, _ = CORPORA[name]
     if name == "ports312" and RENDERER is None:
@@ -94,6 +96,16 @@ def corpus(session: nox.Session, name: str) -> None:
     # ports312 is the same corpus as ports, in another environment
     given = (name.removesuffix("312"), *session.posargs)
     session.run("python", "-m", "corpora", *given, env={"PYTHONPATH": "tests", **COMPILED})
+
+
+@nox.session
+def guard(session: nox.Session) -> None:
+    """Hold what crosscheck says of every case of the corpora against what is on record: `nox -s guard -- explain field`.
+
+    It exits 1 if a word differs. `-- --changed` judges what a change can reach, `-- --accept NAME` records what was seen.
+    """
+    session.install(".[all,dictionary]", *group("pairs"))
+    session.run("python", "-m", "guard", *session.posargs, env={"PYTHONPATH": "tests", **COMPILED})
 
 
 @nox.session

@@ -7,12 +7,14 @@ import argparse
 import importlib
 import json
 import os
+import resource
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -30,6 +32,7 @@ MODULES = {
     "ports": "public.corpus",
     "sharded": "sharded.corpus",
     "usual": "detection.noticed",
+    "zoo": "zoo.corpus",
 }
 """By the name of a corpus, the module that holds it as ``CORPUS``; its table is kept in the package's folder of results."""
 PER_PROCESS = 60
@@ -44,7 +47,7 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-One = TypeVar("One", bound=Named)
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,40 @@ def begun(name: str) -> Corpus:
 
 def judged(name: str, case: str) -> Row:
     """The row of a case of a corpus."""
+    import torch
+
     corpus = begun(name)
+    torch.manual_seed(0)  # or a row would depend on those that this process judged before
     return corpus.judged(next(candidate for candidate in corpus.cases if candidate.name == case))
 
 
-def rows_of(corpus: Corpus, cases: Sequence[Named], processes: int) -> Iterator[Row]:
+def shared(make: Callable[..., Made]) -> Callable[..., Made]:
+    """A function that makes something once for several cases: what crosscheck says meanwhile is said of none of them."""
+
+    @cache
+    def once(*arguments: Any) -> Made:
+        making.append(make)
+        try:
+            return make(*arguments)
+        finally:
+            making.pop()
+
+    return wraps(make)(once)
+
+
+making: list[Callable[..., Any]] = []
+"""What is being made for several cases."""
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it has started."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def rows_of(
+    corpus: Corpus, cases: Sequence[Named], processes: int, judge: Callable[[str, str], Row] = judged
+) -> Iterator[Row]:
     """The rows of cases, judged by several processes at once."""
     # the threads of several processes wait for each other, which would count as their time
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -120,7 +152,7 @@ def rows_of(corpus: Corpus, cases: Sequence[Named], processes: int) -> Iterator[
     size = PER_PROCESS * processes
     for start in range(0, len(cases), size):
         with none_left(), Workers(processes) as pool:
-            for case in [pool.submit(judged, corpus.name, case.name) for case in cases[start : start + size]]:
+            for case in [pool.submit(judge, corpus.name, case.name) for case in cases[start : start + size]]:
                 yield case.result()
 
 

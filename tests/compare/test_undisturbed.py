@@ -86,14 +86,24 @@ def outside(name: str) -> str:
     return verdict(RUNS[name](FUNCTIONS[name]))
 
 
+TOGETHER = {"all in the way": [enter for enter, _ in IN_THE_WAY.values()], "all harmless": [*HARMLESS.values()]}
+"""Contexts within each other, beside each of them alone."""
+
+
 @pytest.mark.parametrize(
     ("name", "ambient"),
-    [*itertools.product(RUNS, IN_THE_WAY), *itertools.product(("verify", "compare"), HARMLESS)],
+    [
+        *((name, ambient) for ambient, (_, name) in IN_THE_WAY.items()),
+        *itertools.product(("compare",), HARMLESS),
+        *itertools.product(RUNS, TOGETHER),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled:UserWarning")
 def test_a_verdict_inside_is_the_one_outside(name: str, ambient: str) -> None:
     expected = outside(name)
-    with EVERYWHERE[ambient]():
+    with contextlib.ExitStack() as stack:
+        for enter in TOGETHER.get(ambient) or [EVERYWHERE[ambient]]:
+            stack.enter_context(enter())
         assert verdict(RUNS[name](FUNCTIONS[name])) == expected
 
 

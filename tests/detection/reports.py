@@ -6,12 +6,12 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from contract import CAUSES, PASSING
+from corpora import shared
 from kept import plain
 
 import crosscheck
@@ -21,7 +21,7 @@ from detection.records import MISSED, Fault, Verdict
 WORDS = {True: ("PASSED",), False: ("FAILED",)}
 
 
-@cache
+@shared
 def failed() -> Report:
     """A report with failures of several causes, and with much that passes; what it writes without a lie is right."""
     replace = {"jax": lambda x: x * 2, "torch": lambda x: x.relu() + x.isnan() * 0}

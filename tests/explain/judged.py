@@ -6,12 +6,12 @@ import statistics
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import torch
+from corpora import shared
 from field.records import Functions, Models, Sides
 
 import crosscheck
@@ -83,7 +83,7 @@ def proven(report: Any) -> bool | None:
     return all(proofs) if proofs else getattr(report, "proven", None)
 
 
-@cache
+@shared
 def of_right(pair: str) -> tuple[str, float]:
     """What is said against a right version, and its seconds: once for all cases of the pair.
 

@@ -16,47 +16,39 @@ from ported import weights_of
 from ports import PROGRAM, params_of
 from sampled import sampled
 from torch import nn
-from zoo import ARCHITECTURES, Architecture, Port, installed
-from zoo.architecture import keep_new
-from zoo.bugs import BUGS, Bug, planted, trios
+from zoo import ARCHITECTURES, Architecture, installed
+from zoo.bugs import BUGS, planted
+from zoo.corpus import CASES, SEED, Case, compared
 
 from crosscheck import Fact, ModelsReport, UsageError, compare_models
 
-SEED = 1
-USUAL = ("mlp-plain", "encoder-plain")
-USUAL_BUGS = (
-    "encoder-plain-epsilon-in-one-layer",
-    "mlp-plain-stopped-gradient",
-    "conv_batchnorm_train-plain-momentum",
-    "resnet-plain-residual-missing",
-)
-BACKWARD = "moe-plain-stopped-gates"
-"""Two layers stop gradients: only the one that the backward pass meets first is named."""
+USUAL = {
+    "right: mlp-plain",
+    "right: encoder-plain",
+    "new: mlp-plain",
+    "new: encoder-plain",
+    "bug: encoder-plain-epsilon-in-one-layer",
+    "bug: mlp-plain-stopped-gradient",
+    "bug: conv_batchnorm_train-plain-momentum",
+    "bug: resnet-plain-residual-missing",
+    "training: rate halved one step late",
+}
+"""The cases of the zoo that the session `tests` judges. `tests_full` judges a sample of those in plain functions, and
+`models` and `guard` judge all."""
 
 
-def session(name: str, library: str, among: tuple[str, ...], number: int = 0) -> Sequence[pytest.MarkDecorator]:
-    """The mark of the first session that runs a test; only `models` has the libraries."""
-    if name in among:
+def marks(number: int, case: Case) -> Sequence[pytest.MarkDecorator]:
+    if case.name in USUAL:
         return ()
-    return [sampled(number) if library == "plain" else pytest.mark.slow]
+    return [sampled(number, one_of=12) if case.library == "plain" else pytest.mark.slow]
 
 
-PORTS = [
-    pytest.param(
-        architecture,
-        library,
-        id=f"{architecture.name}-{library}",
-        marks=session(f"{architecture.name}-{library}", library, USUAL),
-    )
-    for architecture in ARCHITECTURES.values()
-    for library in architecture.ports
-]
-
-
-def compared(architecture: Architecture, port: Port, seed: int = SEED, **options: Any) -> ModelsReport:
-    model = architecture.torch_model(seed)
-    inputs = architecture.inputs(seed)
-    return compare_models(model, port.model, inputs, params=port.params, torch_to_jax=port.torch_to_jax, **options)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name, marks=marks(k, case)) for k, case in enumerate(CASES)])
+def test_a_case_of_the_zoo_is_judged_as_it_must_be(case: Case) -> None:
+    """Right ports are certified, planted bugs and mistakes found where they are, with nothing else blamed."""
+    here(case.library)
+    right, report = case.judge()
+    assert right, report.story()
 
 
 def here(library: str) -> None:
@@ -64,33 +56,11 @@ def here(library: str) -> None:
         pytest.skip(f"{library} is not installed")
 
 
-@pytest.mark.parametrize(("architecture", "library"), PORTS)
-def test_a_right_port_is_certified(architecture: Architecture, library: str) -> None:
-    here(library)
-    report = compared(architecture, architecture.jax(library, SEED))
-    assert report.passed, report.story()
-    assert report.headline.startswith("AGREE")
-    assert len(report.layers) > 4
-    assert report.gradients
-    assert not any(gradient.cause for gradient in report.gradients)
-
-
-@pytest.mark.parametrize(("architecture", "library"), PORTS)
-def test_a_right_port_of_a_new_model_is_certified(architecture: Architecture, library: str) -> None:
-    """Its biases are all 0, and its norms 1: nothing but what is next to them tells them apart."""
-    here(library)
-    new = replace(architecture, draw=keep_new)
-    report = compared(new, new.jax(library, SEED))
-    assert report.passed, report.story()
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=session(name, "plain", (), k)) for k, name in enumerate(ARCHITECTURES)]
-)
-def test_a_right_port_is_certified_in_bfloat16(name: str) -> None:
-    architecture = ARCHITECTURES[name]
-    report = compared(architecture, architecture.jax("plain", SEED, dtype="bfloat16"), dtype="bfloat16")
-    assert report.passed, report.story()
+PORTS = [
+    pytest.param(architecture, library, id=f"{architecture.name}-{library}")
+    for architecture in ARCHITECTURES.values()
+    for library in architecture.ports
+]
 
 
 @pytest.mark.parametrize(("library", "seed"), [pytest.param("plain", 25, marks=pytest.mark.full), ("equinox", 2)])
@@ -113,38 +83,6 @@ def test_a_right_port_is_certified_whatever_the_weights(
     report = compared(architecture, architecture.jax(library, seed, dtype=dtype), seed, dtype=dtype)
     assert report.passed, report.story()
     jax.clear_caches()
-
-
-@pytest.mark.parametrize(
-    ("library", "bug"),
-    [
-        pytest.param(bug.library, bug, id=bug.name, marks=session(bug.name, bug.library, USUAL_BUGS, k))
-        for k, bug in enumerate(BUGS)
-    ],
-)
-def test_a_bug_is_found_where_it_is(library: str, bug: Bug) -> None:
-    here(library)
-    report = compared(ARCHITECTURES[bug.architecture], bug.jax(SEED), order=int(bug.shows == "gradients"))
-    modules = {fault.torch for fault in report.faults}
-    assert modules == ({bug.where[-1]} if bug.name == BACKWARD else set(bug.where)), report.story()
-    assert not report.passed
-    assert report.first is not None
-    assert report.first.explanation
-
-
-@pytest.mark.parametrize(
-    "bugs",
-    [
-        pytest.param(bugs, id="+".join(bug.name for bug in bugs), marks=session("", bugs[0].library, (), k))
-        for k, bugs in enumerate(trios())
-    ],
-)
-def test_three_bugs_at_once_are_found(bugs: tuple[Bug, ...]) -> None:
-    here(bugs[0].library)
-    report = compared(ARCHITECTURES[bugs[0].architecture], planted(bugs, SEED), order=0)
-    where = {path for bug in bugs for path in bug.where}
-    modules = {fault.torch for fault in report.faults}
-    assert modules == where, report.story()
 
 
 # The report

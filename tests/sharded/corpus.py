@@ -5,14 +5,12 @@ A right program must be certified; a mistake must be found, named and placed. Th
 
 from __future__ import annotations
 
-import resource
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from corpora import Corpus
+from corpora import Corpus, cpu_seconds
 
 from sharded import memory
 from sharded.exchanges import EXCHANGES, agrees
@@ -60,12 +58,6 @@ def judged(case: Case) -> Row:
     seconds = round(cpu_seconds() - start, 1)
     about = {"case": case.name, "table": case.table, "devices": case.devices}
     return {**about, "right": right, "said": said, "seconds": seconds}
-
-
-def cpu_seconds() -> float:
-    """Of this process and of those that it has started."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def line(row: Row) -> str:

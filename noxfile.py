@@ -181,8 +181,8 @@ def tests(session: nox.Session, device: str) -> None:
 
 @nox.session(venv_backend="none")
 def tests_full(session: nox.Session) -> None:
-    """Run the tests that take longer: they plant faults and try every mode."""
-    run_in_the_environment_of_tests(session, "full and not (gpu or slow or catalogue)")
+    """Run the tests of tests(cpu) and those that take longer, which plant faults and try every mode, in one run."""
+    run_in_the_environment_of_tests(session, "not (gpu or slow or catalogue)")
 
 
 @nox.session(venv_backend="none")
@@ -238,6 +238,8 @@ def make(session: nox.Session) -> None:
     # Only where this session was asked for by name: another that needs it has arguments of its own.
     words = session.posargs if "make" in sys.argv else []
     session.run("python", "docs/_make", *words, env=COMPILED)
+    if not [word for word in words if word != "--again"]:  # with all of it there, also what its text says of it is held
+        session.run("pytest", "--confcutdir=tests/made", "tests/made")
 
 
 def rendering(session: nox.Session) -> None:

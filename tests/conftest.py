@@ -77,7 +77,7 @@ def pytest_configure() -> None:
 
 EVERY_CHANGE = ("leaky_relu", "sigmoid")
 """The functions that the session `tests` judges."""
-SAMPLED = (*EVERY_CHANGE, "softmax", "softplus", "tanh")
+SAMPLED = (*EVERY_CHANGE, "softmax")
 """The functions that `tests_full` judges in every dtype and mode; the session `catalogue` judges the others."""
 
 
@@ -100,7 +100,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.full)
 
 
-collect_ignore = ["browser", "reader", "site"]  # the built site, and what renders it: sessions of their own run these
+collect_ignore = ["browser", "made", "reader", "site"]  # the site, and what makes it: sessions of their own run these
 
 
 class Verified(NamedTuple):

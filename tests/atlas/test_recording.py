@@ -94,6 +94,7 @@ FAULTS: dict[str, tuple[Callable[[Region], Region], str]] = {
 }
 
 
+@pytest.mark.full
 def test_a_record_of_today_is_what_is_measured(right: Regions) -> None:
     done = check("sigmoid")
     assert done.exit_code == 0, done.output

@@ -146,6 +146,7 @@ def figure() -> Any:
     return crosscheck.plot("relu")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".PDF"])
 def test_a_figure_is_drawn_twice(suffix: str, figure: Any) -> None:
     for _ in range(2):

@@ -46,6 +46,7 @@ def mapped(times: float, x: Any) -> Any:
     return jax.lax.map(lambda entry: (entry - x).sum(0), x) * times
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("function", "most"), [(pairwise, 1024), (looped, 1024), (mapped, MANY)])
 def test_a_function_whose_work_grows_unevenly_is_not_tried_at_many_elements(function: Any, most: int) -> None:
     sides = [Guarded(partial(function, 1.0), most), Guarded(partial(function, 2.0), 1024)]

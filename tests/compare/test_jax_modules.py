@@ -162,7 +162,7 @@ def linear() -> torch.nn.Linear:
         return torch.nn.Linear(3, 4)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float64", marks=pytest.mark.full)])
 def test_flax_nnx(linear: torch.nn.Linear, dtype: str) -> None:
     nnx = pytest.importorskip("flax.nnx")
     other = nnx.Linear(3, 4, rngs=nnx.Rngs(0))
@@ -173,6 +173,7 @@ def test_flax_nnx(linear: torch.nn.Linear, dtype: str) -> None:
     assert (wrong.passed, wrong.cause) == (False, "definition")
 
 
+@pytest.mark.full
 def test_flax_nnx_in_training_mode() -> None:
     nnx = pytest.importorskip("flax.nnx")
     dropout = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
@@ -197,7 +198,7 @@ def test_flax_linen(linear: torch.nn.Linear, dtype: str) -> None:
     assert_fails(compare(lambda x: x, linen.Dropout(0.5, deterministic=False).bind({}), BATCH), "needs .eval()", side="jax")
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float64", marks=pytest.mark.full)])
 def test_equinox(linear: torch.nn.Linear, dtype: str) -> None:
     equinox = pytest.importorskip("equinox")
     other = equinox.nn.Linear(3, 4, key=jax.random.key(0))

@@ -17,6 +17,7 @@ def original(x: Any) -> Any:
     return result + tangent(torch.ones_like(x))
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")
 def test_it_is_compared_as_it_is_and_the_note_says_so() -> None:
     def port(x: Any) -> Any:

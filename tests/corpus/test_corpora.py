@@ -43,6 +43,7 @@ def test_what_cannot_be_judged_or_written_is_said_first(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_a_row_is_judged_in_another_process(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a corpus that needs nothing but the frameworks: those of pairs and of models import each library of JAX."""
     function = "threshold-natives"

@@ -115,7 +115,7 @@ def test_sums_count_each_thing_once() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "divergence: both arguments exchanged",
+        pytest.param("divergence: both arguments exchanged", marks=pytest.mark.full),
         pytest.param("convolutions of functions: kernel flipped", marks=pytest.mark.full),
         pytest.param("AdamW: epsilon of Keras", marks=pytest.mark.full),
     ],

@@ -32,7 +32,7 @@ def test_only_words_of_the_cause_count(bug: Bug) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "cause"),
     [
-        ("optax_rmsprop_epsilon", Optimizers, True),
+        pytest.param("optax_rmsprop_epsilon", Optimizers, True, marks=pytest.mark.full),
         pytest.param("levanter_update_without_params", Trainings, True, marks=pytest.mark.full),
         pytest.param("levanter_gemma_gelu", Models, True, marks=pytest.mark.full),
         ("cmmd_antialias", Functions, None),

@@ -35,9 +35,10 @@ def other(**changes: Any) -> dict[str, Any]:
         (other(story=["AGREE", "  0.25 away at 3 of 8"]), True, True),
         (other(story=["AGREE", "  0.26 apart at 3 of 8"]), False, False),
         (other(story=["AGREE", "  0.28 apart at 3 of 8"]), True, False),
-        (other(story=["AGREE", "  0.25 apart at 5 of 8"]), True, False),
+        (other(story=["AGREE", "  0.25 apart at 4 of 8"]), True, False),
         (other(story=["AGREE", "  0.25 apart at 3 of 8", "  also in z"]), True, True),
         (other(facts=["kind: setting | role: epsilon | jax: 1e-05"]), True, True),
+        (other(facts=["kind: setting | role: epsilon | jax: 2e-06"]), True, True),
         (other(facts=[]), True, True),
         ({**SAID, "got": "rounding"}, True, True),
     ],
@@ -47,6 +48,14 @@ def test_a_row_differs_by_a_word_and_on_the_same_processor_by_more_than_a_last_d
 ) -> None:
     assert bool(compared.differences(SAID, changed, words_alone=False)) is exact
     assert bool(compared.differences(SAID, changed, words_alone=True)) is words
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("first in layers.0", "first in layers.1"), ("by x0", "by x1"), ("step 2", "step 3"), ("-0.1", "0.1")],
+)
+def test_a_name_and_a_count_are_no_measured_numbers(before: str, after: str) -> None:
+    assert not compared.alike(before, after, words_alone=False)
 
 
 def test_what_differs_is_shown_before_and_after() -> None:

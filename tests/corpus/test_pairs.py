@@ -1,4 +1,4 @@
-"""The corpus of pairs: every verdict, cause and side is right. One of eight is judged here, all in `corpus(pairs)`."""
+"""The corpus of pairs: every verdict, cause and side is right. One of sixteen is judged here, all in `corpus(pairs)`."""
 
 import itertools
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def without_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 HERE = [pair for pair in PAIRS if pair.holds_here]
-SHARED = [pytest.param(pair, id=pair.name, marks=sampled(k, one_of=8)) for k, pair in enumerate(HERE)]
+SHARED = [pytest.param(pair, id=pair.name, marks=sampled(k, one_of=16)) for k, pair in enumerate(HERE)]
 
 
 @pytest.mark.usefixtures("without_diagnosis")

@@ -141,6 +141,7 @@ def judged_entry(tmp_path: Path, text: str) -> Translation:
     return judged(read(tmp_path, text), ("float32",))
 
 
+@pytest.mark.full
 def test_a_counterpart_that_is_another_function_is_seen(tmp_path: Path) -> None:
     entry = judged_entry(tmp_path, 'torch = "F.softplus(x)"\njax = "jax.nn.softplus(2 * x)"')
     (pair,) = entry.pairs
@@ -160,6 +161,7 @@ def test_defaults_that_are_the_same_are_seen(tmp_path: Path) -> None:
     assert not report.passed
 
 
+@pytest.mark.full
 def test_an_edge_that_differs_is_told_with_the_derivative_of_the_sum_and_does_not_fail(tmp_path: Path) -> None:
     """Not along a random direction, with which nobody could check it."""
     entry = judged_entry(

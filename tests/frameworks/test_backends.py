@@ -416,6 +416,7 @@ def test_bfloat16_is_numpy_s_extension_type() -> None:
     assert result.dtype == ml_dtypes.bfloat16
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_released_program_is_let_go_and_made_again(name: str) -> None:
     calls = []

@@ -240,6 +240,7 @@ def moderate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crosscheck._verify.run.task.LENGTHS", dict.fromkeys((8, 32, 100), DTYPES))  # and no search
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("moderate")
 def test_nothing_is_found_where_nothing_is_planted() -> None:
     report = crosscheck.verify(GROWN, dtypes=["float32", "bfloat16"])

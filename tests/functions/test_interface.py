@@ -257,6 +257,7 @@ def test_torch_compiles_value_and_gradient(name: str, dtype: str) -> None:
     assert_compiled_agrees(name, "aot_eager", dtype)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("c++")), reason="inductor needs a C++ compiler")
 def test_torch_compiles_with_inductor() -> None:
     assert_compiled_agrees("sigmoid", "inductor", "float32")

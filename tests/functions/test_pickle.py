@@ -91,6 +91,7 @@ def test_a_module_that_holds_one_is_the_same_module(name: str, call: Any, copied
     assert copied(model).linear.weight is not model.linear.weight
 
 
+@pytest.mark.full
 def test_another_process_finds_it_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "swish.pickle"
     path.write_bytes(pickle.dumps([crosscheck.activations["swish"], crosscheck.activations.softmax.torch]))

@@ -154,6 +154,7 @@ def test_the_snippets_reproduce_it(order: int, axis: int, told: Callable[..., Ex
     assert order or (part.row.entry, len(part.row.bits)) == (x, 2)
 
 
+@pytest.mark.full
 def test_the_snippets_of_the_own_implementations_and_the_formula_reproduce_them(told: Callable[..., Explanation]) -> None:
     def derivative(m: Any, x: Any, v: Any, axis: int = -1) -> Any:
         return 1.5 * LOGSUMEXP.derivative(m, x, v, axis)

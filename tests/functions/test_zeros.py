@@ -101,6 +101,7 @@ def test_the_formula_alone_would_not_be(
     assert missed.max() > 1000 * budget("float32", order)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in NAMES if not crosscheck.activations[name].rows])
 def test_no_elementwise_function_needs_the_exception_for_terms_that_cancel(
     verified: Callable[[str], Verified], name: str

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 from ports import seeded
 from torch import nn
@@ -38,6 +39,7 @@ def port(p: dict[str, Any], words: Any) -> Any:
     return x @ p["table"].T
 
 
+@pytest.mark.full
 def test_a_table_of_many_words_takes_little_memory() -> None:
     model = seeded(Tied())
     params = {

@@ -114,6 +114,7 @@ def of_divisors(report: ModelsReport) -> set[tuple[str | None, bool]]:
     return {(fault.torch, has_fact(fault.facts, BY_N)) for fault in report.faults}
 
 
+@pytest.mark.full
 def test_the_state_of_haiku_is_copied() -> None:
     hk = pytest.importorskip("haiku")
 
@@ -136,6 +137,7 @@ def test_the_state_of_haiku_is_copied() -> None:
     assert of_divisors(report) == {("bn1", True), ("bn2", True)}, report.story()
 
 
+@pytest.mark.full
 def test_the_state_of_equinox_is_copied_although_it_has_no_names() -> None:
     eqx = pytest.importorskip("equinox")
 

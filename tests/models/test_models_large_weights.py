@@ -70,6 +70,7 @@ FORMS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("turned", [False, True], ids=["", "turned in memory"])
 def test_products_with_a_large_weight_are_computed_in_blocks(

@@ -130,17 +130,14 @@ def memory_said(message: str) -> tuple[float, str]:
 
 
 @needs_linux
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "order"),
     [
-        ("mlp", 0),
-        ("unet", 1),
-        ("lstm", 1),
-        ("images-small", 1),
-        ("wide-conv", 0),
-        ("gpt2-4x256", 0),
-        ("gpt2-4x256", 1),
+        *(pytest.param(*model, marks=pytest.mark.full) for model in (("mlp", 0), ("unet", 1), ("gpt2-4x256", 1))),
+        *(
+            pytest.param(*model, marks=pytest.mark.catalogue)
+            for model in (("lstm", 1), ("images-small", 1), ("wide-conv", 0), ("gpt2-4x256", 0))
+        ),
     ],
 )
 def test_the_estimate_is_what_a_comparison_takes_within_30_percent(name: str, order: int) -> None:
@@ -178,6 +175,7 @@ def both(words: int, width: int) -> tuple[nn.Module, dict[str, Any], list[Any]]:
     return model, params, [np.random.default_rng(0).integers(0, words, (2, 5))]
 
 
+@pytest.mark.full
 def test_a_product_with_a_large_weight_is_computed_in_parts() -> None:
     model, params, ids = both(5000, 1000)  # more numbers than are held in float64 together
     right = crosscheck.compare_models(model, logits, ids, params=params)
@@ -190,6 +188,7 @@ def test_a_product_with_a_large_weight_is_computed_in_parts() -> None:
     assert not report.passed
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("change", "passed", "judged"),
     [
@@ -254,6 +253,7 @@ class ThreeUses(nn.Module):
         return (self.table(ids) + again) @ self.table.weight.T
 
 
+@pytest.mark.full
 def test_nothing_of_a_comparison_is_left_for_the_collector() -> None:
     model, params, ids = both(30, 6)
 
@@ -340,6 +340,7 @@ def turned(p: dict[str, Any], x: Any, module: str = "") -> Any:
     return jnp.tanh((x @ p[f"{module}layer.weight"].T + p[f"{module}layer.bias"]) * table)
 
 
+@pytest.mark.full
 def test_gradients_are_computed_again_by_a_module_that_has_kept_nothing() -> None:
     torch.manual_seed(0)
     model = Cached()

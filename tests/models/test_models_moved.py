@@ -43,6 +43,7 @@ def block(p: dict[str, Any], x: Any, *, before: bool) -> Any:
     return x + jnp.tanh((x if before else norm(x)) @ p["up.weight"].T + p["up.bias"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("before", [False, True])
 def test_a_norm_that_jax_applies_before_a_sum_is_named(before: bool) -> None:
     torch.manual_seed(0)

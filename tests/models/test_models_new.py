@@ -90,6 +90,7 @@ class Drawn:
         return linear(str(len(self.blocks)), x)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 4 else sampled(seed)) for seed in range(120)])
 def test_only_a_stopped_gradient_is_wrong(seed: int) -> None:
     drawn = Drawn(seed)

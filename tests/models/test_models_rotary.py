@@ -77,11 +77,13 @@ def test_the_right_port_is_certified() -> None:
     assert report.passed, str(report)
 
 
+@pytest.mark.full
 def test_a_forgotten_scale_is_no_division_by_half_of_it() -> None:
     report = compared(model(), lambda p, x: port(p, x, scale=1.0), X)
     assert_facts(facts(report), Fact("form", "the product's scale", torch="1 / 4", jax="1"))
 
 
+@pytest.mark.full
 def test_other_frequencies_are_named_before_much_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     """In models of the size in use, one run of a search computes millions of numbers."""
     monkeypatch.setattr("crosscheck._explain.search.Budget.__init__.__defaults__", (200, 2**30))

@@ -53,6 +53,7 @@ def printed(script: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.full
 def test_a_segment_runs_by_itself(failing: ModelsReport, tmp_path: Path) -> None:
     [script] = failing.save_segments(tmp_path / "segments")
     assert {path.name for path in script.parent.iterdir()} == {"1-1.py", "1-1.safetensors"}
@@ -67,6 +68,7 @@ def test_a_segment_runs_by_itself(failing: ModelsReport, tmp_path: Path) -> None
     assert "save_segments" in failing.story()
 
 
+@pytest.mark.full
 def test_what_is_changed_in_a_script_changes_what_it_shows(failing: ModelsReport, tmp_path: Path) -> None:
     [script] = failing.save_segments(tmp_path / "segments")
     code = script.read_text()

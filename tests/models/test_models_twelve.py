@@ -26,7 +26,7 @@ PORTS = [
     pytest.param(encoder.TWELVE, "plain", {"attention": partial(multihead, attention=in_float32)}, id="plain"),
     pytest.param(encoder.TWELVE, "nnx", {}, id="nnx", marks=pytest.mark.full),
     pytest.param(encoder.TWELVE, "haiku", {}, id="haiku", marks=pytest.mark.full),
-    pytest.param(decoder.TWELVE, "linen", {}, id="linen"),
+    pytest.param(decoder.TWELVE, "linen", {}, id="linen", marks=pytest.mark.full),
     pytest.param(decoder.TWELVE, "equinox", {}, id="equinox", marks=pytest.mark.full),
 ]
 

@@ -185,6 +185,7 @@ class Flow(nn.Module):
         return x, logdet - 0.5 * (x**2).sum(-1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_flow_is_judged_with_its_determinant(sign: int) -> None:
     def port(p: dict[str, Any], x: Any) -> Any:

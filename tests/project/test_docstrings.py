@@ -79,7 +79,7 @@ def test_each_parameter_and_field_is_described(name: str) -> None:
     assert {place: lacking for place, member in documented(public(name), name) if (lacking := wrong(member))} == {}
 
 
-LONG = ("ModelsReport", "compare_models")
+LONG = ("ModelsReport", "Perceptron", "compare", "compare_models", "compare_optimizers", "explain")
 """Names whose examples take longest."""
 ELSEWHERE = ("optimizers",)
 """Names whose example runs in another test, which needs the same table."""

@@ -371,6 +371,7 @@ def test_the_arguments_stay_and_are_not_shared() -> None:
     assert not np.shares_memory(result, x)
 
 
+@pytest.mark.full
 def test_memory_is_given_back() -> None:
     def once() -> None:
         program = lifted(lambda x: lax.scan(lambda c, a: (c * 0.9 + a, jnp.sin(c)), x[0], x)[1], X)

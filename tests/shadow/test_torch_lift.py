@@ -398,6 +398,7 @@ def test_grouped_products_run_in_float64(left: tuple[int, ...], right: tuple[int
     assert not lifted.met.opaque
 
 
+@pytest.mark.full
 def test_memory_does_not_grow() -> None:
     held = nn.Linear(64, 64)
     kept: list[Any] = []

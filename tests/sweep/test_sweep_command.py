@@ -18,6 +18,7 @@ def run(*arguments: str) -> Result:
     return cli.run("sweep", *arguments)
 
 
+@pytest.mark.full
 def test_results_are_printed_written_drawn_and_read_again(tmp_path: Path) -> None:
     files = {"json": tmp_path / "gelu.json", "figure": tmp_path / "gelu.png"}
     done = run(

@@ -98,6 +98,7 @@ def warmed(params: list[Any]) -> tuple[Any, Any]:
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / 8, 1.0))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("of_torch", "schedule", "fact"),
     [

@@ -123,6 +123,7 @@ def test_a_wrong_average_is_named(mistake: dict[str, Any], fact: Fact) -> None:
     assert_facts(facts_of(report), fact)
 
 
+@pytest.mark.full
 def test_an_average_is_judged_beside_a_wrong_optimiser() -> None:
     assert [fault.part for fault in compared(rate=RATE / 2).faults] == ["schedule"]
     both = compared(rate=RATE / 2, kept=0.99)

@@ -26,7 +26,7 @@ class TranslatedCall:
         line: The number of its line.
         code: The call as it is written, shortened if it is long.
         name: The full name of what is called.
-        counterpart: What it is in JAX: the names, or the code where it is short.
+        counterpart: What it is in JAX: the names; where it has none, that it is written out.
         entry: The entry of the dictionary that fits its arguments best; None if the dictionary has none.
         differences: The differences that matter for these arguments, in words.
     """
@@ -109,11 +109,13 @@ class FileTranslation(Documented, schema=SCHEMA, written=("environment", "path",
 
 
 def counterpart(entry: Translation, uses: Sequence[Translation]) -> str:
-    """What a call is in JAX: the names of this entry, then of its plain use; or the code, where it is short."""
+    """What a call is in JAX: the names of this entry, then of its plain use.
+
+    The code of an entry has the arguments of its own example, so it is no counterpart of this call.
+    """
     plain = [use for use in uses if use.name == entry.name and not use.what]
     names = [name for use in (entry, *plain) for name in _own(use)]
-    code = entry.offered[0].code
-    return ", ".join(dict.fromkeys(names[:MOST])) or (code if "\n" not in code else "write it out: see below")
+    return ", ".join(dict.fromkeys(names[:MOST])) or "written out: see the example below"
 
 
 def _own(entry: Translation) -> list[str]:
@@ -144,6 +146,7 @@ def _blocks(calls: tuple[TranslatedCall, ...]) -> Iterator[Block]:
 
 def _counterparts(call: TranslatedCall) -> Iterator[Block]:
     assert call.entry is not None
+    yield Code(f"# for example, PyTorch\n{call.entry.torch}", "python")
     for pair in call.entry.offered:
         own = NAMES[pair.library] if pair.kind == "counterpart" else "JAX, written out"
         verdict = "the same distribution" if call.entry.draws else said(pair)

@@ -135,6 +135,21 @@ def test_the_use_fits_the_written_arguments(tmp_path: Path) -> None:
     assert used == ["reflect", "circular"]
 
 
+def test_the_code_of_an_entry_is_shown_as_an_example_and_never_as_the_translation_of_a_call(tmp_path: Path) -> None:
+    path = tmp_path / "flat.py"
+    path.write_text("import torch\n\n\ndef flat(x: torch.Tensor):\n    return x.view(x.size(0), -1)\n", "utf-8")
+    report = translate_file(path)
+    assert {call.name: call.counterpart for call in report.calls} == {
+        "torch.Tensor.view": "jax.numpy.reshape",
+        "torch.Tensor.size": "written out: see the example below",
+    }
+    text = str(report)
+    for call in report.calls:
+        assert call.entry is not None
+        example = text.index(f"# for example, PyTorch\n{call.entry.torch}\n")
+        assert example < text.index(f"\n{call.entry.offered[0].code}\n")
+
+
 @pytest.mark.parametrize(
     ("code", "names"),
     [

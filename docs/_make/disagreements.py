@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 import upstream
-from headings import heading
+from headings import culprit, heading, right, wrong
 from pieces import html_row
 
 import crosscheck
@@ -13,7 +13,6 @@ from crosscheck._recorded.files import by_name
 from crosscheck._records.implementations import MODES, MODES_OF, USUAL_MODES, Implementation
 from crosscheck._records.names import CAUSES, DTYPES, ORDER_NAMES
 from crosscheck._verify.sightings.explanation import SENTENCES, Disagreement, Explanation
-from crosscheck._verify.sightings.sight import Sighting
 
 PAGE = "disagreements.md"
 SCRIPT = "assets/disagreements.js"
@@ -121,13 +120,15 @@ def row(record: Activation, deviation: Deviation, disagreement: Disagreement) ->
         ", ".join(orders),
         ", ".join(dtypes),
         "layouts" if deviation.cause == "layout" else ("all" if usual and len(modes) > 2 else ", ".join(modes)),
-        example(disagreement.sighting) if disagreement.sighting else escape(str(disagreement.message)),
+        example(disagreement) if disagreement.sighting else escape(str(disagreement.message)),
     )
     return html_row(data, cells, f"row-{deviation.id}")
 
 
-def example(sighting: Sighting) -> str:
-    """An input and what was got there, in a line each."""
+def example(disagreement: Disagreement) -> str:
+    """An input and what was got there, in a line each; if it does not show here, also what is on record."""
+    sighting = disagreement.sighting
+    assert sighting is not None
     place = "" if sighting.row is None else f" in a row of {len(sighting.row.bits)}"
     lines = [f"{ORDER_NAMES[sighting.order]} at {sighting.input!r}{place}, {sighting.dtype}"]
     for result in sighting.results:
@@ -135,4 +136,6 @@ def example(sighting: Sighting) -> str:
         lines.append(f"{result.label}: <code>{escape(got)}</code>")
     if sighting.exact is not None:
         lines.append(f"exact: <code>{sighting.exact!r}</code>")
+    if disagreement.cause == "special" and right(culprit(disagreement), disagreement):
+        lines.append(f"on record, on another machine than this page's: <code>{wrong(disagreement)!r}</code>")
     return " <br>".join(lines)

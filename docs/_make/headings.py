@@ -42,9 +42,10 @@ def what(deviation: Deviation, disagreement: Disagreement) -> str:
         case "missing":
             return f"no {results}"
         case "special" if sighting:
-            return (
-                f"the {ORDER_NAMES[sighting.order]} is {number(culprit(disagreement).got)}{at}, not {number(sighting.exact)}"
-            )
+            order, got = ORDER_NAMES[sighting.order], number(wrong(disagreement))
+            if got == number(sighting.exact):  # neither here nor on record is it told
+                return f"the {order} is wrong{at}"
+            return f"the {order} is {got}{at}, not {number(sighting.exact)}"
         case "definition":
             return f"the {results} {are} that of another function".replace("are that", "are those")
         case "inaccurate":
@@ -76,10 +77,25 @@ def where(deviation: Deviation) -> str:
 
 
 def culprit(disagreement: Disagreement) -> Result:
-    """The result of the first implementation that deviates."""
+    """The result of the first implementation that deviates here, or of the first that does so elsewhere."""
     assert disagreement.sighting is not None
     results = disagreement.sighting.results
-    return next((result for result in results if result.implementation in disagreement.implementations), results[0])
+    deviating = [result for result in results if result.implementation in disagreement.implementations] or results
+    return next((result for result in deviating if not right(result, disagreement)), deviating[0])
+
+
+def right(result: Result, disagreement: Disagreement) -> bool:
+    """Whether this machine gives the exact result: a deviation may show with vectors of another width alone."""
+    assert disagreement.sighting is not None
+    return result.got is not None and repr(result.got) == repr(disagreement.sighting.exact)
+
+
+def wrong(disagreement: Disagreement) -> float | None:
+    """What is got where it deviates: here, or else where it is on record."""
+    result = culprit(disagreement)
+    if not right(result, disagreement):
+        return result.got
+    return disagreement.declared_results.get(result.implementation, result.got)
 
 
 def place(sighting: Sighting) -> str:

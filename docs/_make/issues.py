@@ -6,6 +6,7 @@ from html import escape
 
 import ml_dtypes
 import numpy as np
+from headings import culprit, right
 from pieces import fenced
 from upstream import known, newest, seen_in_the_newest
 
@@ -26,10 +27,11 @@ MODES = {"compile": ", compiled", "jit": ", under jit", "vmap": ", under vmap", 
 
 
 def reportable(deviation: Deviation, disagreement: Disagreement) -> bool:
-    """Whether there is something to report: it looks like a bug, is in the newest release, and has no issue yet."""
+    """Whether there is something to report: it looks like a bug, shows here and in the newest release, and has no issue."""
     sighting = disagreement.sighting
     wanted = deviation.bug and seen_in_the_newest(disagreement) and known(deviation.link) is None
-    return wanted and sighting is not None and sighting.exact is not None
+    shown = sighting is not None and sighting.exact is not None and not right(culprit(disagreement), disagreement)
+    return wanted and shown
 
 
 def button(made: Explanation, deviation: Deviation, disagreement: Disagreement) -> str:
@@ -43,7 +45,7 @@ def text(made: Explanation, deviation: Deviation, disagreement: Disagreement) ->
     """The symptom in numbers, a program that shows it, what is expected and what is got, versions, and the code."""
     sighting = disagreement.sighting
     assert sighting is not None
-    result = next(result for result in sighting.results if result.implementation in disagreement.implementations)
+    result = culprit(disagreement)
     side = Implementation.of(result.implementation).side
     got = str(result.message) if result.got is None else repr(result.got)
     blocks = [

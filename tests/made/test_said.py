@@ -89,3 +89,33 @@ def test_the_tutorial_on_devices_names_each_mistake_and_certifies_what_is_right(
     verdicts = [in_a_line(text) for text in starts.split("\n" + printed)[1:]]
     assert len(verdicts) == len(DEVICES)
     assert all(words in line for words, line in zip(DEVICES, verdicts, strict=True)), printed
+
+
+SAME = (
+    re.compile(r" is (\S+) at x = [^,|<]*, not (\S+?)[,.]?(?=[\s<|]|$)"),
+    re.compile(r"\*\*Expected\*\*: ([^,&]+),.*?\*\*Actual\*\*: ([^&\s]+)"),
+)
+"""What is said to be wrong, and what to be right."""
+
+
+def same(text: str) -> list[str]:
+    """Where a text says of one thing that it is wrong and right."""
+    return [found[0] for pattern in SAME for found in pattern.finditer(text) if found[1] == found[2]]
+
+
+def test_nothing_is_said_to_be_wrong_that_is_right() -> None:
+    texts = {path: path.read_text("utf-8") for path in MADE.rglob("*.md") if path.is_file()}
+    assert len(texts) > 30
+    assert {str(path.relative_to(MADE)): found for path, text in texts.items() if (found := same(text))} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PyTorch: the value is 2e+38 at x = 2e+38, not 2e+38",
+        "**Expected**: 2e+38, the exact result&#10;&#10;**Actual**: 2e+38&#10;",
+    ],
+)
+def test_what_contradicts_itself_is_seen(text: str) -> None:
+    assert same(text)
+    assert not same(text.replace("2e+38", "inf", 1))

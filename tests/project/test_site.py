@@ -335,6 +335,22 @@ def test_an_issue_is_what_a_maintainer_wants(squareplus: Any) -> None:
     assert "expected 1e-300" in button
 
 
+def test_what_does_not_show_on_this_machine_is_said_from_the_record_and_has_no_issue(squareplus: Any) -> None:
+    """Kernels differ with the width of vectors: a result here may be right, and then there is nothing to copy."""
+    deviation, seen = bug(squareplus, "squareplus-overflow")
+    sighting = seen.sighting
+    right = tuple(dataclasses.replace(result, got=sighting.exact) for result in sighting.results)
+    elsewhere = dataclasses.replace(seen, sighting=dataclasses.replace(sighting, results=right))
+    assert (
+        headings.what(deviation, elsewhere) == headings.what(deviation, seen) == "the value is ∞ at x = −1e+300, not 1e-300"
+    )
+    assert not issues.reportable(deviation, elsewhere)
+    assert "on record, on another machine than this page's: <code>inf</code>" in disagreements.example(elsewhere)
+    assert "on record" not in disagreements.example(seen)
+    unknown = dataclasses.replace(elsewhere, declared_results={})
+    assert headings.what(deviation, unknown) == "the value is wrong at x = −1e+300"
+
+
 @pytest.mark.full
 def test_the_torch_side_of_an_issue_has_torch_s_own_words_on_versions() -> None:
     made = activations.explanation("standardize")

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crosscheck._explain.facts import Fact
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import ORDER_NAMES, ORDERS, SIGN_OF_ZERO
@@ -251,7 +253,9 @@ def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
 
 def _array(array: Any) -> str:
     """The array if it is short, otherwise its shape."""
-    return repr(array.astype(object).tolist()) if array.size <= MOST_SHOWN else f"an array of shape {array.shape}"
+    return (
+        repr(np.asarray(array).astype(object).tolist()) if array.size <= MOST_SHOWN else f"an array of shape {array.shape}"
+    )
 
 
 def _figures(comparison: Comparison) -> Iterator[str]:

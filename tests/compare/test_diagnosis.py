@@ -432,3 +432,10 @@ def test_the_simplest_input_shows_the_same_disagreement(name: str) -> None:
     torch_fn, jax_fn, _, order, _ = WRONG[name]
     again = compare(torch_fn, jax_fn, list(report.diagnosis.inputs.values()), order=order)
     assert (again.passed, again.cause, again.side) == (False, report.cause, report.side), str(again)
+
+
+def test_the_simplest_input_may_be_a_single_integer() -> None:
+    q = np.array([0.5, 1.5, 2.5], np.float32)
+    report = compare(lambda q, a: q[a] * 2 + 0 * q.sum(), lambda q, a: q[a] * 2 + q[0], [q, 1], order=0)
+    assert not report.passed
+    assert "; x1 = 0\n" in report.story()

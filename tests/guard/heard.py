@@ -87,6 +87,9 @@ def row_of(name: str, case: str) -> tuple[Row, float]:
     begun(name)
     _heard.clear()
     start = cpu_seconds()
-    row = judged(name, case)
+    try:
+        row = judged(name, case)
+    except Exception as error:  # the row says it, and the others are judged
+        row = {"case": case, "raised": f"{type(error).__name__}: {error}"}
     kept = {key: value for key, value in row.items() if key not in CHANGES}
     return {**kept, "heard": [*_heard]}, cpu_seconds() - start

@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck._explain.facts import Fact
 from crosscheck._records.implementations import FRAMEWORKS
 from crosscheck._records.names import ORDER_NAMES, ORDERS, SIGN_OF_ZERO
-from crosscheck._records.worded import Worded
+from crosscheck._records.worded import Worded, kind_of
 from crosscheck._verdict.records import Comparison, Diagnosis, Identity, Point
 
 if TYPE_CHECKING:
@@ -141,6 +141,10 @@ def _up(value: float) -> str:
     return said if float(said) >= value else f"{float(said) * 1.0500001:.1e}"
 
 
+DENIED = {"definition": ("hidden in the dtype",)}
+"""By the cause of a failure, the remarks that it denies: functions that differ much do not also differ too little."""
+
+
 def evidence(report: PairReport) -> Iterator[str]:
     """The lines of the story."""
     decisive = report.decisive
@@ -166,16 +170,26 @@ def evidence(report: PairReport) -> Iterator[str]:
         yield from _agreeing(report)
     yield from _diagnosis(report.diagnosis)
     if decisive.figures:
-        yield from _figures(decisive)
+        yield from _figures(decisive, truth=report.passed or _is_known(decisive))
     for id_, (cause, reason) in list(report.deviations.items())[:4]:
         yield f"  accepted  {id_} ({cause}): {reason}"
     # of notes that differ only in their numbers, such as those of both modes, the first
     kept = {_subject(note): note for comparison in reversed(report.comparisons) for note in reversed(comparison.notes)}
     notes = [*report.diagnosis.notes, *_nearer(report), *reversed(kept.values())]
+    denied = () if report.passed or decisive.message else DENIED.get(failing_cause(decisive), ())
+    notes = [note for note in notes if kind_of(note) not in denied]
     for note in notes[:MOST_NOTES]:
         yield f"  note      {note}"
     if len(notes) > MOST_NOTES:
         yield f"  note      and {len(notes) - MOST_NOTES} more; the JSON report has them all"
+
+
+def _is_known(comparison: Comparison) -> bool:
+    """Whether anything says what is right where two sides compute different functions."""
+    if comparison.message or failing_cause(comparison) != "definition":
+        return True
+    truth = comparison.uncovered["definition"].worst.truth
+    return truth is None or not isnan(truth)
 
 
 def _subject(note: str) -> Hashable:
@@ -258,7 +272,7 @@ def _array(array: Any) -> str:
     )
 
 
-def _figures(comparison: Comparison) -> Iterator[str]:
+def _figures(comparison: Comparison, *, truth: bool) -> Iterator[str]:
     f = comparison.figures
     yield f"  measured  {_where(comparison)}, {comparison.points:,} elements"
     percent = f["rel_p99"] > A_SHARE  # nobody counts ULP at such a distance
@@ -269,7 +283,7 @@ def _figures(comparison: Comparison) -> Iterator[str]:
     for name, label, form in rows:
         median, most, largest = (format(float(f[f"{name}_{which}"]), form) for which in ("p50", "p99", "max"))
         yield f"    {label:9} median {median}, 99% {most}, largest {largest}"
-    if isnan(f["torch_ulp"]):
+    if isnan(f["torch_ulp"]) or not truth:
         yield "    accuracy  not known: no truth is"
     else:
         yield f"    accuracy  PyTorch {f['torch_ulp']:.3g} ULP, JAX {f['jax_ulp']:.3g} ULP from the truth, where it is known"

@@ -98,9 +98,8 @@ def others(segment: GraphSegment, node: int) -> Iterator[Edit]:
             continue
         fact = Fact("other", torch=own, jax=name, where=said(segment, node), source=call.source)
         if family is BINARY:
-            operands = [said(segment, operand.node, 1) for operand in call.args[:2] if isinstance(operand, Ref)]
-            where = f" {operands[0]} and {operands[-1]}" if operands else ""
-            fact = replace(fact, kind="binary", torch=VERBS[call.name], where=where)
+            operands = (said(segment, x.node, 1) if isinstance(x, Ref) else f"{x:g}" for x in call.args[:2])
+            fact = replace(fact, kind="binary", torch=VERBS[call.name], where=f" {' and '.join(operands)}")
         elif family is COMPARE:
             fact = replace(fact, kind="form", what="the comparison", torch=COMPARISONS[call.name])
         elif family is AVERAGES or family is MAXIMA:

@@ -440,3 +440,13 @@ def test_what_was_accepted_is_in_the_json(tmp_path: Path) -> None:
     data = written(report, tmp_path)
     assert data["summary"]["passed"] is True
     assert data["summary"]["deviations"] == list(report.deviations) == ["definition in [-9, 9]"]
+
+
+def test_a_report_on_other_functions_says_nothing_that_it_denies() -> None:
+    """Of a truth that is not known, and of differences that are too small, beside such as are not."""
+    report = compare(torch.nn.functional.softsign, lambda x: x / (1 - jnp.abs(x)), order=0)
+    story = report.story()
+    assert "where PyTorch adds abs(x) and 1" in story
+    assert "truth     not known" in story
+    assert "accuracy  not known" in story
+    assert "too little for float32" not in story

@@ -35,7 +35,7 @@ MODULES = {
     "zoo": "zoo.corpus",
 }
 """By the name of a corpus, the module that holds it as ``CORPUS``; its table is kept in the package's folder of results."""
-PER_PROCESS = 60
+PER_PROCESS = 150
 """Cases. A process keeps what it compiled for each of them, so another one goes on."""
 RESULTS = Path(__file__).parents[1] / "results"
 here = cache(environment)

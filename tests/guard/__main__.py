@@ -26,7 +26,7 @@ from guard import compared, heard, reach
 
 CORPORA = ("explain", "field", "sharded", "zoo", "pairs", "detection", "alarms")
 RECORD = reach.ROOT / "results" / "guard"
-SEEN = reach.ROOT / ".nox" / "guard"
+SEEN = reach.ROOT / ".nox" / "seen-by-guard"
 """The rows of the last run of each corpus, a line each; the first line is the digest of the code that made them."""
 SCHEMA = "crosscheck.guard/1"
 EVERY_SECONDS = 30
